@@ -1,0 +1,1 @@
+//! What the adapters add: the transport's own failures.

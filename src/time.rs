@@ -1,0 +1,59 @@
+//! Time as a number that the caller supplies. Nothing here, nor anything below
+//! the adapters, can learn the hour by itself.
+
+use core::ops::{Add, AddAssign};
+use core::time::Duration;
+
+/// A moment, counted from an epoch of the caller's choosing.
+///
+/// Any monotonic clock will do: a microcontroller's tick count, an
+/// `Instant` minus the one taken at start-up, or a test's own variable. Only
+/// differences matter. Resolution is one nanosecond, range 584 years;
+/// arithmetic saturates, so a deadline of `Duration::MAX` means *never*.
+///
+/// ```
+/// use core::time::Duration;
+/// use openline::Time;
+///
+/// let start = Time::ZERO;
+/// let later = start + Duration::from_millis(1500);
+/// assert_eq!(later.since(start), Duration::from_millis(1500));
+/// assert_eq!(start.since(later), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(u64);
+
+impl Time {
+    /// The caller's epoch.
+    pub const ZERO: Time = Time(0);
+
+    /// The moment `elapsed` after the epoch.
+    #[must_use]
+    pub fn from_epoch(elapsed: Duration) -> Time {
+        Time(nanos(elapsed))
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    #[must_use]
+    pub const fn since(self, earlier: Time) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Time;
+
+    fn add(self, wait: Duration) -> Time {
+        Time(self.0.saturating_add(nanos(wait)))
+    }
+}
+
+impl AddAssign<Duration> for Time {
+    fn add_assign(&mut self, wait: Duration) {
+        *self = *self + wait;
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,72 @@
+//! What an opening handshake leaves behind. The handshake and the connection
+//! meet here and nowhere else, so a handshake made by somebody else (hyper,
+//! HTTP/2, a proxy) can stand in for ours.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use crate::entropy::{Entropy, Seed};
+use crate::role::Role;
+
+/// What both ends agreed on during the opening handshake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Agreement {
+    /// The subprotocol in use (RFC 6455 §1.9), if one was chosen.
+    pub subprotocol: Option<String>,
+}
+
+/// A completed opening handshake: everything that a
+/// [`Connection`](crate::Connection) has to know of it.
+///
+/// [`ClientHandshake`](crate::ClientHandshake) and
+/// [`ServerHandshake`](crate::ServerHandshake) return one. When other code has
+/// done the handshake (hyper, axum, an HTTP/2 stream), make one by hand:
+///
+/// ```
+/// use openline::{Agreement, Config, Connection, Time, Upgrade};
+///
+/// let mut agreement = Agreement::default();
+/// agreement.subprotocol = Some("chat".into());
+/// let connection = Connection::new(Upgrade::server(agreement), Config::default(), Time::ZERO);
+/// assert_eq!(connection.agreement().subprotocol.as_deref(), Some("chat"));
+/// ```
+#[derive(Debug)]
+pub struct Upgrade {
+    pub(crate) agreement: Agreement,
+    /// Present in a client only, since only a client masks. Boxed: a server's
+    /// connection should not pay 300 bytes for it.
+    pub(crate) entropy: Option<Box<Entropy>>,
+}
+
+impl Upgrade {
+    /// The server's end of a handshake that was done elsewhere.
+    #[must_use]
+    pub fn server(agreement: Agreement) -> Upgrade {
+        Upgrade { agreement, entropy: None }
+    }
+
+    /// The client's end of a handshake that was done elsewhere. See [`Seed`]
+    /// for where the seed must come from.
+    #[must_use]
+    pub fn client(agreement: Agreement, seed: Seed) -> Upgrade {
+        Upgrade::client_with(agreement, Entropy::new(seed))
+    }
+
+    /// As [`client`](Self::client), going on with a generator already in use.
+    pub(crate) fn client_with(agreement: Agreement, entropy: Entropy) -> Upgrade {
+        Upgrade { agreement, entropy: Some(Box::new(entropy)) }
+    }
+
+    /// Which end this is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        if self.entropy.is_some() { Role::Client } else { Role::Server }
+    }
+
+    /// What was agreed.
+    #[must_use]
+    pub fn agreement(&self) -> &Agreement {
+        &self.agreement
+    }
+}
