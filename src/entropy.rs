@@ -13,7 +13,6 @@ use rand::{Rng, SeedableRng};
 pub type Seed = [u8; 32];
 
 /// A cryptographically secure generator (ChaCha), drawn from once a frame.
-
 pub(crate) struct Entropy(StdRng);
 
 impl Entropy {

@@ -4,16 +4,23 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod buffer;
 mod code;
+mod connection;
 mod entropy;
 mod error;
+pub mod frame;
+mod message;
 mod role;
 mod time;
 mod upgrade;
 
 pub use code::CloseCode;
+pub use connection::{Cause, Closed, Config, Connection, Event, Keepalive, State};
 pub use entropy::Seed;
 pub use error::{HandshakeError, ProtocolError, SendError};
+pub use frame::CloseFrame;
+pub use message::{Chunk, Message};
 pub use role::Role;
 pub use time::Time;
 pub use upgrade::{Agreement, Upgrade};

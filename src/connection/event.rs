@@ -1,0 +1,47 @@
+//! What a connection tells the application.
+
+use alloc::borrow::Cow;
+use core::time::Duration;
+
+use crate::frame::CloseFrame;
+use crate::message::{Chunk, Message};
+
+/// Something the peer said.
+///
+/// An event borrows from the input buffer if it lay there whole, and owns what
+/// had to be gathered. It never borrows from the connection, which is free to
+/// answer while the event is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'b> {
+    /// A whole message, from [`receive`](crate::Connection::receive).
+    Message(Message<'b>),
+    /// A part of a message, from [`receive_chunk`](crate::Connection::receive_chunk).
+    Chunk(Chunk<'b>),
+    /// A Ping; the Pong that answers it is queued already (§5.5.2).
+    Ping(Cow<'b, [u8]>),
+    /// A Pong (§5.5.3).
+    Pong {
+        /// Its payload.
+        payload: Cow<'b, [u8]>,
+        /// The time since the Ping, if this answers the last one.
+        latency: Option<Duration>,
+    },
+    /// The peer's Close frame, the last thing it says; our own is queued, or was
+    /// sent before (§5.5.1).
+    Close(CloseFrame),
+}
+
+impl Event<'_> {
+    /// An event that can be kept, copied only if it borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        match self {
+            Event::Message(message) => Event::Message(message.into_owned()),
+            Event::Chunk(chunk) => Event::Chunk(chunk.into_owned()),
+            Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
+            Event::Pong { payload, latency } => Event::Pong { payload: Cow::Owned(payload.into_owned()), latency },
+            Event::Close(frame) => Event::Close(frame),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The receiving half of a [`Connection`]: bytes in, events out.
+
+use alloc::borrow::Cow;
+use alloc::string::ToString;
+use core::mem;
+
+use super::Connection;
+use super::event::Event;
+use super::state::{Input, Phase};
+use crate::error::ProtocolError;
+use crate::frame::{CloseFrame, Opcode, Piece};
+use crate::message::{Delivery, Received};
+use crate::time::Time;
+
+impl Connection {
+    /// Takes bytes that came from the peer off the front of `input`, up to and with
+    /// those that make the next event. Call it until it returns `Ok(None)`: then all
+    /// of `input` has been taken, and none of it has to be kept.
+    ///
+    /// The bytes are unmasked where they lie, and events borrow from them. Bytes
+    /// that come after the peer's Close frame are ignored (§5.5.1).
+    ///
+    /// # Errors
+    ///
+    /// The peer broke the protocol. The messages before that have been returned by
+    /// earlier calls, the Close frame that says why is queued, and every later call
+    /// returns the same error. Go on to transmit, and to read until the end of the
+    /// transport (§7.1.7).
+    #[inline]
+    pub fn receive<'b>(&mut self, input: &mut &'b mut [u8], now: Time) -> Result<Option<Event<'b>>, ProtocolError> {
+        self.next_event(input, now, Delivery::Messages)
+    }
+
+    /// As [`receive`](Self::receive), but hands a message out as it arrives, in
+    /// [`Event::Chunk`]s, so that a message of any length takes no memory.
+    ///
+    /// Both may be called in turn. If the beginning of a message has been gathered
+    /// already, it comes with the first chunk. If `receive` is called after some
+    /// chunks, the rest of that message is skipped.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    pub fn receive_chunk<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        now: Time,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        self.next_event(input, now, Delivery::Chunks)
+    }
+
+    /// A place to read into instead of a buffer, while a long binary message is being
+    /// gathered: what comes next goes there, and reading it there saves a copy. Fill
+    /// some of the front, then call [`handle_filled`](Self::handle_filled). Using it is
+    /// optional, but all earlier input must have been given to `receive` first.
+    ///
+    /// It never asks for more than the rest of the frame, nor for more than has come
+    /// of the message already.
+    pub fn receive_room(&mut self) -> Option<&mut [u8]> {
+        if !matches!(self.phase, Phase::Open | Phase::CloseSent { .. }) {
+            return None;
+        }
+        let (header, remaining) = self.decoder.unfinished()?;
+        if header.opcode.is_control() {
+            return None;
+        }
+        self.assembler.room(remaining)
+    }
+
+    /// The first `len` bytes of [`receive_room`](Self::receive_room) have been filled.
+    /// If they end a message, the next call to `receive` returns it, even without input.
+    pub fn handle_filled(&mut self, len: usize, now: Time) {
+        self.pulse.heard(now);
+        if let Some(data) = self.assembler.fill(len) {
+            self.decoder.claim(data);
+        }
+    }
+
+    #[inline]
+    fn next_event<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        now: Time,
+        delivery: Delivery,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        match self.phase {
+            Phase::Open | Phase::CloseSent { .. } => {}
+            Phase::Failing { error, .. } => {
+                *input = &mut [];
+                return Err(error);
+            }
+            // §5.5.1: after the peer's Close frame nothing that it sends means anything.
+            Phase::Draining { .. } | Phase::Closed(_) => {
+                *input = &mut [];
+                return Ok(None);
+            }
+        }
+        if !input.is_empty() {
+            self.pulse.heard(now);
+        }
+        let event = self.decode(input, now, delivery);
+        if let Err(error) = event {
+            *input = &mut [];
+            self.fail(error, now);
+        }
+        event
+    }
+
+    #[inline]
+    fn decode<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        now: Time,
+        delivery: Delivery,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        while let Some(piece) = self.decoder.decode(input)? {
+            if piece.header.opcode.is_control() {
+                if let Some(event) = self.control(piece, now)? {
+                    return Ok(Some(event));
+                }
+            } else if let Some(received) = self.assembler.accept(piece, delivery)? {
+                return Ok(Some(match received {
+                    Received::Message(message) => Event::Message(message),
+                    Received::Chunk(chunk) => Event::Chunk(chunk),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// §5.5: control frames may come between the fragments of a message.
+    fn control<'b>(&mut self, piece: Piece<'b>, now: Time) -> Result<Option<Event<'b>>, ProtocolError> {
+        let payload = if piece.first && piece.last {
+            Cow::Borrowed(&*piece.payload)
+        } else {
+            self.control.extend_from_slice(piece.payload);
+            if !piece.last {
+                return Ok(None);
+            }
+            Cow::Owned(mem::take(&mut self.control))
+        };
+        Ok(Some(match piece.header.opcode {
+            Opcode::Ping => {
+                self.queue_pong(&payload);
+                Event::Ping(payload)
+            }
+            Opcode::Pong => {
+                let latency = self.pulse.ponged(&payload, now);
+                Event::Pong { payload, latency }
+            }
+            _ => {
+                let frame = CloseFrame::decode(&payload)?;
+                if matches!(self.phase, Phase::Open) {
+                    // §5.5.1: "the endpoint typically echos the status code it received".
+                    self.queue_close(frame.code, "");
+                }
+                let by = now + self.config.close_timeout;
+                self.phase.on(Input::CloseReceived { by, frame: frame.clone() });
+                Event::Close(frame)
+            }
+        }))
+    }
+
+    /// §7.1.7: _Fail the WebSocket Connection_.
+    #[cold]
+    fn fail(&mut self, error: ProtocolError, now: Time) {
+        if matches!(self.phase, Phase::Open) {
+            self.queue_close(error.close_code(), &error.to_string());
+        }
+        let by = now + self.config.close_timeout;
+        self.phase.on(Input::Failed { by, error });
+    }
+}

@@ -1,0 +1,211 @@
+//! The sending half of a [`Connection`]: commands in, bytes out. Every frame is
+//! queued whole, so frames never cut into each other.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::Connection;
+use super::state::{Input, Phase};
+use crate::code::CloseCode;
+use crate::error::SendError;
+use crate::frame::{CloseFrame, Header, MAX_CONTROL_PAYLOAD, Opcode};
+use crate::message::Message;
+use crate::time::Time;
+
+impl Connection {
+    /// Queues a message, in one frame.
+    ///
+    /// A borrowed payload is copied, and masked on the way if this is a client. An
+    /// owned one of 16 KiB or more is not copied: it is masked where it lies and
+    /// transmitted from there.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] if there is [no room](Self::has_room),
+    /// [`SendError::Closed`] once closing has begun,
+    /// [`SendError::MessageUnfinished`] between the fragments of another message.
+    #[inline]
+    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        self.check_open()?;
+        if self.sending.is_some() {
+            return Err(SendError::MessageUnfinished);
+        }
+        self.check_room()?;
+        let (opcode, payload) = parts(message.into());
+        self.queue_data(true, opcode, payload);
+        Ok(())
+    }
+
+    /// Queues the next fragment of a message (§5.4); `fin` says whether it is the
+    /// last. The first one begins the message and gives it its type. Control frames
+    /// may be sent in between, other messages may not.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TypeChanged`] if the type is not the first fragment's;
+    /// otherwise as [`send`](Self::send).
+    ///
+    /// ```
+    /// # use openline::{Agreement, Config, Connection, SendError, Time, Upgrade};
+    /// # let upgrade = Upgrade::server(Agreement::default());
+    /// # let mut connection = Connection::new(upgrade, Config::default(), Time::ZERO);
+    /// connection.send_fragment("Hel", false)?;
+    /// assert_eq!(connection.send("another"), Err(SendError::MessageUnfinished));
+    /// connection.send_fragment("lo", true)?;
+    /// assert_eq!(connection.poll_transmit(), Some(&b"\x01\x03Hel\x80\x02lo"[..]));
+    /// # Ok::<(), SendError>(())
+    /// ```
+    pub fn send_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), SendError> {
+        self.check_open()?;
+        let (opcode, payload) = parts(data.into());
+        if self.sending.is_some_and(|first| first != opcode) {
+            return Err(SendError::TypeChanged);
+        }
+        self.check_room()?;
+        let first = self.sending.is_none();
+        self.sending = (!fin).then_some(opcode);
+        self.queue_data(fin, if first { opcode } else { Opcode::Continuation }, payload);
+        Ok(())
+    }
+
+    /// Queues a Ping (§5.5.2). Its Pong sets [`latency`](Self::latency), unless
+    /// another Ping is sent before it comes.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ControlTooLong`] above 125 bytes, [`SendError::Full`],
+    /// [`SendError::Closed`].
+    pub fn ping(&mut self, payload: &[u8], now: Time) -> Result<(), SendError> {
+        self.check_control(payload)?;
+        self.queue_ping(payload, now);
+        Ok(())
+    }
+
+    /// Queues a Pong that answers nothing (§5.5.3). Pings are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.check_control(payload)?;
+        self.queue_control(Opcode::Pong, payload);
+        Ok(())
+    }
+
+    /// Queues a Close frame and begins the closing handshake (§7.1.2), which must
+    /// end within [`Config::close_timeout`](crate::Config::close_timeout).
+    /// [`CloseCode::NO_STATUS`] and an empty reason send a Close frame without a
+    /// body. What was queued before is transmitted first; a message whose last
+    /// fragment was not sent stays unfinished.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::CloseCodeInvalid`], [`SendError::CloseReasonTooLong`], or
+    /// [`SendError::Closed`] if closing has begun already, from either end.
+    pub fn close(&mut self, code: CloseCode, reason: &str, now: Time) -> Result<(), SendError> {
+        let payload = CloseFrame::encode(code, reason)?;
+        self.check_open()?;
+        self.queue_last(&payload);
+        self.phase.on(Input::CloseQueued { by: now + self.config.close_timeout });
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<(), SendError> {
+        // §5.5.1: no more data frames after a Close frame.
+        if matches!(self.phase, Phase::Open) { Ok(()) } else { Err(SendError::Closed) }
+    }
+
+    fn check_room(&self) -> Result<(), SendError> {
+        if self.has_room() { Ok(()) } else { Err(SendError::Full) }
+    }
+
+    fn check_control(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.check_open()?;
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::ControlTooLong { len: payload.len() });
+        }
+        self.check_room()
+    }
+
+    #[inline]
+    fn queue_data(&mut self, fin: bool, opcode: Opcode, payload: Cow<'_, [u8]>) {
+        match payload {
+            Cow::Owned(mut data) if data.len() >= BLOCK => {
+                let out = self.out.run(Header::MAX_SIZE);
+                self.encoder.frame_in_place(out, fin, opcode, &mut data);
+                self.out.push_block(Bytes::from(data));
+            }
+            data => {
+                let out = self.out.run(Header::MAX_SIZE + data.len());
+                self.encoder.frame(out, fin, opcode, &data);
+            }
+        }
+    }
+
+    fn queue_control(&mut self, opcode: Opcode, payload: &[u8]) {
+        let out = self.out.run(Header::MAX_SIZE + payload.len());
+        self.encoder.frame(out, true, opcode, payload);
+    }
+
+    pub(super) fn queue_ping(&mut self, payload: &[u8], now: Time) {
+        self.queue_control(Opcode::Ping, payload);
+        self.pulse.pinged(payload, self.out.written(), now);
+    }
+
+    /// Answers a Ping. As long as little waits to be sent, each is answered; when
+    /// the peer does not take what we send, one Pong is queued at the most and one
+    /// waits, for the latest Ping.
+    pub(super) fn queue_pong(&mut self, payload: &[u8]) {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        if self.out.len() < PONG_ROOM || self.out.transmitted() >= self.pong_end {
+            self.queue_control(Opcode::Pong, payload);
+            self.pong_end = self.out.written();
+        } else {
+            // §5.5.3: it is enough to answer "the most recently processed Ping frame".
+            self.pong = Some(payload.into());
+        }
+    }
+
+    /// Queues the Pong that waits, if its turn has come.
+    pub(super) fn queue_late_pong(&mut self) {
+        if self.pong.is_some()
+            && self.out.transmitted() >= self.pong_end
+            && let Some(payload) = self.pong.take()
+        {
+            self.queue_pong(&payload);
+        }
+    }
+
+    /// Queues a Close frame that is known to be valid.
+    pub(super) fn queue_close(&mut self, code: CloseCode, reason: &str) {
+        let payload = CloseFrame::encode(code, reason).unwrap_or_default();
+        self.queue_last(&payload);
+    }
+
+    /// Queues a Close frame, behind the Pong that waits: after it nothing may be sent.
+    fn queue_last(&mut self, payload: &[u8]) {
+        if let Some(pong) = self.pong.take() {
+            self.queue_control(Opcode::Pong, &pong);
+        }
+        self.queue_control(Opcode::Close, payload);
+    }
+}
+
+fn parts(message: Message<'_>) -> (Opcode, Cow<'_, [u8]>) {
+    match message {
+        Message::Text(Cow::Borrowed(text)) => (Opcode::Text, Cow::Borrowed(text.as_bytes())),
+        Message::Text(Cow::Owned(text)) => (Opcode::Text, Cow::<[u8]>::Owned(Vec::from(text))),
+        Message::Binary(data) => (Opcode::Binary, data),
+    }
+}
+
+/// From this length on, an owned payload is sent from where it lies: below it a
+/// copy costs less than a second slice in the write.
+const BLOCK: usize = 16 * 1024;
+
+/// While fewer bytes than this wait to be sent, every Ping is answered.
+const PONG_ROOM: usize = 4096;

@@ -1,0 +1,136 @@
+//! §5: bytes become pieces of frames, unmasked where they lie. Holds at most a
+//! header of its own (14 bytes), so everything it was given may be thrown away.
+
+use core::mem;
+
+use super::header::Header;
+use super::mask::MaskKey;
+use crate::error::ProtocolError;
+use crate::role::Role;
+
+/// A frame, or as much of one as has arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece<'b> {
+    /// The frame's header.
+    pub header: Header,
+    /// The next bytes of the payload, unmasked, in the input buffer.
+    pub payload: &'b mut [u8],
+    /// Whether the payload begins here.
+    pub first: bool,
+    /// Whether the payload ends here.
+    pub last: bool,
+}
+
+/// Decodes the frames that one end receives.
+///
+/// Every frame gives one piece or more. The first comes as soon as the header is
+/// whole, even if no payload is at hand yet, so that a frame can be refused
+/// before its payload is waited for.
+#[derive(Debug)]
+pub struct Decoder {
+    receiver: Role,
+    /// The reserved bits that an agreed extension defines.
+    rsv: u8,
+    /// How much of `partial` is in use: the front of a header that was cut.
+    held: u8,
+    partial: [u8; Header::MAX_SIZE],
+    /// The frame that is being read, from its header to its last byte.
+    frame: Option<Header>,
+    /// What is still to come of its payload.
+    remaining: u64,
+}
+
+impl Decoder {
+    /// A decoder at the start of a connection, for what `receiver` gets.
+    #[must_use]
+    pub fn new(receiver: Role) -> Decoder {
+        Decoder { receiver, rsv: 0, held: 0, partial: [0; Header::MAX_SIZE], frame: None, remaining: 0 }
+    }
+
+    /// Takes the next piece from the front of `input` and moves `input` past it.
+    /// `Ok(None)` means that all input has been taken and more is needed.
+    ///
+    /// The piece borrows from the input buffer, not from the decoder.
+    ///
+    /// # Errors
+    ///
+    /// As [`Header::decode`]. What the decoder returns after an error is
+    /// unspecified (but safe): there is no way back into step with the peer.
+    #[inline]
+    pub fn decode<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
+        let first = self.frame.is_none();
+        let mut header = match self.frame {
+            Some(header) => header,
+            None => {
+                let Some(header) = self.header(input)? else { return Ok(None) };
+                self.remaining = header.len;
+                header
+            }
+        };
+        let len = usize::try_from(self.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
+        if len == 0 && self.remaining != 0 && !first {
+            return Ok(None);
+        }
+        let payload = advance(input, len);
+        // §5.3: unmasked here, while the bytes are still warm from the read.
+        header.mask = header.mask.map(|key| key.apply(payload));
+        self.remaining -= len as u64;
+        let last = self.remaining == 0;
+        self.frame = if last { None } else { Some(header) };
+        Ok(Some(Piece { header, payload, first, last }))
+    }
+
+    /// The frame whose payload is unfinished, and how much of it is to come.
+    pub(crate) fn unfinished(&self) -> Option<(&Header, u64)> {
+        self.frame.as_ref().map(|header| (header, self.remaining))
+    }
+
+    /// Accounts for payload that was read straight to where it belongs instead
+    /// of through [`decode`](Self::decode), and unmasks it there. `data` must not
+    /// be longer than what remains. The piece that ends the frame comes, empty,
+    /// from the next call to `decode`.
+    pub(crate) fn claim(&mut self, data: &mut [u8]) {
+        if let Some(header) = &mut self.frame {
+            header.mask = header.mask.map(|key: MaskKey| key.apply(data));
+            self.remaining = self.remaining.saturating_sub(data.len() as u64);
+        }
+    }
+
+    #[inline]
+    fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        if self.held == 0
+            && let Some((header, size)) = Header::decode(input, self.receiver, self.rsv)?
+        {
+            advance(input, size);
+            return Ok(Some(header));
+        }
+        self.cut_header(input)
+    }
+
+    /// The header does not lie whole in the input: gather it byte by byte.
+    #[cold]
+    fn cut_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
+        while let [byte, ..] = **input {
+            let held = usize::from(self.held);
+            self.partial[held] = byte;
+            self.held += 1;
+            advance(input, 1);
+            if let Some((header, _)) = Header::decode(&self.partial[..=held], self.receiver, self.rsv)? {
+                self.held = 0;
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Cuts `len` bytes off the front of `input`.
+#[inline]
+fn advance<'b>(input: &mut &'b mut [u8], len: usize) -> &'b mut [u8] {
+    let (front, rest) = mem::take(input).split_at_mut(len);
+    *input = rest;
+    front
+}

@@ -1,0 +1,302 @@
+//! §5.4: fragments become messages. The only place that compares a length with a
+//! limit. Memory follows the bytes that came, never the length announced.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::message::{Chunk, Message};
+use super::utf8::{self, Utf8};
+use crate::error::ProtocolError;
+use crate::frame::{Header, Opcode, Piece};
+
+/// §10.4: what one message may cost us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) message_size: u64,
+    pub(crate) fragments: u32,
+}
+
+/// What the application wants to be handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Messages,
+    Chunks,
+}
+
+impl Limits {
+    fn check(self, size: u64, fragments: u32) -> Result<(), ProtocolError> {
+        if size > self.message_size {
+            return Err(ProtocolError::MessageTooBig { limit: self.message_size });
+        }
+        if fragments > self.fragments {
+            return Err(ProtocolError::TooManyFragments { limit: self.fragments });
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Received<'b> {
+    Message(Message<'b>),
+    Chunk(Chunk<'b>),
+}
+
+/// Puts the data frames of one direction together.
+#[derive(Debug)]
+pub(crate) struct Assembler {
+    limits: Limits,
+    unfinished: Option<Unfinished>,
+}
+
+/// A message of which some has come, and more is to come.
+#[derive(Debug)]
+struct Unfinished {
+    body: Body,
+    /// Payload bytes that have been announced by the headers so far.
+    announced: u64,
+    fragments: u32,
+    /// Whether a chunk of it has been handed out, so that it can no longer be
+    /// handed out whole.
+    in_chunks: bool,
+}
+
+#[derive(Debug)]
+enum Body {
+    Text {
+        text: String,
+        utf8: Utf8,
+    },
+    /// `data` may end in room that is being read into; `filled` is what has come.
+    Binary {
+        data: Vec<u8>,
+        filled: usize,
+    },
+}
+
+impl Assembler {
+    pub(crate) fn new(limits: Limits) -> Assembler {
+        Assembler { limits, unfinished: None }
+    }
+
+    /// Takes a piece of a data frame.
+    #[inline]
+    pub(crate) fn accept<'b>(
+        &mut self,
+        piece: Piece<'b>,
+        delivery: Delivery,
+    ) -> Result<Option<Received<'b>>, ProtocolError> {
+        if piece.first {
+            self.begin(&piece.header)?;
+            // The common case: a whole message in one piece. It never leaves the buffer.
+            if piece.last && piece.header.fin && piece.header.opcode != Opcode::Continuation {
+                let message = whole(piece.header.opcode, piece.payload)?;
+                return Ok(Some(match delivery {
+                    Delivery::Messages => Received::Message(message),
+                    Delivery::Chunks => Received::Chunk(Chunk { data: message, first: true, last: true }),
+                }));
+            }
+        }
+        self.append(piece, delivery)
+    }
+
+    /// Room to read more of a binary message straight into, if there are enough of
+    /// it here and `remaining` in its frame to be worth it. Never more than has
+    /// come already, so that an announcement alone makes nobody allocate.
+    pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
+        let Some(Unfinished { body: Body::Binary { data, filled }, in_chunks: false, .. }) = &mut self.unfinished
+        else {
+            return None;
+        };
+        let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
+        let len = remaining.min(*filled).min(MOST_ROOM);
+        if len < LEAST_ROOM {
+            return None;
+        }
+        if data.len() - *filled < len {
+            reserve(data, *filled, len, remaining);
+            data.resize(*filled + len, 0);
+        }
+        data.get_mut(*filled..*filled + len)
+    }
+
+    /// The first `len` bytes of the room have been filled.
+    pub(crate) fn fill(&mut self, len: usize) -> Option<&mut [u8]> {
+        let Some(Unfinished { body: Body::Binary { data, filled }, .. }) = &mut self.unfinished else { return None };
+        let start = *filled;
+        *filled = data.len().min(start.saturating_add(len));
+        data.get_mut(start..*filled)
+    }
+
+    /// A data frame begins: judge its header before any of its payload is waited for.
+    #[inline]
+    fn begin(&mut self, header: &Header) -> Result<(), ProtocolError> {
+        match (&mut self.unfinished, header.opcode) {
+            // §5.4: "fragments of one message MUST NOT be interleaved" with another's.
+            (Some(_), Opcode::Text | Opcode::Binary) => Err(ProtocolError::ExpectedContinuation),
+            (None, Opcode::Continuation) => Err(ProtocolError::UnexpectedContinuation),
+            (None, _) => self.limits.check(header.len, 1),
+            (Some(message), _) => {
+                message.announced = message.announced.saturating_add(header.len);
+                message.fragments = message.fragments.saturating_add(1);
+                self.limits.check(message.announced, message.fragments)
+            }
+        }
+    }
+
+    fn append<'b>(&mut self, piece: Piece<'b>, delivery: Delivery) -> Result<Option<Received<'b>>, ProtocolError> {
+        let Piece { header, payload, last, .. } = piece;
+        let ends = last && header.fin;
+        let message = self.unfinished.get_or_insert_with(|| Unfinished::new(&header));
+        // What was gathered before chunks were asked for is their beginning; what
+        // is left after chunks were asked for is not a message, and is dropped.
+        let received = match delivery {
+            Delivery::Chunks => message.chunk(payload, ends)?.map(Received::Chunk),
+            Delivery::Messages if message.in_chunks => {
+                message.check(payload, ends)?;
+                None
+            }
+            Delivery::Messages => {
+                message.gather(payload, ends)?;
+                ends.then(|| Received::Message(message.take()))
+            }
+        };
+        if ends {
+            self.unfinished = None;
+        }
+        Ok(received)
+    }
+}
+
+impl Unfinished {
+    fn new(first: &Header) -> Unfinished {
+        let body = match first.opcode {
+            Opcode::Text => Body::Text { text: String::new(), utf8: Utf8::default() },
+            _ => Body::Binary { data: Vec::new(), filled: 0 },
+        };
+        Unfinished { body, announced: first.len, fragments: 1, in_chunks: false }
+    }
+
+    /// Keeps the payload.
+    fn gather(&mut self, payload: &[u8], ends: bool) -> Result<(), ProtocolError> {
+        let announced = usize::try_from(self.announced).unwrap_or(usize::MAX);
+        match &mut self.body {
+            Body::Text { text, utf8 } => {
+                let (first, rest) = checked(utf8, payload, ends)?;
+                let growth = rest.len() + first.map_or(0, char::len_utf8);
+                if text.capacity() - text.len() < growth {
+                    let target = target(text.len(), growth, announced - (text.len() + growth).min(announced));
+                    text.reserve_exact(target - text.len());
+                }
+                text.extend(first);
+                text.push_str(rest);
+            }
+            Body::Binary { data, filled } => {
+                data.truncate(*filled);
+                reserve(data, *filled, payload.len(), announced - (*filled).min(announced));
+                data.extend_from_slice(payload);
+                *filled = data.len();
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the payload on, behind what was gathered before, if anything was.
+    fn chunk<'b>(&mut self, payload: &'b [u8], ends: bool) -> Result<Option<Chunk<'b>>, ProtocolError> {
+        let first = !self.in_chunks;
+        let data = match &mut self.body {
+            Body::Text { text, utf8 } => {
+                let (completed, rest) = checked(utf8, payload, ends)?;
+                if text.is_empty() && completed.is_none() {
+                    Message::from(rest)
+                } else {
+                    text.extend(completed);
+                    text.push_str(rest);
+                    Message::from(mem::take(text))
+                }
+            }
+            Body::Binary { filled: 0, .. } => Message::from(payload),
+            Body::Binary { data, filled } => {
+                data.truncate(mem::take(filled));
+                data.extend_from_slice(payload);
+                Message::from(mem::take(data))
+            }
+        };
+        // §5.4: empty fragments are legal, and say nothing unless they end the message.
+        if data.is_empty() && !ends {
+            return Ok(None);
+        }
+        self.in_chunks = true;
+        Ok(Some(Chunk { data, first, last: ends }))
+    }
+
+    /// Checks the payload of a message whose rest nobody wants.
+    fn check(&mut self, payload: &[u8], ends: bool) -> Result<(), ProtocolError> {
+        match &mut self.body {
+            Body::Text { utf8, .. } => checked(utf8, payload, ends).map(drop),
+            Body::Binary { .. } => Ok(()),
+        }
+    }
+
+    fn take(&mut self) -> Message<'static> {
+        match &mut self.body {
+            Body::Text { text, .. } => {
+                // Only a limit that was announced and not reached leaves room over.
+                text.shrink_to_fit();
+                Message::Text(Cow::Owned(mem::take(text)))
+            }
+            Body::Binary { data, filled } => {
+                data.truncate(*filled);
+                data.shrink_to_fit();
+                Message::Binary(Cow::Owned(mem::take(data)))
+            }
+        }
+    }
+}
+
+/// A message that lies whole in one frame.
+#[inline]
+fn whole(opcode: Opcode, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
+    if opcode == Opcode::Binary {
+        return Ok(Message::from(payload));
+    }
+    // §8.1: invalid UTF-8 fails the connection.
+    match utf8::from_utf8(payload) {
+        Ok(text) => Ok(Message::from(text)),
+        Err(at) => Err(ProtocolError::InvalidUtf8 { at: at as u64 }),
+    }
+}
+
+/// §8.1, for a part of a text that may `end` with it.
+fn checked<'b>(utf8: &mut Utf8, payload: &'b [u8], ends: bool) -> Result<(Option<char>, &'b str), ProtocolError> {
+    let invalid = |error: utf8::Invalid| ProtocolError::InvalidUtf8 { at: error.at };
+    let parts = utf8.check(payload).map_err(invalid)?;
+    if ends {
+        utf8.finish().map_err(invalid)?;
+    }
+    Ok(parts)
+}
+
+/// Makes room for `growth` bytes behind the `filled` ones, of the `remaining` that
+/// are announced.
+fn reserve(data: &mut Vec<u8>, filled: usize, growth: usize, remaining: usize) {
+    if data.capacity() - filled < growth {
+        let target = target(filled, growth, remaining - growth.min(remaining));
+        data.reserve_exact(target - data.len().min(target));
+    }
+}
+
+/// The capacity to grow to: four times what has come, so that growing costs a
+/// constant for each byte; but no more than is announced, so that a message of
+/// one frame ends up in memory of its own size.
+fn target(filled: usize, growth: usize, announced_after: usize) -> usize {
+    let needed = filled + growth;
+    needed.saturating_add(needed.saturating_mul(3).min(announced_after))
+}
+
+/// Less than this is not worth a read of its own: what follows it can come with it.
+const LEAST_ROOM: usize = 16 * 1024;
+
+/// What is read in one go is unmasked while a second-level cache still holds it.
+const MOST_ROOM: usize = 256 * 1024;

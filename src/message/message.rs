@@ -1,0 +1,181 @@
+//! A message (§1.2, §6): text or binary, borrowed or owned.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A whole message.
+///
+/// It borrows where that is possible, and owns where it is not: a message that
+/// lay whole in the read buffer is received without a copy, and a `String` or
+/// `Vec` is sent without one. [`into_owned`](Self::into_owned) makes one that can
+/// be kept; it never holds more memory than its own length.
+///
+/// ```
+/// use openline::Message;
+///
+/// assert_eq!(Message::from("tick"), Message::from(String::from("tick")));
+/// assert_eq!(Message::from("tick").as_text(), Some("tick"));
+/// assert_eq!(Message::from(&[1, 2, 3]).as_bytes(), [1, 2, 3]);
+/// assert!(Message::from(vec![1, 2, 3]).is_binary());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Message<'a> {
+    /// UTF-8 text.
+    Text(Cow<'a, str>),
+    /// Bytes.
+    Binary(Cow<'a, [u8]>),
+}
+
+impl<'a> Message<'a> {
+    /// The payload, of either type.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(data) => data,
+        }
+    }
+
+    /// The text, if this is a text message.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Message::Text(text) => Some(text),
+            Message::Binary(_) => None,
+        }
+    }
+
+    /// Whether this is a text message.
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        matches!(self, Message::Text(_))
+    }
+
+    /// Whether this is a binary message.
+    #[must_use]
+    pub const fn is_binary(&self) -> bool {
+        matches!(self, Message::Binary(_))
+    }
+
+    /// The payload's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same message, borrowing from this one.
+    #[must_use]
+    pub fn as_ref(&self) -> Message<'_> {
+        match self {
+            Message::Text(text) => Message::Text(Cow::Borrowed(text)),
+            Message::Binary(data) => Message::Binary(Cow::Borrowed(data)),
+        }
+    }
+
+    /// A message that can be kept, copied only if it borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> Message<'static> {
+        match self {
+            Message::Text(text) => Message::Text(Cow::Owned(text.into_owned())),
+            Message::Binary(data) => Message::Binary(Cow::Owned(data.into_owned())),
+        }
+    }
+
+    /// The payload as bytes that can be kept, copied only if it borrowed.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Message::Text(text) => text.into_owned().into_bytes(),
+            Message::Binary(data) => data.into_owned(),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Message<'a> {
+    fn from(text: &'a str) -> Message<'a> {
+        Message::Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Message<'_> {
+    fn from(text: String) -> Self {
+        Message::Text(Cow::Owned(text))
+    }
+}
+
+impl<'a> From<&'a String> for Message<'a> {
+    fn from(text: &'a String) -> Message<'a> {
+        Message::Text(Cow::Borrowed(text))
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Message<'a> {
+    fn from(text: Cow<'a, str>) -> Message<'a> {
+        Message::Text(text)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Message<'a> {
+    fn from(data: &'a [u8]) -> Message<'a> {
+        Message::Binary(Cow::Borrowed(data))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
+    fn from(data: &'a [u8; N]) -> Message<'a> {
+        Message::Binary(Cow::Borrowed(data))
+    }
+}
+
+impl From<Vec<u8>> for Message<'_> {
+    fn from(data: Vec<u8>) -> Self {
+        Message::Binary(Cow::Owned(data))
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Message<'a> {
+    fn from(data: &'a Vec<u8>) -> Message<'a> {
+        Message::Binary(Cow::Borrowed(data))
+    }
+}
+
+impl<'a> From<Cow<'a, [u8]>> for Message<'a> {
+    fn from(data: Cow<'a, [u8]>) -> Message<'a> {
+        Message::Binary(data)
+    }
+}
+
+impl<'a> From<&'a Message<'_>> for Message<'a> {
+    fn from(message: &'a Message<'_>) -> Message<'a> {
+        message.as_ref()
+    }
+}
+
+/// Part of a message, handed out as it arrived.
+///
+/// Where chunks begin and end says nothing: it depends on how the network cut the
+/// stream. Text is cut between characters only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Chunk<'a> {
+    /// The next part, of the message's type; only the last may be empty.
+    pub data: Message<'a>,
+    /// Whether this is the first chunk of its message.
+    pub first: bool,
+    /// Whether this is the last chunk of its message.
+    pub last: bool,
+}
+
+impl Chunk<'_> {
+    /// A chunk that can be kept, copied only if it borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> Chunk<'static> {
+        Chunk { data: self.data.into_owned(), first: self.first, last: self.last }
+    }
+}

@@ -1,0 +1,10 @@
+//! §5.4, §6, §8.1: frames become messages. Knows frames; knows nothing of how a
+//! connection opens or ends.
+
+mod assembler;
+#[allow(clippy::module_inception, reason = "the directory is the RFC's word, and so is the type")]
+mod message;
+mod utf8;
+
+pub(crate) use assembler::{Assembler, Delivery, Limits, Received};
+pub use message::{Chunk, Message};

@@ -1,0 +1,173 @@
+//! §8.1: text is UTF-8, checked as it arrives: each byte once, and refused at the
+//! first that cannot be part of it, however the text was cut.
+
+use core::str;
+
+/// The state between two chunks of one text: at most three bytes of a character
+/// whose end has not arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Utf8 {
+    carry: [u8; 4],
+    held: u8,
+    /// How many bytes have been found valid.
+    valid: u64,
+}
+
+/// The text is not UTF-8 after its first `at` bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Invalid {
+    pub(crate) at: u64,
+}
+
+impl Utf8 {
+    /// Checks the next chunk. Returns the character that its front completes, if
+    /// it was cut before, and the rest of the chunk up to the last whole
+    /// character.
+    pub(crate) fn check<'b>(&mut self, mut chunk: &'b [u8]) -> Result<(Option<char>, &'b str), Invalid> {
+        let mut completed = None;
+        while self.held > 0 && completed.is_none() {
+            let [byte, rest @ ..] = chunk else { return Ok((None, "")) };
+            completed = self.carry(*byte)?;
+            chunk = rest;
+        }
+        let (whole, cut) = chunk.split_at(chunk.len() - cut_at_end(chunk));
+        let text = from_utf8(whole).map_err(|at| Invalid { at: self.valid + at as u64 })?;
+        self.valid += text.len() as u64;
+        for &byte in cut {
+            // Never completes a character: `cut` is shorter than its first byte asks.
+            self.carry(byte)?;
+        }
+        Ok((completed, text))
+    }
+
+    /// Checks that the text may end here.
+    pub(crate) fn finish(&self) -> Result<(), Invalid> {
+        if self.held == 0 { Ok(()) } else { Err(Invalid { at: self.valid }) }
+    }
+
+    /// Adds one byte to the character that was cut.
+    fn carry(&mut self, byte: u8) -> Result<Option<char>, Invalid> {
+        let held = usize::from(self.held);
+        self.carry[held] = byte;
+        match str::from_utf8(&self.carry[..=held]) {
+            Ok(text) => {
+                self.held = 0;
+                self.valid += text.len() as u64;
+                Ok(text.chars().next())
+            }
+            // `None` means that the bytes so far may yet become a character.
+            Err(error) if error.error_len().is_none() => {
+                self.held += 1;
+                Ok(None)
+            }
+            Err(_) => Err(Invalid { at: self.valid }),
+        }
+    }
+}
+
+/// Checks a whole text at once. The error is the length of its valid front.
+#[inline]
+pub(crate) fn from_utf8(bytes: &[u8]) -> Result<&str, usize> {
+    #[cfg(feature = "simdutf8")]
+    if bytes.len() >= SIMD_PAYS {
+        return simdutf8::compat::from_utf8(bytes).map_err(|error| error.valid_up_to());
+    }
+    str::from_utf8(bytes).map_err(|error| error.valid_up_to())
+}
+
+/// Below this many bytes the standard library's check is the faster one.
+#[cfg(feature = "simdutf8")]
+const SIMD_PAYS: usize = 128;
+
+/// How many bytes at the end of `chunk` begin a character that goes on beyond it.
+fn cut_at_end(chunk: &[u8]) -> usize {
+    for (after, byte) in chunk.iter().rev().take(3).enumerate() {
+        let whole = match byte {
+            0x80..=0xbf => continue,
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xff => 4,
+            _ => 1,
+        };
+        return if after + 1 < whole { after + 1 } else { 0 };
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+    use std::vec::Vec;
+
+    /// Feeds `pieces` and returns the text, or where it broke and after how many
+    /// bytes that was noticed.
+    fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<String, (u64, usize)> {
+        let (mut utf8, mut text, mut fed) = (Utf8::default(), String::new(), 0);
+        for piece in pieces {
+            fed += piece.len();
+            let (first, rest) = utf8.check(piece).map_err(|Invalid { at }| (at, fed))?;
+            text.extend(first);
+            text.push_str(rest);
+        }
+        utf8.finish().map_err(|Invalid { at }| (at, fed)).map(|()| text)
+    }
+
+    /// Every sequence of up to four bytes from the values where the grammar of
+    /// RFC 3629 turns, in every cut: the same verdict and place as `std`'s.
+    #[test]
+    fn agrees_with_std_however_it_is_cut() {
+        let edges = [
+            0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef, 0xf0,
+            0xf3, 0xf4, 0xf5, 0xff,
+        ];
+        let mut all: Vec<Vec<u8>> = std::vec![std::vec![]];
+        for _ in 0..4 {
+            let longer = all.iter().filter(|s| s.len() == all.last().unwrap().len());
+            let longer: Vec<_> = longer.flat_map(|s| edges.map(|e| [&s[..], &[e]].concat())).collect();
+            all.extend(longer);
+        }
+        for bytes in &all {
+            let expected = str::from_utf8(bytes).map_err(|error| error.valid_up_to() as u64);
+            for cut in 0..=bytes.len() {
+                let got = feed([&bytes[..cut], &bytes[cut..]]);
+                assert_eq!(got.as_deref().map_err(|(at, _)| *at), expected, "{bytes:x?} cut at {cut}");
+            }
+            let got = feed(bytes.chunks(1));
+            assert_eq!(got.as_deref().map_err(|(at, _)| *at), expected, "{bytes:x?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn fails_at_the_first_bad_byte() {
+        let cases: [(&[u8], usize); 7] = [
+            (b"\x80", 1),
+            (b"\xc0\xaf", 1),
+            (b"\xed\xa0\x80", 2),
+            (b"\xf4\x90\x80\x80", 2),
+            (b"\xf0\x80\x80\x80", 2),
+            (b"\xe2\x82A", 3),
+            ("κόσμε\u{7f}\u{0}".as_bytes(), usize::MAX),
+        ];
+        for (bytes, noticed) in cases {
+            match feed(bytes.chunks(1)) {
+                Ok(text) => assert_eq!((text.as_bytes(), noticed), (bytes, usize::MAX)),
+                Err((_, fed)) => assert_eq!(fed, noticed, "{bytes:x?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn long_texts_take_the_same_way() {
+        let text = "zażółć gęślą jaźń 線路 🦀 ".repeat(300);
+        for size in [1, 3, 127, 128, 129, 1000, 5000] {
+            assert_eq!(feed(text.as_bytes().chunks(size)).unwrap(), text);
+        }
+        let mut broken = text.clone().into_bytes();
+        broken[4000] = 0xff;
+        let at = str::from_utf8(&broken).unwrap_err().valid_up_to() as u64;
+        for size in [1, 3, 127, 128, 129, 1000, 5000, 100_000] {
+            assert_eq!(feed(broken.chunks(size)).unwrap_err().0, at, "chunks of {size}");
+        }
+    }
+}
