@@ -76,6 +76,7 @@ impl Bits {
             (receiver == Server && !self.masked, 2, ProtocolError::FrameNotMasked),
             (receiver == Client && self.masked, 2, ProtocolError::FrameMasked),
             (control && self.length.short > 125, 2, ProtocolError::ControlTooLong),
+            (self.opcode == 8 && self.length.short == 1, 2, ProtocolError::CloseTruncated),
             (extended.first() >= Some(&128) && extended.len() == 8, 3, ProtocolError::LengthTooLarge),
             (extended.len() == 2 && self.len() < 126, 4, ProtocolError::LengthNotMinimal),
             // Six zeros prove that what follows has a form of 16 bits or fewer.
@@ -134,8 +135,8 @@ fn header_grid() {
             }
         }
     }
-    // Per role: 3 data opcodes × 2 FIN × 10 lengths, and 3 control × 4 lengths.
-    assert_eq!(accepted, 2 * (3 * 2 * 10 + 3 * 4));
+    // Per role: 3 data opcodes × 2 FIN × 10 lengths, and 3 control × 4 lengths but Close of 1.
+    assert_eq!(accepted, 2 * (3 * 2 * 10 + 3 * 4 - 1));
     assert!(refused > 10_000);
 }
 
@@ -218,7 +219,7 @@ fn headers_round_trip() {
         for fin in [false, true] {
             for mask in [None, Some(MaskKey::new([1, 2, 3, 4]))] {
                 for len in lens {
-                    if opcode.is_control() && (!fin || len > 125) {
+                    if opcode.is_control() && (!fin || len > 125 || (opcode == Opcode::Close && len == 1)) {
                         continue;
                     }
                     let written = Header { fin, rsv: 0, opcode, mask, len };
