@@ -135,8 +135,8 @@ fn header_grid() {
             }
         }
     }
-    // Per role: 3 data opcodes × 2 FIN × 10 lengths, and 3 control × 4 lengths but Close of 1.
-    assert_eq!(accepted, 2 * (3 * 2 * 10 + 3 * 4 - 1));
+    // Per role: 3 data opcodes × 2 FIN × 11 lengths, and 3 control × 4 lengths but Close of 1.
+    assert_eq!(accepted, 2 * (3 * 2 * 11 + 3 * 4 - 1));
     assert!(refused > 10_000);
 }
 
