@@ -351,6 +351,28 @@ fn what_is_gathered_is_owned_in_memory_of_its_own_size() {
     }
 }
 
+#[test]
+fn a_kept_chunk_is_right_sized_too() {
+    // Some has been gathered before chunks were asked for, or a character was cut.
+    for first in [TEXT, BINARY] {
+        let bytes = frame(Server, first, "水".repeat(1000));
+        for cut in [9, 10, 11, 1500] {
+            let mut us = open(Client);
+            hear(&mut us, &bytes[..cut]);
+            for event in hear_chunks(&mut us, bytes[cut..].chunks(100)).0 {
+                let (len, capacity) = match event {
+                    Event::Chunk(Chunk { data: Message::Text(Cow::Owned(text)), .. }) => (text.len(), text.capacity()),
+                    Event::Chunk(Chunk { data: Message::Binary(Cow::Owned(data)), .. }) => {
+                        (data.len(), data.capacity())
+                    }
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(capacity, len);
+            }
+        }
+    }
+}
+
 // Chunk mode.
 
 /// The chunks of one message put together, after a check of their marks.
@@ -449,6 +471,19 @@ fn from_chunks_to_messages() {
     let mut us = open(Client);
     hear_chunks(&mut us, [&bytes[..4]]);
     assert_eq!(hear(&mut us, &bytes[4..]).1, Some(ProtocolError::InvalidUtf8 { at: 4 }));
+}
+
+#[test]
+fn a_message_that_was_skipped_is_not_resumed() {
+    // "The rest of that message is skipped": the rest, not a hole in its middle.
+    for first in [TEXT, BINARY] {
+        let bytes = frames(Server, [(first, "0123456789"), (TEXT, "next")]);
+        let mut us = open(Client);
+        assert_eq!(hear_chunks(&mut us, [&bytes[..5]]).0.len(), 1);
+        assert_eq!(hear(&mut us, &bytes[5..8]), (vec![], None));
+        let (events, _) = hear_chunks(&mut us, [&bytes[8..]]);
+        assert_eq!(joined(&events), Message::from("next"));
+    }
 }
 
 #[test]
