@@ -211,15 +211,19 @@ impl Unfinished {
                 if text.is_empty() && completed.is_none() {
                     Message::from(rest)
                 } else {
+                    text.reserve_exact(rest.len() + completed.map_or(0, char::len_utf8));
                     text.extend(completed);
                     text.push_str(rest);
+                    text.shrink_to_fit();
                     Message::from(mem::take(text))
                 }
             }
             Body::Binary { filled: 0, .. } => Message::from(payload),
             Body::Binary { data, filled } => {
                 data.truncate(mem::take(filled));
+                data.reserve_exact(payload.len());
                 data.extend_from_slice(payload);
+                data.shrink_to_fit();
                 Message::from(mem::take(data))
             }
         };
