@@ -611,3 +611,12 @@ fn at_most_one_close_frame_ever_and_nothing_behind_it() {
         }
     }
 }
+
+#[test]
+fn an_error_is_returned_even_after_the_end() {
+    for role in BOTH {
+        let mut us = failing(role);
+        us.handle_eof();
+        assert_eq!(hear(&mut us, b""), (vec![], Some(ProtocolError::ReservedOpcode(3))), "every later call");
+    }
+}
