@@ -6,7 +6,7 @@ use core::mem;
 
 use super::Connection;
 use super::event::Event;
-use super::state::{Input, Phase};
+use super::state::{Cause, Closed, Input, Phase};
 use crate::error::ProtocolError;
 use crate::frame::{CloseFrame, Opcode, Piece};
 use crate::message::{Delivery, Received};
@@ -85,7 +85,7 @@ impl Connection {
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         match self.phase {
             Phase::Open | Phase::CloseSent { .. } => {}
-            Phase::Failing { error, .. } => {
+            Phase::Failing { error, .. } | Phase::Closed(Closed { cause: Cause::Protocol(error), .. }) => {
                 *input = &mut [];
                 return Err(error);
             }
