@@ -620,3 +620,23 @@ fn an_error_is_returned_even_after_the_end() {
         assert_eq!(hear(&mut us, b""), (vec![], Some(ProtocolError::ReservedOpcode(3))), "every later call");
     }
 }
+
+#[test]
+fn a_close_frame_is_judged_as_it_comes() {
+    for role in BOTH {
+        let size = header(role.peer(), CLOSE, 125).len();
+        let mut payload = vec![b'x'; 125];
+        payload[..4].copy_from_slice(b"\x03\xed\xff\xff");
+        let mut us = open(role);
+        let bytes = frame(role.peer(), CLOSE, &payload);
+        assert_eq!(hear(&mut us, &bytes[..size + 1]).1, None);
+        let broken = ProtocolError::CloseCodeInvalid(CloseCode::NO_STATUS);
+        assert_eq!(hear(&mut us, &bytes[size + 1..size + 2]).1, Some(broken), "the code is there");
+
+        payload[..6].copy_from_slice(b"\x03\xe8\xed\xa0\x80x");
+        let mut us = open(role);
+        let bytes = frame(role.peer(), CLOSE, &payload);
+        assert_eq!(hear(&mut us, &bytes[..size + 3]).1, None);
+        assert_eq!(hear(&mut us, &bytes[size + 3..size + 4]).1, Some(ProtocolError::CloseReasonInvalid));
+    }
+}
