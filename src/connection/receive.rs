@@ -135,6 +135,9 @@ impl Connection {
         } else {
             self.control.extend_from_slice(piece.payload);
             if !piece.last {
+                if piece.header.opcode == Opcode::Close {
+                    CloseFrame::check_front(&self.control)?;
+                }
                 return Ok(None);
             }
             Cow::Owned(mem::take(&mut self.control))
