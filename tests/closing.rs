@@ -640,3 +640,23 @@ fn a_close_frame_is_judged_as_it_comes() {
         assert_eq!(hear(&mut us, &bytes[size + 3..size + 4]).1, Some(ProtocolError::CloseReasonInvalid));
     }
 }
+
+#[test]
+fn it_is_not_clean_if_our_own_close_never_left() {
+    // `is_clean`: "both ends said goodbye, so that neither can have missed a message".
+    for role in BOTH {
+        for by_timeout in [false, true] {
+            let mut us = open(role);
+            us.send("they never got this").unwrap();
+            hear(&mut us, &close_frame(role.peer(), 1000, "bye"));
+            if by_timeout {
+                us.handle_timeout(us.poll_timeout().unwrap());
+            } else {
+                us.handle_reset();
+            }
+            let closed = us.closed().unwrap();
+            assert_eq!((closed.code, &closed.reason[..]), (CloseCode::NORMAL, "bye"), "the peer's, all the same");
+            assert!(!closed.is_clean(), "{closed:?}");
+        }
+    }
+}
