@@ -455,3 +455,32 @@ fn a_flood_of_pings_takes_no_memory() {
         assert!(info.bytes_max < 16_384, "{} bytes held", info.bytes_max);
     }
 }
+
+#[test]
+fn pongs_never_go_back() {
+    // However the peer takes what we say, its Pings are answered in their order.
+    for role in BOTH {
+        for step in [1, 10, 40, 90, 130, 1000, 4000] {
+            for pings in [1, 3] {
+                let mut us = open(role);
+                let mut wire = vec![];
+                for round in 0..200_u32 {
+                    for nth in 0..pings {
+                        they_say(&mut us, PING, format!("{:05}{:90}", round * pings + nth, ""), s(0));
+                    }
+                    let slice = us.poll_transmit().unwrap_or_default();
+                    let len = slice.len().min(step);
+                    wire.extend_from_slice(&slice[..len]);
+                    us.handle_transmitted(len, s(0));
+                }
+                wire.extend(transmit(&mut us, s(0)));
+                let order: Vec<u32> = parse(role, &wire)
+                    .iter()
+                    .map(|(_, body)| str::from_utf8(&body[..5]).unwrap().parse().unwrap())
+                    .collect();
+                assert!(order.is_sorted(), "{step} bytes a round: {order:?}");
+                assert_eq!(order.last(), Some(&(200 * pings - 1)), "the last is always answered");
+            }
+        }
+    }
+}
