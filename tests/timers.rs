@@ -484,3 +484,23 @@ fn pongs_never_go_back() {
         }
     }
 }
+
+// What is no sign of life.
+
+#[test]
+fn transmitting_nothing_is_no_progress() {
+    // As an adapter tells it whose write was refused.
+    let mut us = connection(Server, config());
+    us.handle_timeout(s(10));
+    us.handle_transmitted(0, s(13));
+    assert_eq!(us.poll_timeout(), Some(s(14)));
+    us.handle_timeout(s(14));
+    dead(&us);
+}
+
+#[test]
+fn filling_nothing_is_no_sign_of_life() {
+    let (mut us, _) = pinged(Server);
+    us.handle_filled(0, s(13));
+    assert_eq!(us.poll_timeout(), Some(s(14)));
+}
