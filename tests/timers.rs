@@ -504,3 +504,34 @@ fn filling_nothing_is_no_sign_of_life() {
     us.handle_filled(0, s(13));
     assert_eq!(us.poll_timeout(), Some(s(14)));
 }
+
+#[test]
+fn pings_of_ours_do_not_save_a_dead_peer() {
+    // An application that pings every 3 s must still learn of it after 4 s of silence.
+    for blocked in [false, true] {
+        let mut us = connection(Client, config());
+        for now in (0..60).step_by(3) {
+            let _ = us.ping(b"are you there?", s(now));
+            if !blocked {
+                transmit(&mut us, s(now));
+            }
+            us.handle_timeout(s(now + 1));
+            us.handle_timeout(s(now + 2));
+        }
+        dead(&us);
+    }
+}
+
+#[test]
+fn pings_of_ours_leave_an_answering_peer_alone() {
+    let mut us = connection(Client, config());
+    for now in (0..60).step_by(3) {
+        us.ping(b"1", s(now)).unwrap();
+        transmit(&mut us, s(now));
+        us.ping(b"2", s(now)).unwrap();
+        transmit(&mut us, s(now));
+        they_say(&mut us, PONG, "2", s(now + 2));
+        us.handle_timeout(s(now + 2));
+        assert_eq!((us.state(), us.latency()), (State::Open, Some(Duration::from_secs(2))));
+    }
+}
