@@ -535,3 +535,28 @@ fn pings_of_ours_leave_an_answering_peer_alone() {
         assert_eq!((us.state(), us.latency()), (State::Open, Some(Duration::from_secs(2))));
     }
 }
+
+// A clock that is not monotonic.
+
+#[test]
+fn now_going_backwards_ends_nothing_early() {
+    let tells: [fn(&mut Connection); 3] =
+        [|us| drop(they_say(us, TEXT, "x", s(0))), |us| us.handle_transmitted(1, s(0)), |us| drop(us.ping(b"x", s(0)))];
+    for tell in tells {
+        // Heard at 12 s, and the next Ping is still on its way.
+        let (mut us, payload) = pinged(Server);
+        they_say(&mut us, PONG, payload, s(12));
+        us.handle_timeout(s(20));
+        they_say(&mut us, TEXT, "x", s(22));
+        let before = us.poll_timeout().unwrap();
+        tell(&mut us);
+        assert!(us.poll_timeout().unwrap() >= before, "{:?} < {before:?}", us.poll_timeout());
+        us.handle_timeout(s(24));
+        assert_eq!(us.state(), State::Open);
+    }
+    let (mut us, payload) = pinged(Server);
+    they_say(&mut us, PONG, payload, s(3));
+    assert_eq!(us.latency(), Some(Duration::ZERO));
+    us.handle_timeout(s(0));
+    assert_eq!((us.state(), us.queued()), (State::Open, 0));
+}
