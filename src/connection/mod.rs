@@ -201,9 +201,7 @@ impl Connection {
     pub fn handle_transmitted(&mut self, len: usize, now: Time) {
         let before = self.out.transmitted();
         self.out.advance(len);
-        if self.out.transmitted() > before {
-            self.pulse.transmitted(self.out.transmitted(), now);
-        }
+        self.pulse.transmitted(before, self.out.transmitted(), now);
         self.queue_late_pong();
     }
 
