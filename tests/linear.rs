@@ -125,3 +125,38 @@ fn a_steady_stream_allocates_nothing() {
     let info = allocation_counter::measure(|| (0..1000).for_each(|_| turn()));
     assert_eq!(info.count_total, 0);
 }
+
+#[test]
+fn fragments_of_one_byte() {
+    for first in [TEXT_BEGINS, BINARY_BEGINS] {
+        doubles(20_000, |count| {
+            let mut us = connection(Client, unlimited());
+            assert_eq!(feed(&mut us, &mut frame(Server, first, "x")), 0);
+            let mut bytes = frames(Server, std::iter::repeat_n((GOES_ON, b"x"), count));
+            assert_eq!(feed(&mut us, &mut bytes), 0);
+            assert_eq!(feed(&mut us, &mut frame(Server, ENDS, "")), count + 1);
+        });
+    }
+}
+
+#[test]
+fn fragments_read_into_the_room() {
+    let part = vec![7; 40_000];
+    doubles(50, |count| {
+        let mut us = connection(Client, {
+            let mut config = unlimited();
+            config.max_message_size = u64::MAX;
+            config
+        });
+        feed(&mut us, &mut frame(Server, BINARY_BEGINS, &part));
+        for _ in 0..count {
+            feed(&mut us, &mut header(Server, GOES_ON, 40_000));
+            while let Some(room) = us.receive_room() {
+                let len = room.len();
+                us.handle_filled(len, s(0));
+            }
+            feed(&mut us, &mut []);
+        }
+        assert_eq!(feed(&mut us, &mut frame(Server, ENDS, "")), 40_000 * (count + 1));
+    });
+}
