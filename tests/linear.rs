@@ -160,3 +160,21 @@ fn fragments_read_into_the_room() {
         assert_eq!(feed(&mut us, &mut frame(Server, ENDS, "")), 40_000 * (count + 1));
     });
 }
+
+#[test]
+fn memory_stays_below_the_limit() {
+    // What grows ahead of the bytes must not grow ahead of the limit.
+    for first in [TEXT_BEGINS, BINARY_BEGINS] {
+        for part in [1, 1000, 33_333] {
+            let mut config = unlimited();
+            config.max_message_size = 100_000;
+            let mut us = connection(Client, config);
+            let mut bytes = frame(Server, first, vec![b'x'; part]);
+            bytes.extend(frames(Server, std::iter::repeat_n((GOES_ON, vec![b'x'; part]), 99_999 / part - 1)));
+            let info = allocation_counter::measure(|| {
+                bytes.chunks_mut(700).for_each(|piece| drop(feed(&mut us, piece)));
+            });
+            assert!(info.bytes_current <= 100_000 + 512, "{} bytes kept", info.bytes_current);
+        }
+    }
+}
