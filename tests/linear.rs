@@ -76,7 +76,9 @@ fn a_message_in_one_frame_is_copied_once_and_a_bit() {
         let mut bytes = frame(Server, first, vec![b'x'; len]);
         let mut us = connection(Client, unlimited());
         let info = allocation_counter::measure(|| {
-            bytes.chunks_mut(1000).for_each(|piece| drop(feed(&mut us, piece)));
+            bytes.chunks_mut(1000).for_each(|piece| {
+                feed(&mut us, piece);
+            });
         });
         assert!(info.bytes_total < 2 * len as u64, "{} bytes allocated for {len}", info.bytes_total);
     }
@@ -172,7 +174,9 @@ fn memory_stays_below_the_limit() {
             let mut bytes = frame(Server, first, vec![b'x'; part]);
             bytes.extend(frames(Server, std::iter::repeat_n((GOES_ON, vec![b'x'; part]), 99_999 / part - 1)));
             let info = allocation_counter::measure(|| {
-                bytes.chunks_mut(700).for_each(|piece| drop(feed(&mut us, piece)));
+                bytes.chunks_mut(700).for_each(|piece| {
+                    feed(&mut us, piece);
+                });
             });
             assert!(info.bytes_current <= 100_000 + 512, "{} bytes kept", info.bytes_current);
         }
