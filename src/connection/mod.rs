@@ -210,12 +210,13 @@ impl Connection {
     /// sent their Close frames. What still waits may be transmitted to a peer that
     /// goes on reading.
     pub fn handle_eof(&mut self) {
-        self.phase.on(Input::Eof);
+        // What waits may still be sent, so nothing is lost for certain.
+        self.phase.on(Input::Eof { unsent: false });
     }
 
     /// The transport has failed, and carries nothing any more.
     pub fn handle_reset(&mut self) {
-        self.phase.on(Input::Eof);
+        self.phase.on(Input::Eof { unsent: !self.out.is_empty() });
         self.out.clear();
         self.pong = None;
     }
@@ -235,7 +236,7 @@ impl Connection {
                 }
             },
             _ if self.phase.deadline().is_some_and(|by| by <= now) => {
-                self.phase.on(Input::TimedOut);
+                self.phase.on(Input::TimedOut { unsent: !self.out.is_empty() });
                 self.out.clear();
             }
             _ => {}

@@ -6,7 +6,7 @@ use core::mem;
 
 use super::Connection;
 use super::event::Event;
-use super::state::{Input, Phase};
+use super::state::{Cause, Closed, Input, Phase};
 use crate::error::ProtocolError;
 use crate::frame::{CloseFrame, Opcode, Piece};
 use crate::message::{Delivery, Received};
@@ -85,7 +85,7 @@ impl Connection {
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         match self.phase {
             Phase::Open | Phase::CloseSent { .. } => {}
-            Phase::Failing { error, .. } => {
+            Phase::Failing { error, .. } | Phase::Closed(Closed { cause: Cause::Protocol(error), .. }) => {
                 *input = &mut [];
                 return Err(error);
             }
@@ -135,6 +135,9 @@ impl Connection {
         } else {
             self.control.extend_from_slice(piece.payload);
             if !piece.last {
+                if piece.header.opcode == Opcode::Close {
+                    CloseFrame::check_front(&self.control)?;
+                }
                 return Ok(None);
             }
             Cow::Owned(mem::take(&mut self.control))

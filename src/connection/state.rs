@@ -8,6 +8,7 @@
 //!  Open, CloseSent ──Eof────────────────────────────────────────────► Closed  1006
 //!  Open ──PongOverdue───────────────────────────────────────────────► Closed  1006
 //!  CloseSent ──TimedOut─────────────────────────────────────────────► Closed  1006
+//!  Draining ──Eof, TimedOut with our Close unsent, for good─────────► Closed  unclean, the peer's code
 //! ```
 
 use alloc::string::String;
@@ -57,9 +58,9 @@ impl Closed {
 pub enum Cause {
     /// The closing handshake (§7.1.2).
     Handshake,
-    /// The transport ended, or failed, before a Close frame came.
+    /// The transport ended, or failed, before a Close frame came, or before ours left.
     Eof,
-    /// The peer did not answer our Close frame in time.
+    /// The peer did not answer our Close frame in time, or did not take it.
     CloseTimeout,
     /// The peer did not answer a Ping in time.
     PongTimeout,
@@ -79,11 +80,24 @@ pub(crate) enum Phase {
 /// What can move a connection on. `by` is when the closing handshake must be over.
 #[derive(Debug)]
 pub(crate) enum Input {
-    CloseQueued { by: Time },
-    CloseReceived { by: Time, frame: CloseFrame },
-    Failed { by: Time, error: ProtocolError },
-    Eof,
-    TimedOut,
+    CloseQueued {
+        by: Time,
+    },
+    CloseReceived {
+        by: Time,
+        frame: CloseFrame,
+    },
+    Failed {
+        by: Time,
+        error: ProtocolError,
+    },
+    /// `unsent`: bytes waited, our Close frame the last of them, and never will be sent.
+    Eof {
+        unsent: bool,
+    },
+    TimedOut {
+        unsent: bool,
+    },
     PongOverdue,
 }
 
@@ -97,13 +111,19 @@ impl Phase {
             (Phase::Open, Input::Failed { by, error }) => Phase::Failing { by, error },
             (Phase::CloseSent { by }, Input::Failed { error, .. }) => Phase::Failing { by, error },
 
-            // Both Close frames have been seen: whatever ends the transport now, it was clean.
-            (Phase::Draining { frame, .. }, Input::Eof | Input::TimedOut) => {
-                Phase::Closed(Closed { code: frame.code, reason: frame.reason, cause: Cause::Handshake })
+            // §7.1.4: clean means that both Close frames have been sent.
+            (Phase::Draining { frame, .. }, Input::Eof { unsent: true }) => said_goodbye(frame, Cause::Eof),
+            (Phase::Draining { frame, .. }, Input::TimedOut { unsent: true }) => {
+                said_goodbye(frame, Cause::CloseTimeout)
             }
-            (Phase::Failing { error, .. }, Input::Eof | Input::TimedOut) => abnormal(Cause::Protocol(error)),
-            (Phase::Open | Phase::CloseSent { .. }, Input::Eof) => abnormal(Cause::Eof),
-            (Phase::CloseSent { .. }, Input::TimedOut) => abnormal(Cause::CloseTimeout),
+            (Phase::Draining { frame, .. }, Input::Eof { .. } | Input::TimedOut { .. }) => {
+                said_goodbye(frame, Cause::Handshake)
+            }
+            (Phase::Failing { error, .. }, Input::Eof { .. } | Input::TimedOut { .. }) => {
+                abnormal(Cause::Protocol(error))
+            }
+            (Phase::Open | Phase::CloseSent { .. }, Input::Eof { .. }) => abnormal(Cause::Eof),
+            (Phase::CloseSent { .. }, Input::TimedOut { .. }) => abnormal(Cause::CloseTimeout),
             (Phase::Open, Input::PongOverdue) => abnormal(Cause::PongTimeout),
 
             // Anything else changes nothing.
@@ -126,6 +146,11 @@ impl Phase {
             Phase::Open | Phase::Closed(_) => None,
         }
     }
+}
+
+/// §7.1.5: the code and reason are those of the peer's Close frame.
+fn said_goodbye(frame: CloseFrame, cause: Cause) -> Phase {
+    Phase::Closed(Closed { code: frame.code, reason: frame.reason, cause })
 }
 
 /// §7.1.5: without a Close frame from the peer the code is 1006.

@@ -34,12 +34,19 @@ impl CloseFrame {
                 _ => Err(ProtocolError::CloseTruncated),
             };
         };
-        let code = CloseCode::new(u16::from_be_bytes(*code));
-        if !code.is_sendable() {
-            return Err(ProtocolError::CloseCodeInvalid(code));
-        }
+        let code = sendable(*code)?;
         let reason = core::str::from_utf8(reason).map_err(|_| ProtocolError::CloseReasonInvalid)?;
         Ok(CloseFrame { code, reason: reason.into() })
+    }
+
+    /// Judges the front of a payload whose rest has not come.
+    pub(crate) fn check_front(payload: &[u8]) -> Result<(), ProtocolError> {
+        let Some((code, reason)) = payload.split_first_chunk() else { return Ok(()) };
+        sendable(*code)?;
+        match core::str::from_utf8(reason) {
+            Err(error) if error.error_len().is_some() => Err(ProtocolError::CloseReasonInvalid),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the payload of a Close frame.
@@ -61,4 +68,9 @@ impl CloseFrame {
         }
         Ok([&code.get().to_be_bytes()[..], reason.as_bytes()].concat())
     }
+}
+
+fn sendable(code: [u8; 2]) -> Result<CloseCode, ProtocolError> {
+    let code = CloseCode::new(u16::from_be_bytes(code));
+    if code.is_sendable() { Ok(code) } else { Err(ProtocolError::CloseCodeInvalid(code)) }
 }

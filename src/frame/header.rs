@@ -114,6 +114,10 @@ impl Header {
         if opcode.is_control() && usize::from(short) > MAX_CONTROL_PAYLOAD {
             return Err(ProtocolError::ControlTooLong);
         }
+        // §5.5.1: a Close payload, if there is one, begins with two bytes of code.
+        if matches!(opcode, Opcode::Close) && short == 1 {
+            return Err(ProtocolError::CloseTruncated);
+        }
         let Some((len, size)) = decode_length(short, bytes)? else { return Ok(None) };
 
         if !masked {

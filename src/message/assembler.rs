@@ -57,9 +57,17 @@ struct Unfinished {
     /// Payload bytes that have been announced by the headers so far.
     announced: u64,
     fragments: u32,
-    /// Whether a chunk of it has been handed out, so that it can no longer be
-    /// handed out whole.
-    in_chunks: bool,
+    handed: Handed,
+}
+
+/// What the application has been handed of a message that is unfinished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handed {
+    Nothing,
+    /// Chunks of it, so that it can no longer be handed out whole.
+    Chunks,
+    /// Chunks of it, and then some was skipped, so that nothing fits on to them.
+    Skipped,
 }
 
 #[derive(Debug)]
@@ -105,7 +113,8 @@ impl Assembler {
     /// it here and `remaining` in its frame to be worth it. Never more than has
     /// come already, so that an announcement alone makes nobody allocate.
     pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
-        let Some(Unfinished { body: Body::Binary { data, filled }, in_chunks: false, .. }) = &mut self.unfinished
+        let Some(Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, .. }) =
+            &mut self.unfinished
         else {
             return None;
         };
@@ -151,13 +160,13 @@ impl Assembler {
         let message = self.unfinished.get_or_insert_with(|| Unfinished::new(&header));
         // What was gathered before chunks were asked for is their beginning; what
         // is left after chunks were asked for is not a message, and is dropped.
-        let received = match delivery {
-            Delivery::Chunks => message.chunk(payload, ends)?.map(Received::Chunk),
-            Delivery::Messages if message.in_chunks => {
-                message.check(payload, ends)?;
+        let received = match (message.handed, delivery) {
+            (Handed::Nothing | Handed::Chunks, Delivery::Chunks) => message.chunk(payload, ends)?.map(Received::Chunk),
+            (Handed::Chunks, Delivery::Messages) | (Handed::Skipped, _) => {
+                message.skip(payload, ends)?;
                 None
             }
-            Delivery::Messages => {
+            (Handed::Nothing, Delivery::Messages) => {
                 message.gather(payload, ends)?;
                 ends.then(|| Received::Message(message.take()))
             }
@@ -175,7 +184,7 @@ impl Unfinished {
             Opcode::Text => Body::Text { text: String::new(), utf8: Utf8::default() },
             _ => Body::Binary { data: Vec::new(), filled: 0 },
         };
-        Unfinished { body, announced: first.len, fragments: 1, in_chunks: false }
+        Unfinished { body, announced: first.len, fragments: 1, handed: Handed::Nothing }
     }
 
     /// Keeps the payload.
@@ -204,22 +213,26 @@ impl Unfinished {
 
     /// Hands the payload on, behind what was gathered before, if anything was.
     fn chunk<'b>(&mut self, payload: &'b [u8], ends: bool) -> Result<Option<Chunk<'b>>, ProtocolError> {
-        let first = !self.in_chunks;
+        let first = self.handed == Handed::Nothing;
         let data = match &mut self.body {
             Body::Text { text, utf8 } => {
                 let (completed, rest) = checked(utf8, payload, ends)?;
                 if text.is_empty() && completed.is_none() {
                     Message::from(rest)
                 } else {
+                    text.reserve_exact(rest.len() + completed.map_or(0, char::len_utf8));
                     text.extend(completed);
                     text.push_str(rest);
+                    text.shrink_to_fit();
                     Message::from(mem::take(text))
                 }
             }
             Body::Binary { filled: 0, .. } => Message::from(payload),
             Body::Binary { data, filled } => {
                 data.truncate(mem::take(filled));
+                data.reserve_exact(payload.len());
                 data.extend_from_slice(payload);
+                data.shrink_to_fit();
                 Message::from(mem::take(data))
             }
         };
@@ -227,12 +240,15 @@ impl Unfinished {
         if data.is_empty() && !ends {
             return Ok(None);
         }
-        self.in_chunks = true;
+        self.handed = Handed::Chunks;
         Ok(Some(Chunk { data, first, last: ends }))
     }
 
     /// Checks the payload of a message whose rest nobody wants.
-    fn check(&mut self, payload: &[u8], ends: bool) -> Result<(), ProtocolError> {
+    fn skip(&mut self, payload: &[u8], ends: bool) -> Result<(), ProtocolError> {
+        if !payload.is_empty() {
+            self.handed = Handed::Skipped;
+        }
         match &mut self.body {
             Body::Text { utf8, .. } => checked(utf8, payload, ends).map(drop),
             Body::Binary { .. } => Ok(()),
