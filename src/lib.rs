@@ -7,17 +7,23 @@ extern crate std;
 mod buffer;
 mod code;
 mod connection;
+#[cfg(feature = "std")]
+mod driver;
 mod entropy;
 mod error;
 pub mod frame;
 mod message;
 mod role;
 mod time;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod upgrade;
 
 pub use code::CloseCode;
 pub use connection::{Cause, Closed, Config, Connection, Event, Keepalive, State};
 pub use entropy::Seed;
+#[cfg(feature = "std")]
+pub use error::Error;
 pub use error::{HandshakeError, ProtocolError, SendError};
 pub use frame::CloseFrame;
 pub use message::{Chunk, Message};

@@ -5,7 +5,11 @@
 mod handshake;
 mod protocol;
 mod send;
+#[cfg(feature = "std")]
+mod transport;
 
 pub use handshake::HandshakeError;
 pub use protocol::ProtocolError;
 pub use send::SendError;
+#[cfg(feature = "std")]
+pub use transport::Error;

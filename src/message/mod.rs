@@ -4,7 +4,7 @@
 mod assembler;
 #[allow(clippy::module_inception, reason = "the directory is the RFC's word, and so is the type")]
 mod message;
-mod utf8;
+pub(crate) mod utf8;
 
 pub(crate) use assembler::{Assembler, Delivery, Limits, Received};
 pub use message::{Chunk, Message};

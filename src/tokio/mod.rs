@@ -1,0 +1,401 @@
+//! The tokio adapter: carries the core's bytes over an `AsyncRead + AsyncWrite`,
+//! and its deadlines over tokio's clock. What to do next is the core's answer.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), openline::Error> {
+//! let mut socket = openline::tokio::connect("ws://127.0.0.1:9001/").await?;
+//! socket.send("Hello").await?;
+//! while let Some(message) = socket.recv().await? {
+//!     println!("{message:?}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod clock;
+mod sink;
+mod split;
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::code::CloseCode;
+use crate::connection::{Closed, Config, Connection, Event, State};
+use crate::driver::{Driver, Found};
+use crate::error::Error;
+use crate::message::{Chunk, Message};
+use crate::upgrade::{Agreement, Upgrade};
+use clock::Clock;
+pub use split::{Receiver, Sender};
+
+/// A WebSocket over a tokio transport.
+///
+/// All work is done inside the calls; there is no task behind it. Receiving also
+/// writes what is queued, answers Pings and keeps the deadlines, so a task that
+/// waits in [`recv`](Self::recv) has nothing else to look after.
+///
+/// Every method is cancel-safe: dropping its future loses no message and leaves no
+/// frame half-written. What it had not finished goes on in the next call.
+///
+/// Deadlines need a runtime with time enabled.
+#[derive(Debug)]
+pub struct WebSocket<S> {
+    io: S,
+    driver: Driver,
+    clock: Clock,
+    /// Whether something was written since the transport was last flushed.
+    unflushed: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// A WebSocket on a transport whose opening handshake was done elsewhere.
+    /// `leftover` is what was read behind it.
+    #[must_use]
+    pub fn new(io: S, upgrade: Upgrade, config: Config, leftover: &[u8]) -> WebSocket<S> {
+        let clock = Clock::new();
+        let now = clock.now();
+        let driver = Driver::new(Connection::new(upgrade, config, now), leftover, now);
+        WebSocket { io, driver, clock, unflushed: false }
+    }
+
+    /// The next message; `None` once the connection is closed, and
+    /// [`closed`](Self::closed) then says how.
+    ///
+    /// Before it waits, all that was [fed](Self::feed) or provoked leaves in one write.
+    ///
+    /// Cancel-safe: no message is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Protocol`], [`Error::PongTimeout`] or [`Error::Io`], once; after that it
+    /// returns `None`. That the peer went away without a Close frame is not an error
+    /// here: [`closed`](Self::closed) has the code 1006 then.
+    pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// As [`recv`](Self::recv), but hands a message out as it arrives, so that one of
+    /// any length takes no memory. See [`Connection::receive_chunk`] for what happens
+    /// if both are called.
+    ///
+    /// Cancel-safe: no chunk is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
+        let found = loop {
+            match poll_fn(|cx| self.poll_event(cx, true)).await? {
+                Some(Found::Lent(found)) => break found,
+                Some(Found::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
+                Some(Found::Owned(_)) => {}
+                None => return Ok(None),
+            }
+        };
+        match self.driver.look(found) {
+            Event::Chunk(chunk) => Ok(Some(chunk)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The next event, control frames included. A message that lay whole in what was
+    /// read is lent from there, without a copy.
+    ///
+    /// Cancel-safe: no event is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub async fn event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        match poll_fn(|cx| self.poll_event(cx, false)).await? {
+            Some(Found::Lent(found)) => Ok(Some(self.driver.look(found))),
+            Some(Found::Owned(event)) => Ok(Some(event)),
+            None => Ok(None),
+        }
+    }
+
+    /// Sends a message: returns when the transport has taken all of it.
+    ///
+    /// Cancel-safe: a dropped future has queued the message whole or not at all (the
+    /// latter only if it was still waiting for room); what is queued leaves with the
+    /// next call of any kind.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`] if the connection is closing or a fragmented message is
+    /// unfinished; otherwise as [`recv`](Self::recv).
+    pub async fn send(&mut self, message: impl Into<Message<'_>>) -> Result<(), Error> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// Queues a message, waiting only while there is no
+    /// [room](Connection::has_room). It leaves with the next [`flush`](Self::flush) or
+    /// [`send`](Self::send), or when [`recv`](Self::recv) has no message at hand. So
+    /// a loop that feeds an answer to each message writes once for each read:
+    ///
+    /// ```no_run
+    /// # async fn echo(mut socket: openline::tokio::WebSocket<tokio::net::TcpStream>) -> Result<(), openline::Error> {
+    /// while let Some(message) = socket.recv().await? {
+    ///     socket.feed(message).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A task that waits for anything but this socket must flush first.
+    ///
+    /// Cancel-safe: the message is queued whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn feed(&mut self, message: impl Into<Message<'_>>) -> Result<(), Error> {
+        self.room().await?;
+        Ok(self.driver.connection.send(message)?)
+    }
+
+    /// Sends the next fragment of a message, as [`Connection::send_fragment`].
+    ///
+    /// Cancel-safe as [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::TypeChanged`](crate::SendError::TypeChanged).
+    pub async fn send_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
+        self.room().await?;
+        self.driver.connection.send_fragment(data, fin)?;
+        self.flush().await
+    }
+
+    /// Sends a Ping. Its Pong, which [`recv`](Self::recv) takes in, sets
+    /// [`latency`](Self::latency).
+    ///
+    /// Cancel-safe as [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and
+    /// [`SendError::ControlTooLong`](crate::SendError::ControlTooLong) above 125 bytes.
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.room().await?;
+        self.driver.connection.ping(payload, self.clock.now())?;
+        self.flush().await
+    }
+
+    /// Waits until the transport has taken all that is queued.
+    ///
+    /// While the transport takes nothing, one message is read ahead, so that two ends
+    /// that send to each other at once do not wait for each other.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], or why the connection ended while this waited.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Closes the connection: sends a Close frame, skips what the peer still sends,
+    /// and waits until it has closed too, at most [`Config::close_timeout`]. It does
+    /// no harm to a connection that is closing or closed.
+    ///
+    /// Cancel-safe: once it has been polled, the Close frame is queued.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`] if `code` or `reason` cannot be sent; otherwise as
+    /// [`recv`](Self::recv).
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.start_close(code, reason)?;
+        while self.recv().await?.is_some() {}
+        Ok(())
+    }
+
+    /// What was agreed in the opening handshake.
+    #[must_use]
+    pub fn agreement(&self) -> &Agreement {
+        self.driver.connection.agreement()
+    }
+
+    /// Where the connection stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.driver.connection.state()
+    }
+
+    /// How the connection ended, once it has.
+    #[must_use]
+    pub fn closed(&self) -> Option<&Closed> {
+        self.driver.connection.closed()
+    }
+
+    /// The time from the last answered Ping to its Pong.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.driver.connection.latency()
+    }
+
+    /// The transport, to look at.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.io
+    }
+
+    /// Two halves, for two tasks. Each keeps the whole connection going while it
+    /// waits, so neither depends on the other being polled.
+    #[must_use]
+    pub fn split(self) -> (Receiver<S>, Sender<S>) {
+        split::split(self)
+    }
+
+    // The machinery: poll functions that the methods above, the halves and the
+    // stream share.
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
+        loop {
+            if let Some(message) = self.driver.next_message() {
+                return Poll::Ready(Ok(Some(message)));
+            }
+            if !ready!(self.poll_more(cx)) {
+                return Poll::Ready(self.driver.outcome().map(|()| None));
+            }
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>, chunks: bool) -> Poll<Result<Option<Found>, Error>> {
+        loop {
+            if let Some(found) = self.driver.next_event(chunks) {
+                return Poll::Ready(Ok(Some(found)));
+            }
+            if !ready!(self.poll_more(cx)) {
+                return Poll::Ready(self.driver.outcome().map(|()| None));
+            }
+        }
+    }
+
+    /// Nothing is at hand. Writes what is queued, then waits for bytes or a deadline.
+    /// True: look again. False: it is over.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let written = self.poll_write(cx);
+        // An error of the shutdown tells nothing that the next read does not.
+        if written.is_ready() && self.driver.wants_shutdown() && Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
+            self.driver.handle_shutdown();
+        }
+        if self.driver.is_over() {
+            return Poll::Ready(false);
+        }
+        if self.poll_read(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        self.driver.release();
+        self.poll_timeout(cx).map(|()| true)
+    }
+
+    /// Waits until there is room to send, or never will be again.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            self.driver.check_sending()?;
+            if self.driver.connection.has_room() || self.driver.connection.state() != State::Open {
+                return Poll::Ready(Ok(()));
+            }
+            if self.poll_write(cx).is_pending() {
+                ready!(self.poll_read_ahead(cx));
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.poll_write(cx).is_pending() {
+            ready!(self.poll_read_ahead(cx));
+        }
+        Poll::Ready(self.driver.check_sending())
+    }
+
+    /// Writes until nothing waits, or the transport takes no more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.driver.has_output() {
+            match ready!(self.poll_write_some(cx)) {
+                Ok(len) => {
+                    self.unflushed = true;
+                    self.driver.connection.handle_transmitted(len, self.clock.now());
+                }
+                Err(error) => self.driver.write_failed(error),
+            }
+        }
+        if self.unflushed && !self.driver.is_broken() {
+            if let Err(error) = ready!(Pin::new(&mut self.io).poll_flush(cx)) {
+                self.driver.write_failed(error);
+            }
+            self.unflushed = false;
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.io);
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        for (slot, bytes) in slices.iter_mut().zip(self.driver.connection.transmits()) {
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        let written = match &slices[..count] {
+            [only] => ready!(io.poll_write(cx, only)),
+            // The default of `AsyncWrite` writes the first slice, if it has no better way.
+            several => ready!(io.poll_write_vectored(cx, several)),
+        };
+        Poll::Ready(written.and_then(|len| if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }))
+    }
+
+    /// Reads once. Ready: bytes, the end or a failure have come.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut buffer = ReadBuf::new(self.driver.space());
+        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
+            Ok(()) => {
+                let len = buffer.filled().len();
+                self.driver.filled(len, self.clock.now());
+            }
+            Err(error) => self.driver.read_failed(error),
+        }
+        Poll::Ready(())
+    }
+
+    /// Sending is blocked. Takes in what comes, as far as that is allowed, and keeps
+    /// the deadlines.
+    fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.driver.may_read_ahead() {
+            if self.poll_read(cx).is_pending() {
+                self.driver.release();
+                break;
+            }
+        }
+        self.poll_timeout(cx)
+    }
+
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = ready!(self.clock.poll_deadline(self.driver.connection.poll_timeout(), cx));
+        self.driver.connection.handle_timeout(now);
+        Poll::Ready(())
+    }
+
+    async fn room(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_room(cx)).await
+    }
+
+    fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        match self.driver.connection.close(code, reason, self.clock.now()) {
+            Err(crate::error::SendError::Closed) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}
+
+/// How many slices go into one vectored write.
+const SLICES: usize = 32;
