@@ -146,7 +146,9 @@ fn bytes_time_and_chance_are_inputs() {
     let outside = ["Instant", "SystemTime", "std::net", "std::io", "std::thread", "thread_rng", "OsRng", "SysRng"];
     let mut wrong = vec![];
     for source in sources().iter().filter(|source| !ADAPTERS.contains(&&source.module[..])) {
-        for word in outside {
+        // The transport's own failures, which the adapters return, are the one word that knows it.
+        let transport = source.path.ends_with("error/transport.rs");
+        for word in outside.iter().filter(|word| !(transport && **word == "std::io")) {
             if source.code().contains(word) {
                 wrong.push(format!("{}: {word}", source.path.display()));
             }
