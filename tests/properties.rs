@@ -6,7 +6,9 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use openline::{CloseCode, Config, Connection, Event, Keepalive, Message, ProtocolError, Role, SendError, State, Time};
+use openline::{
+    CloseCode, CloseFrame, Config, Connection, Event, Keepalive, Message, ProtocolError, Role, SendError, State, Time,
+};
 use proptest::prelude::*;
 
 fn cases(cases: u32) -> ProptestConfig {
@@ -137,6 +139,9 @@ proptest! {
         let mut us = connection(role, config);
         let heard = hear(&mut us, &bytes);
         let whole = outcome(&mut us, heard);
+        let (events, verdict) = naive(role, config, &bytes);
+        prop_assert!(events == whole.0, "naively heard: {:?}", events);
+        prop_assert!(verdict.is_none_or(|guilt| whole.1.is_none_or(|error| guilt.contains(&error)) && guilt.is_empty() == whole.1.is_none()));
 
         let mut us = connection(role, config);
         let heard = hear_in(&mut us, cut(&bytes, &sizes), s(0));
@@ -277,6 +282,120 @@ proptest! {
             prop_assert!(turns < 4, "a Ping, the silence after it, and the end");
         }
         prop_assert_eq!(us.state(), State::Closed);
+    }
+}
+
+/// The RFC's chapter 5 once more, without cuts, speed or memory: what is heard, and the
+/// errors that the first guilty byte proves (none if there is none, `None` if the end of
+/// the bytes lies within a payload, of which a part may prove something or not).
+fn naive(receiver: Role, config: Config, mut bytes: &[u8]) -> (Vec<Event<'static>>, Option<Vec<ProtocolError>>) {
+    use ProtocolError as E;
+    let mut events = vec![];
+    let mut message: Option<(bool, Vec<u8>, u32)> = None;
+    let guilty = |rules: &[(bool, E)]| -> Vec<E> { rules.iter().filter(|rule| rule.0).map(|rule| rule.1).collect() };
+    macro_rules! judge {
+        ($($rule:expr),*) => {
+            let guilt = guilty(&[$($rule),*]);
+            if !guilt.is_empty() {
+                return (events, Some(guilt));
+            }
+        };
+    }
+    macro_rules! need {
+        ($len:expr) => {
+            if bytes.len() < $len {
+                return (events, Some(vec![]));
+            }
+        };
+    }
+    loop {
+        need!(1);
+        let (fin, rsv, opcode) = (bytes[0] & 0x80 != 0, bytes[0] >> 4 & 7, bytes[0] & 0xf);
+        let control = opcode >= 8;
+        judge!(
+            (matches!(opcode, 3..=7 | 11..), E::ReservedOpcode(opcode)),
+            (rsv != 0, E::ReservedBits(rsv)),
+            (control && !fin, E::ControlFragmented)
+        );
+        need!(2);
+        let (masked, short) = (bytes[1] & 0x80 != 0, bytes[1] & 0x7f);
+        judge!(
+            (masked && receiver == Role::Client, E::FrameMasked),
+            (!masked && receiver == Role::Server, E::FrameNotMasked),
+            (control && short > 125, E::ControlTooLong),
+            (opcode == 8 && short == 1, E::CloseTruncated)
+        );
+        let (len, mut at) = if short == 126 {
+            need!(4);
+            let len = u64::from(bytes[2]) << 8 | u64::from(bytes[3]);
+            judge!((len < 126, E::LengthNotMinimal));
+            (len, 4)
+        } else if short == 127 {
+            need!(3);
+            judge!((bytes[2] > 127, E::LengthTooLarge));
+            need!(8);
+            judge!((bytes[2..8] == [0; 6], E::LengthNotMinimal));
+            need!(10);
+            (u64::from_be_bytes(bytes[2..10].try_into().unwrap()), 10)
+        } else {
+            (u64::from(short), 2)
+        };
+        let mut key = [0; 4];
+        if masked {
+            need!(at + 4);
+            key.copy_from_slice(&bytes[at..at + 4]);
+            at += 4;
+        }
+        if !control {
+            let (so_far, count) = message.as_ref().map_or((0, 0), |(_, data, count)| (data.len() as u64, *count));
+            judge!(
+                (opcode == 0 && message.is_none(), E::UnexpectedContinuation),
+                (opcode != 0 && message.is_some(), E::ExpectedContinuation)
+            );
+            let (size, fragments) = (config.max_message_size, config.max_fragments);
+            judge!(
+                (so_far.saturating_add(len) > size, E::MessageTooBig { limit: size }),
+                (count + 1 > fragments, E::TooManyFragments { limit: fragments })
+            );
+        }
+        if ((bytes.len() - at) as u64) < len {
+            return (events, None);
+        }
+        let payload: Vec<u8> =
+            bytes[at..at + len as usize].iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect();
+        bytes = &bytes[at + len as usize..];
+        match opcode {
+            8 if payload.is_empty() => {
+                events.push(Event::Close(CloseFrame { code: CloseCode::NO_STATUS, reason: String::new() }));
+                return (events, Some(vec![]));
+            }
+            8 => {
+                let code = u16::from_be_bytes([payload[0], payload[1]]);
+                let known = matches!(code, 1000..=1014 | 3000..=4999) && !matches!(code, 1004..=1006);
+                judge!((!known, E::CloseCodeInvalid(CloseCode::new(code))));
+                let reason = String::from_utf8(payload[2..].to_vec());
+                judge!((reason.is_err(), E::CloseReasonInvalid));
+                events.push(Event::Close(CloseFrame { code: CloseCode::new(code), reason: reason.unwrap() }));
+                return (events, Some(vec![]));
+            }
+            9 => events.push(Event::Ping(payload.into())),
+            10 => events.push(Event::Pong { payload: payload.into(), latency: None }),
+            _ => {
+                let (text, mut data, count) = message.take().unwrap_or((opcode == 1, vec![], 0));
+                data.extend(payload);
+                if let (true, Err(error)) = (text, str::from_utf8(&data)) {
+                    let at = error.valid_up_to() as u64;
+                    judge!((fin || error.error_len().is_some(), E::InvalidUtf8 { at }));
+                }
+                if !fin {
+                    message = Some((text, data, count + 1));
+                } else if text {
+                    events.push(Event::Message(String::from_utf8(data).unwrap().into()));
+                } else {
+                    events.push(binary(data));
+                }
+            }
+        }
     }
 }
 
