@@ -342,9 +342,11 @@ fn what_is_gathered_is_owned_in_memory_of_its_own_size() {
                     if pieces < bytes.len() {
                         assert_eq!(capacity(&mut open(us), &bytes, pieces), (len, len), "in pieces of {pieces}");
                     }
-                    let (front, back) = ("x".repeat(len / 3), "x".repeat(len - len / 3));
-                    let bytes = frames(us.peer(), [(first & 0x0f, front), (ENDS, back)]);
-                    assert_eq!(capacity(&mut open(us), &bytes, pieces), (len, len), "in pieces of {pieces}");
+                    for cut in [0, len / 3, len - len / 3, len] {
+                        let (front, back) = ("x".repeat(cut), "x".repeat(len - cut));
+                        let bytes = frames(us.peer(), [(first & 0x0f, front), (ENDS, back)]);
+                        assert_eq!(capacity(&mut open(us), &bytes, pieces), (len, len), "in pieces of {pieces}");
+                    }
                 }
             }
         }
