@@ -786,7 +786,9 @@ fn the_send_buffer_has_a_high_water_mark() {
         assert_eq!(us.pong(b"x"), Err(SendError::Full));
         assert_eq!(us.queued(), full);
 
-        us.handle_transmitted(full - 999, s(0));
+        us.handle_transmitted(full - 1000, s(0));
+        assert!(!us.has_room(), "fewer than 1000 may wait");
+        us.handle_transmitted(1, s(0));
         assert!(us.has_room());
         us.send(vec![1; 5000]).unwrap();
         assert!(!us.has_room() && us.queued() > 5999, "a message taken before may exceed the mark");
