@@ -852,3 +852,50 @@ fn a_large_owned_message_is_not_copied() {
         assert_eq!(parse(role, &transmit(&mut us, s(0)))[0].1.len(), 1_000_000);
     }
 }
+
+#[test]
+fn a_queue_that_never_empties_keeps_its_order_and_its_size() {
+    // Small messages are gathered and large ones are not: the bookkeeping between them must hold.
+    for role in BOTH {
+        let mut us = open(role);
+        us.send(vec![0; 10_000]).unwrap();
+        let mut wire = vec![];
+        let info = allocation_counter::measure(|| {
+            for nth in 1..=200_u8 {
+                us.send(vec![nth; 3_000]).unwrap();
+                us.send(vec![nth; 20_000]).unwrap();
+                let mut left = 23_000;
+                while left > 0 {
+                    let slice = us.poll_transmit().unwrap();
+                    let len = slice.len().min(left);
+                    allocation_counter::opt_out(|| wire.extend_from_slice(&slice[..len]));
+                    us.handle_transmitted(len, s(0));
+                    left -= len;
+                }
+            }
+        });
+        assert!(info.bytes_max < 150_000, "{} bytes held for {} that wait", info.bytes_max, us.queued());
+        wire.extend(transmit(&mut us, s(0)));
+        let order: Vec<_> = parse(role, &wire).into_iter().map(|(_, data)| (data[0], data.len())).collect();
+        let mut expected = vec![(0, 10_000)];
+        expected.extend((1..=200).flat_map(|nth| [(nth, 3_000), (nth, 20_000)]));
+        assert!(order == expected);
+    }
+}
+
+#[test]
+fn an_idle_connection_owns_next_to_nothing() {
+    // Whatever went through it: no buffer stays that is not in use.
+    for role in BOTH {
+        let mut us = open(role);
+        let info = allocation_counter::measure(|| {
+            us.send(&vec![1; 60_000]).unwrap();
+            us.send(vec![2; 60_000]).unwrap();
+            let bytes =
+                frames(role.peer(), [(BINARY_BEGINS, vec![3; 100_000]), (PING, vec![4; 100]), (ENDS, vec![5; 9])]);
+            hear_in(&mut us, bytes.chunks(777), s(0));
+            transmit(&mut us, s(0));
+        });
+        assert!(info.bytes_current <= 512, "{} bytes", info.bytes_current);
+    }
+}

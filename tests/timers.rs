@@ -200,6 +200,16 @@ fn latency_counts_from_when_the_ping_has_left() {
 }
 
 #[test]
+fn latency_does_not_count_a_ping_that_has_left_in_part() {
+    let mut us = open(Client);
+    us.ping(b"mine", s(1)).unwrap();
+    us.handle_transmitted(3, s(2));
+    us.handle_transmitted(us.queued(), s(7));
+    they_say(&mut us, PONG, "mine", s(8));
+    assert_eq!(us.latency(), Some(Duration::from_secs(1)));
+}
+
+#[test]
 fn a_late_call_does_what_is_due_and_no_more() {
     // A lid was closed for an hour: one Ping, and its time runs from now.
     for role in BOTH {
