@@ -12,6 +12,7 @@ mod driver;
 mod entropy;
 mod error;
 pub mod frame;
+mod handshake;
 mod message;
 mod role;
 mod time;
@@ -21,11 +22,14 @@ mod upgrade;
 
 pub use code::CloseCode;
 pub use connection::{Cause, Closed, Config, Connection, Event, Keepalive, State};
-pub use entropy::Seed;
 #[cfg(feature = "std")]
-pub use error::Error;
+pub use driver::Error;
+pub use entropy::Seed;
 pub use error::{HandshakeError, ProtocolError, SendError};
 pub use frame::CloseFrame;
+pub use handshake::{
+    ClientHandshake, ClientRequest, HandshakeConfig, Headers, Origins, Plain, Request, Response, ServerHandshake, Uri,
+};
 pub use message::{Chunk, Message};
 pub use role::Role;
 pub use time::Time;

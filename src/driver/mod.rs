@@ -2,15 +2,20 @@
 //! it, and how it ended. Still no socket and no clock; `io::Error` is the only
 //! word of the outside world.
 
+mod error;
 mod input;
 
 use std::borrow::Cow;
 use std::io;
 
+use rand::TryRng;
+use rand::rngs::SysRng;
+
 use crate::connection::{Cause, Connection, Event, State};
-use crate::error::Error;
+use crate::entropy::Seed;
 use crate::message::{Chunk, Message, utf8};
 use crate::time::Time;
+pub use error::Error;
 use input::ReadBuffer;
 
 /// A [`Connection`] with its read buffer.
@@ -208,6 +213,13 @@ impl Driver {
             _ => self.outcome(),
         }
     }
+}
+
+/// Chance from the operating system, for a client.
+pub(crate) fn seed() -> io::Result<Seed> {
+    let mut seed = Seed::default();
+    SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
 }
 
 /// What [`Driver::next_event`] found.

@@ -13,6 +13,7 @@
 //! ```
 
 mod clock;
+mod open;
 mod sink;
 mod split;
 
@@ -26,11 +27,11 @@ use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::code::CloseCode;
 use crate::connection::{Closed, Config, Connection, Event, State};
-use crate::driver::{Driver, Found};
-use crate::error::Error;
+use crate::driver::{Driver, Error, Found};
 use crate::message::{Chunk, Message};
 use crate::upgrade::{Agreement, Upgrade};
 use clock::Clock;
+pub use open::{Accepting, Client, Server, accept, connect};
 pub use split::{Receiver, Sender};
 
 /// A WebSocket over a tokio transport.
@@ -57,7 +58,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `leftover` is what was read behind it.
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: Config, leftover: &[u8]) -> WebSocket<S> {
-        let clock = Clock::new();
+        WebSocket::with_clock(io, upgrade, config, leftover, Clock::new())
+    }
+
+    /// As [`new`](Self::new), going on with a clock and timer already in use.
+    fn with_clock(io: S, upgrade: Upgrade, config: Config, leftover: &[u8], clock: Clock) -> WebSocket<S> {
         let now = clock.now();
         let driver = Driver::new(Connection::new(upgrade, config, now), leftover, now);
         WebSocket { io, driver, clock, unflushed: false }

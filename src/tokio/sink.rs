@@ -11,7 +11,7 @@ use futures_sink::Sink;
 use super::WebSocket;
 use super::split::{Receiver, Sender};
 use crate::code::CloseCode;
-use crate::error::Error;
+use crate::driver::Error;
 use crate::message::Message;
 
 /// An error is an item, and the last one.

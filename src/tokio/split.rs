@@ -15,7 +15,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 use super::WebSocket;
 use crate::code::CloseCode;
 use crate::connection::{Closed, State};
-use crate::error::Error;
+use crate::driver::Error;
 use crate::message::Message;
 use crate::upgrade::Agreement;
 

@@ -1,0 +1,390 @@
+//! §4.1: the client's side of the opening handshake.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::HandshakeConfig;
+use super::fields::{self, Headers, is_token, write_field};
+use super::head::HeadReader;
+use super::key;
+use super::message::Response;
+use super::server::has_once;
+use super::uri::Uri;
+use crate::entropy::{Entropy, Seed};
+use crate::error::HandshakeError;
+use crate::time::Time;
+use crate::upgrade::{Agreement, Upgrade};
+
+/// What a client asks for: a URI, subprotocols, and headers of its own.
+///
+/// ```
+/// use openline::ClientRequest;
+///
+/// let request = ClientRequest::new("ws://example.com/chat")?
+///     .subprotocol("chat.v2")?
+///     .subprotocol("chat")?
+///     .header("Authorization", "Bearer abc")?;
+/// # Ok::<(), openline::HandshakeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientRequest {
+    uri: Uri,
+    subprotocols: Vec<String>,
+    headers: Headers,
+}
+
+impl ClientRequest {
+    /// A request for this URI.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::UriInvalid`] or [`HandshakeError::UriFragment`].
+    pub fn new(uri: &str) -> Result<ClientRequest, HandshakeError> {
+        Ok(ClientRequest { uri: uri.parse()?, subprotocols: Vec::new(), headers: Headers::new() })
+    }
+
+    /// Offers a subprotocol, behind those offered already (§1.9).
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::SubprotocolsInvalid`] if it is not a token or offered already.
+    pub fn subprotocol(mut self, name: &str) -> Result<ClientRequest, HandshakeError> {
+        if !is_token(name.as_bytes()) || self.subprotocols.iter().any(|other| other == name) {
+            return Err(HandshakeError::SubprotocolsInvalid);
+        }
+        self.subprotocols.push(name.into());
+        Ok(self)
+    }
+
+    /// Adds a header. A Host or Authorization replaces the one from the URI.
+    ///
+    /// # Errors
+    ///
+    /// As [`Headers::append`]; [`HandshakeError::HeaderReserved`] for one that the
+    /// handshake sets itself.
+    pub fn header(mut self, name: &str, value: &str) -> Result<ClientRequest, HandshakeError> {
+        if is_reserved(name) {
+            return Err(HandshakeError::HeaderReserved);
+        }
+        self.headers.append(name, value)?;
+        Ok(self)
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// §4.1: the request as it goes over the wire.
+    fn write(&self, key: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        for part in ["GET ", self.uri.resource(), " HTTP/1.1\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        if !self.headers.contains("Host") {
+            write_field(&mut out, "Host", self.uri.authority());
+        }
+        write_field(&mut out, "Upgrade", "websocket");
+        write_field(&mut out, "Connection", "Upgrade");
+        write_field(&mut out, "Sec-WebSocket-Key", key);
+        write_field(&mut out, "Sec-WebSocket-Version", "13");
+        if !self.subprotocols.is_empty() {
+            write_field(&mut out, "Sec-WebSocket-Protocol", self.subprotocols.join(", "));
+        }
+        if let Some(authorization) = self.uri.authorization()
+            && !self.headers.contains("Authorization")
+        {
+            write_field(&mut out, "Authorization", authorization);
+        }
+        self.headers.write(&mut out);
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+}
+
+/// The client's side of an opening handshake (§4.1), without IO.
+///
+/// ```
+/// use openline::{ClientHandshake, ClientRequest, HandshakeConfig, Time};
+///
+/// let request = ClientRequest::new("ws://example.com/chat")?;
+/// let seed = [7; 32]; // from the operating system, outside of examples
+/// let mut handshake = ClientHandshake::new(request, HandshakeConfig::default(), seed, Time::ZERO);
+/// let sent = handshake.poll_transmit().unwrap();
+/// assert!(sent.starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
+/// # Ok::<(), openline::HandshakeError>(())
+/// ```
+#[derive(Debug)]
+pub struct ClientHandshake {
+    config: Arc<HandshakeConfig>,
+    /// What is left of the limit for heads, interim answers counted.
+    max_head: usize,
+    deadline: Time,
+    subprotocols: Vec<String>,
+    accept: String,
+    /// Handed on to the connection, so that nothing is drawn twice.
+    entropy: Option<Entropy>,
+    phase: Phase,
+    response: Option<Response>,
+    out: Vec<u8>,
+    sent: usize,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Reading(HeadReader),
+    /// A refusal, whose body is on its way.
+    Body(Body),
+    Done(Result<(), HandshakeError>),
+}
+
+impl ClientHandshake {
+    /// Queues the request. The answer is to come within the timeout from `now` on.
+    /// See [`Seed`] for where the seed must come from.
+    #[must_use]
+    pub fn new(
+        request: ClientRequest,
+        config: impl Into<Arc<HandshakeConfig>>,
+        seed: Seed,
+        now: Time,
+    ) -> ClientHandshake {
+        let config = config.into();
+        let mut entropy = Entropy::new(seed);
+        // §4.1: a nonce "selected randomly for each connection".
+        let key = key::encode(entropy.nonce());
+        ClientHandshake {
+            deadline: now + config.timeout,
+            accept: key::accept(key.as_bytes()),
+            out: request.write(&key),
+            subprotocols: request.subprotocols,
+            entropy: Some(entropy),
+            phase: Phase::Reading(HeadReader::new(config.max_head, config.max_headers)),
+            response: None,
+            max_head: config.max_head,
+            config,
+            sent: 0,
+        }
+    }
+
+    /// Takes the answer's bytes off the front of `input`. `Ok(None)`: more is to come.
+    /// Otherwise the handshake is done, and what is left of `input` comes after it.
+    /// The upgrade is returned once.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Refused`] if the answer is not 101; then
+    /// [`response`](Self::response) has it. Otherwise the rule that the server broke.
+    pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<Upgrade>, HandshakeError> {
+        let outcome = self.read(input);
+        if let Err(error) = outcome {
+            self.phase = Phase::Done(Err(error));
+        }
+        outcome
+    }
+
+    /// The answer: the 101, or what came instead, with as much of its body as has
+    /// come and [`HandshakeConfig::max_body`] allows.
+    #[must_use]
+    pub fn response(&self) -> Option<&Response> {
+        self.response.as_ref()
+    }
+
+    /// The answer, taken out.
+    #[must_use]
+    pub fn into_response(self) -> Option<Response> {
+        self.response
+    }
+
+    /// The bytes to transmit next, if there are any.
+    #[must_use]
+    pub fn poll_transmit(&self) -> Option<&[u8]> {
+        self.out.get(self.sent..).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The transport took the first `len` of them.
+    pub fn handle_transmitted(&mut self, len: usize) {
+        self.sent = self.out.len().min(self.sent.saturating_add(len));
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if matches!(self.phase, Phase::Done(_)) { None } else { Some(self.deadline) }
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) gave may have come.
+    ///
+    /// # Errors
+    ///
+    /// If it has: [`HandshakeError::TimedOut`], or [`HandshakeError::Refused`] if only a
+    /// refusal's body was still to come.
+    pub fn handle_timeout(&mut self, now: Time) -> Result<(), HandshakeError> {
+        match self.poll_timeout() {
+            Some(deadline) if deadline <= now => self.end(HandshakeError::TimedOut),
+            _ => Ok(()),
+        }
+    }
+
+    /// The server has ended its side of the transport.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::UnexpectedEof`], or [`HandshakeError::Refused`] if a refusal's
+    /// body has ended so.
+    pub fn handle_eof(&mut self) -> Result<(), HandshakeError> {
+        self.end(HandshakeError::UnexpectedEof)
+    }
+
+    fn end(&mut self, error: HandshakeError) -> Result<(), HandshakeError> {
+        let error = match (&self.phase, &self.response) {
+            (Phase::Done(result), _) => return *result,
+            (Phase::Body(_), Some(response)) => HandshakeError::Refused { status: response.status },
+            _ => error,
+        };
+        self.phase = Phase::Done(Err(error));
+        Err(error)
+    }
+
+    fn read(&mut self, input: &mut &[u8]) -> Result<Option<Upgrade>, HandshakeError> {
+        loop {
+            match &mut self.phase {
+                Phase::Done(result) => return result.map(|()| None),
+                Phase::Body(body) => {
+                    let Some(response) = &mut self.response else { return Ok(None) };
+                    let done = body.receive(input, &mut response.body, self.config.max_body);
+                    return if done { Err(HandshakeError::Refused { status: response.status }) } else { Ok(None) };
+                }
+                Phase::Reading(head) => {
+                    if !head.receive(input)? {
+                        return Ok(None);
+                    }
+                    // RFC 9110 §15.2: interim answers come before the final one. They
+                    // share its limit, so there is an end to them.
+                    self.max_head -= head.len();
+                    let next = HeadReader::new(self.max_head, self.config.max_headers);
+                    let (status, headers) = mem::replace(head, next).into_response()?;
+                    let response = self.response.insert(Response { status, headers, body: Vec::new() });
+                    match status {
+                        101 => return self.upgrade().map(Some),
+                        100..=199 => self.response = None,
+                        _ => self.phase = Phase::Body(Body::new(status, &response.headers)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// §4.1: the checks of a 101, in the RFC's order.
+    fn upgrade(&mut self) -> Result<Upgrade, HandshakeError> {
+        let Some(Response { headers, .. }) = &self.response else { return Err(HandshakeError::NothingToDecide) };
+        if !has_once(headers, "Upgrade", b"websocket") {
+            return Err(HandshakeError::UpgradeInvalid);
+        }
+        if !has_once(headers, "Connection", b"upgrade") {
+            return Err(HandshakeError::ConnectionInvalid);
+        }
+        if headers.only("Sec-WebSocket-Accept") != Some(self.accept.as_bytes()) {
+            return Err(HandshakeError::AcceptInvalid);
+        }
+        // None is offered, so none may be chosen.
+        if fields::extensions(headers).map_or(true, |chosen| !chosen.is_empty()) {
+            return Err(HandshakeError::ExtensionNotOffered);
+        }
+        let mut agreement = Agreement::default();
+        if headers.contains("Sec-WebSocket-Protocol") {
+            let chosen = headers.only("Sec-WebSocket-Protocol");
+            let offered = chosen.and_then(|chosen| self.subprotocols.iter().find(|offer| offer.as_bytes() == chosen));
+            agreement.subprotocol = Some(offered.ok_or(HandshakeError::SubprotocolNotOffered)?.clone());
+        }
+        self.phase = Phase::Done(Ok(()));
+        let entropy = self.entropy.take().ok_or(HandshakeError::NothingToDecide)?;
+        Ok(Upgrade::client_with(agreement, entropy))
+    }
+}
+
+/// What a client sets itself in its request.
+fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 9] = [
+        "Upgrade",
+        "Connection",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Sec-WebSocket-Accept",
+        "Sec-WebSocket-Protocol",
+        "Sec-WebSocket-Extensions",
+    ];
+    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
+}
+
+/// RFC 9112 §6.3: where the body of a refusal ends.
+#[derive(Debug)]
+enum Body {
+    /// After this many bytes more; `u64::MAX` stands for the end of the connection.
+    Length(u64),
+    /// In chunks: the line that is being read, and what is left of the chunk.
+    Chunked { line: Vec<u8>, left: u64 },
+}
+
+impl Body {
+    fn new(status: u16, headers: &Headers) -> Body {
+        if matches!(status, 204 | 304) {
+            return Body::Length(0);
+        }
+        if has_once(headers, "Transfer-Encoding", b"chunked") {
+            return Body::Chunked { line: Vec::new(), left: 0 };
+        }
+        match headers.get("Content-Length").and_then(|len| len.parse().ok()) {
+            Some(len) if !headers.contains("Transfer-Encoding") => Body::Length(len),
+            _ => Body::Length(u64::MAX),
+        }
+    }
+
+    /// Takes the body's bytes off the front of `input`. True: it has ended, or `limit`
+    /// bytes of it are there.
+    fn receive(&mut self, input: &mut &[u8], body: &mut Vec<u8>, limit: usize) -> bool {
+        loop {
+            let wanted = match self {
+                Body::Length(left) => left,
+                Body::Chunked { left, .. } if *left > 0 => left,
+                Body::Chunked { line, left } => {
+                    let Some((&byte, rest)) = input.split_first() else { return false };
+                    *input = rest;
+                    line.push(byte);
+                    if line.len() > MAX_CHUNK_LINE {
+                        return true;
+                    }
+                    // The line end of the chunk before stands in front of the size.
+                    if byte == b'\n' && !line.trim_ascii().is_empty() {
+                        match httparse::parse_chunk_size(line.trim_ascii_start()) {
+                            Ok(httparse::Status::Complete((_, size))) if size > 0 => *left = size,
+                            _ => return true,
+                        }
+                        line.clear();
+                    }
+                    continue;
+                }
+            };
+            let room = (limit - body.len().min(limit)) as u64;
+            let len = input.len().min(room.min(*wanted) as usize);
+            let (part, rest) = input.split_at(len);
+            body.extend_from_slice(part);
+            *input = rest;
+            *wanted -= len as u64;
+            let ended = *wanted == 0 && matches!(self, Body::Length(_));
+            if ended || body.len() >= limit {
+                return true;
+            }
+            if input.is_empty() {
+                return false;
+            }
+        }
+    }
+}
+
+/// Longer lines of chunk sizes are not worth to be read.
+const MAX_CHUNK_LINE: usize = 256;
