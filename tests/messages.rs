@@ -693,7 +693,7 @@ fn messages_are_sent_in_one_frame() {
             us.send("x".repeat(len)).unwrap();
             let bytes = transmit(&mut us, s(0));
             assert_eq!(parse(role, &bytes), [(TEXT, vec![b'x'; len])]);
-            us.send(&vec![7; len]).unwrap();
+            us.send(vec![7; len]).unwrap();
             let bytes = transmit(&mut us, s(0));
             assert_eq!(parse(role, &bytes), [(BINARY, vec![7; len])]);
         }
@@ -774,7 +774,7 @@ fn the_send_buffer_has_a_high_water_mark() {
         config.high_water = 1000;
         let mut us = connection(role, config);
         while us.has_room() {
-            us.send(&vec![1; 90]).unwrap();
+            us.send(vec![1; 90]).unwrap();
         }
         let full = us.queued();
         assert!((1000..1100).contains(&full));
@@ -786,7 +786,7 @@ fn the_send_buffer_has_a_high_water_mark() {
 
         us.handle_transmitted(full - 999, s(0));
         assert!(us.has_room());
-        us.send(&vec![1; 5000]).unwrap();
+        us.send(vec![1; 5000]).unwrap();
         assert!(!us.has_room() && us.queued() > 5999, "a message taken before may exceed the mark");
 
         us.close(CloseCode::NORMAL, "", s(0)).unwrap();

@@ -99,7 +99,7 @@ fn binary_of_256_bytes() {
 
 #[test]
 fn binary_of_64_kib() {
-    let data: Vec<u8> = (0..65536_u32).map(|i| (i * 31 >> 3) as u8).collect();
+    let data: Vec<u8> = (0..65536_u32).map(|i| ((i * 31) >> 3) as u8).collect();
     let bytes = [&HEADER_65536[..], &data].concat();
     assert_eq!(heard_by(Client, &bytes), [binary(data.clone())]);
     let mut us = open(Server);

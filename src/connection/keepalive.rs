@@ -19,15 +19,19 @@ pub(crate) struct Pulse {
     latency: Option<Duration>,
 }
 
-/// A Ping that has not been answered.
+/// The last Ping, which has not been answered, and for how long none has been.
 #[derive(Debug)]
 struct Waiting {
     payload: Box<[u8]>,
     /// Where in the outgoing stream it ends.
     end: u64,
-    /// When it was queued, or when it or anything before it was last transmitted.
+    /// When it had left.
+    left: Option<Time>,
+    /// Where the first Ping ends that was not answered: later ones do not buy the
+    /// peer more time.
+    first_end: u64,
+    /// When that one was queued, or when it or anything before it was last transmitted.
     since: Time,
-    transmitted: bool,
 }
 
 /// What the clock asks for.
@@ -51,33 +55,37 @@ impl Pulse {
     /// Something came from the peer.
     #[inline]
     pub(crate) fn heard(&mut self, now: Time) {
-        self.heard = now;
+        // A clock that went back must not make the silence longer.
+        self.heard = self.heard.max(now);
     }
 
     /// A Ping was queued that ends at `end` in the outgoing stream. It replaces one
     /// that still waits: only the last is measured.
     pub(crate) fn pinged(&mut self, payload: &[u8], end: u64, now: Time) {
-        self.waiting = Some(Waiting { payload: payload.into(), end, since: now, transmitted: false });
+        let (first_end, since) = self.waiting.as_ref().map_or((end, now), |first| (first.first_end, first.since));
+        self.waiting = Some(Waiting { payload: payload.into(), end, left: None, first_end, since });
     }
 
-    /// The outgoing stream has been transmitted up to `position`.
+    /// The outgoing stream, transmitted up to `before` until now, has got to `position`.
     #[inline]
-    pub(crate) fn transmitted(&mut self, position: u64, now: Time) {
+    pub(crate) fn transmitted(&mut self, before: u64, position: u64, now: Time) {
+        let Some(waiting) = &mut self.waiting else { return };
         // The time to answer runs from when the Ping has left, and while data
         // before it is still being taken, somebody is alive there.
-        if let Some(waiting) = &mut self.waiting
-            && !waiting.transmitted
-        {
-            waiting.since = now;
-            waiting.transmitted = position >= waiting.end;
+        if before < position && before < waiting.first_end {
+            waiting.since = waiting.since.max(now);
+        }
+        if waiting.left.is_none() && position >= waiting.end {
+            waiting.left = Some(now);
         }
     }
 
     /// A Pong came. If it answers the Ping that waits, that is the latency now.
     pub(crate) fn ponged(&mut self, payload: &[u8], now: Time) -> Option<Duration> {
         // §5.5.3: a Pong may also be unsolicited, or answer an older Ping.
-        let waiting = self.waiting.take_if(|waiting| waiting.transmitted && *waiting.payload == *payload)?;
-        self.latency = Some(now.since(waiting.since));
+        let left = self.waiting.as_ref().filter(|waiting| *waiting.payload == *payload)?.left?;
+        self.waiting = None;
+        self.latency = Some(now.since(left));
         self.latency
     }
 

@@ -199,8 +199,9 @@ impl Connection {
 
     /// The transport took the first `len` of the bytes that waited.
     pub fn handle_transmitted(&mut self, len: usize, now: Time) {
+        let before = self.out.transmitted();
         self.out.advance(len);
-        self.pulse.transmitted(self.out.transmitted(), now);
+        self.pulse.transmitted(before, self.out.transmitted(), now);
         self.queue_late_pong();
     }
 

@@ -70,7 +70,9 @@ impl Connection {
     /// The first `len` bytes of [`receive_room`](Self::receive_room) have been filled.
     /// If they end a message, the next call to `receive` returns it, even without input.
     pub fn handle_filled(&mut self, len: usize, now: Time) {
-        self.pulse.heard(now);
+        if len > 0 {
+            self.pulse.heard(now);
+        }
         if let Some(data) = self.assembler.fill(len) {
             self.decoder.claim(data);
         }

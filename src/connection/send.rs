@@ -161,7 +161,7 @@ impl Connection {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
-        if self.out.len() < PONG_ROOM || self.out.transmitted() >= self.pong_end {
+        if self.has_pong_room() {
             self.queue_control(Opcode::Pong, payload);
             self.pong_end = self.out.written();
         } else {
@@ -172,12 +172,16 @@ impl Connection {
 
     /// Queues the Pong that waits, if its turn has come.
     pub(super) fn queue_late_pong(&mut self) {
-        if self.pong.is_some()
-            && self.out.transmitted() >= self.pong_end
+        // On the same terms as a new one, which so can never overtake it.
+        if self.has_pong_room()
             && let Some(payload) = self.pong.take()
         {
             self.queue_pong(&payload);
         }
+    }
+
+    fn has_pong_room(&self) -> bool {
+        self.out.len() < PONG_ROOM || self.out.transmitted() >= self.pong_end
     }
 
     /// Queues a Close frame that is known to be valid.

@@ -26,6 +26,11 @@ pub(crate) enum Delivery {
 }
 
 impl Limits {
+    /// How much the frames after this one may add to what is `announced` with it.
+    fn beyond(self, header: &Header, announced: u64) -> u64 {
+        if header.fin { 0 } else { self.message_size.saturating_sub(announced) }
+    }
+
     fn check(self, size: u64, fragments: u32) -> Result<(), ProtocolError> {
         if size > self.message_size {
             return Err(ProtocolError::MessageTooBig { limit: self.message_size });
@@ -56,6 +61,8 @@ struct Unfinished {
     body: Body,
     /// Payload bytes that have been announced by the headers so far.
     announced: u64,
+    /// What later frames may still add: nothing, once the last has begun.
+    beyond: u64,
     fragments: u32,
     handed: Handed,
 }
@@ -113,7 +120,7 @@ impl Assembler {
     /// it here and `remaining` in its frame to be worth it. Never more than has
     /// come already, so that an announcement alone makes nobody allocate.
     pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
-        let Some(Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, .. }) =
+        let Some(Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, beyond, .. }) =
             &mut self.unfinished
         else {
             return None;
@@ -124,7 +131,7 @@ impl Assembler {
             return None;
         }
         if data.len() - *filled < len {
-            reserve(data, *filled, len, remaining);
+            reserve(data, *filled, len, remaining, *beyond);
             data.resize(*filled + len, 0);
         }
         data.get_mut(*filled..*filled + len)
@@ -149,6 +156,7 @@ impl Assembler {
             (Some(message), _) => {
                 message.announced = message.announced.saturating_add(header.len);
                 message.fragments = message.fragments.saturating_add(1);
+                message.beyond = self.limits.beyond(header, message.announced);
                 self.limits.check(message.announced, message.fragments)
             }
         }
@@ -157,7 +165,7 @@ impl Assembler {
     fn append<'b>(&mut self, piece: Piece<'b>, delivery: Delivery) -> Result<Option<Received<'b>>, ProtocolError> {
         let Piece { header, payload, last, .. } = piece;
         let ends = last && header.fin;
-        let message = self.unfinished.get_or_insert_with(|| Unfinished::new(&header));
+        let message = self.unfinished.get_or_insert_with(|| Unfinished::new(&header, self.limits));
         // What was gathered before chunks were asked for is their beginning; what
         // is left after chunks were asked for is not a message, and is dropped.
         let received = match (message.handed, delivery) {
@@ -179,12 +187,13 @@ impl Assembler {
 }
 
 impl Unfinished {
-    fn new(first: &Header) -> Unfinished {
+    fn new(first: &Header, limits: Limits) -> Unfinished {
         let body = match first.opcode {
             Opcode::Text => Body::Text { text: String::new(), utf8: Utf8::default() },
             _ => Body::Binary { data: Vec::new(), filled: 0 },
         };
-        Unfinished { body, announced: first.len, fragments: 1, handed: Handed::Nothing }
+        let beyond = limits.beyond(first, first.len);
+        Unfinished { body, announced: first.len, beyond, fragments: 1, handed: Handed::Nothing }
     }
 
     /// Keeps the payload.
@@ -195,7 +204,8 @@ impl Unfinished {
                 let (first, rest) = checked(utf8, payload, ends)?;
                 let growth = rest.len() + first.map_or(0, char::len_utf8);
                 if text.capacity() - text.len() < growth {
-                    let target = target(text.len(), growth, announced - (text.len() + growth).min(announced));
+                    let announced_after = announced - (text.len() + growth).min(announced);
+                    let target = target(text.len(), growth, announced_after, self.beyond);
                     text.reserve_exact(target - text.len());
                 }
                 text.extend(first);
@@ -203,7 +213,7 @@ impl Unfinished {
             }
             Body::Binary { data, filled } => {
                 data.truncate(*filled);
-                reserve(data, *filled, payload.len(), announced - (*filled).min(announced));
+                reserve(data, *filled, payload.len(), announced - (*filled).min(announced), self.beyond);
                 data.extend_from_slice(payload);
                 *filled = data.len();
             }
@@ -296,19 +306,22 @@ fn checked<'b>(utf8: &mut Utf8, payload: &'b [u8], ends: bool) -> Result<(Option
 
 /// Makes room for `growth` bytes behind the `filled` ones, of the `remaining` that
 /// are announced.
-fn reserve(data: &mut Vec<u8>, filled: usize, growth: usize, remaining: usize) {
+fn reserve(data: &mut Vec<u8>, filled: usize, growth: usize, remaining: usize, beyond: u64) {
     if data.capacity() - filled < growth {
-        let target = target(filled, growth, remaining - growth.min(remaining));
+        let target = target(filled, growth, remaining - growth.min(remaining), beyond);
         data.reserve_exact(target - data.len().min(target));
     }
 }
 
 /// The capacity to grow to: four times what has come, so that growing costs a
 /// constant for each byte; but no more than is announced, so that a message of
-/// one frame ends up in memory of its own size.
-fn target(filled: usize, growth: usize, announced_after: usize) -> usize {
+/// one frame ends up in memory of its own size. Where later frames may go `beyond`
+/// what is announced it is twice what has come, or fragments of a byte each would
+/// cost the square of their number.
+fn target(filled: usize, growth: usize, announced_after: usize, beyond: u64) -> usize {
     let needed = filled + growth;
-    needed.saturating_add(needed.saturating_mul(3).min(announced_after))
+    let ahead = usize::try_from(beyond).unwrap_or(usize::MAX).min(needed).saturating_add(announced_after);
+    needed.saturating_add(needed.saturating_mul(3).min(ahead))
 }
 
 /// Less than this is not worth a read of its own: what follows it can come with it.

@@ -1,0 +1,108 @@
+//! Errors assign blame in exact words, and know the Close frame that answers them.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::error::Error;
+
+use common::*;
+use openline::{CloseCode, ProtocolError, SendError};
+
+const PROTOCOL: [(ProtocolError, &str, u16); 16] = [
+    (ProtocolError::ReservedOpcode(3), "reserved opcode 0x3 in a frame header", 1002),
+    (ProtocolError::ReservedBits(4), "reserved bits 100 set in a frame header without an extension", 1002),
+    (ProtocolError::FrameNotMasked, "unmasked frame from a client", 1002),
+    (ProtocolError::FrameMasked, "masked frame from a server", 1002),
+    (ProtocolError::LengthNotMinimal, "frame length not in its shortest form", 1002),
+    (ProtocolError::LengthTooLarge, "frame length with its top bit set", 1002),
+    (ProtocolError::ControlFragmented, "fragmented control frame", 1002),
+    (ProtocolError::ControlTooLong, "control frame payload longer than 125 bytes", 1002),
+    (ProtocolError::UnexpectedContinuation, "continuation frame outside a message", 1002),
+    (ProtocolError::ExpectedContinuation, "new message inside a fragmented message", 1002),
+    (ProtocolError::InvalidUtf8 { at: 7 }, "text message is not UTF-8 after byte 7", 1007),
+    (ProtocolError::MessageTooBig { limit: 1024 }, "message longer than the limit of 1024 bytes", 1009),
+    (ProtocolError::TooManyFragments { limit: 9 }, "message in more frames than the limit of 9", 1008),
+    (ProtocolError::CloseTruncated, "close frame with a payload of one byte", 1002),
+    (
+        ProtocolError::CloseCodeInvalid(CloseCode::ABNORMAL),
+        "close frame with the code 1006, which may not be sent",
+        1002,
+    ),
+    (ProtocolError::CloseReasonInvalid, "close reason is not UTF-8", 1007),
+];
+
+const SEND: [(SendError, &str); 7] = [
+    (SendError::Closed, "the connection is closing or closed"),
+    (SendError::Full, "the send buffer is at its high-water mark"),
+    (SendError::MessageUnfinished, "a fragmented message has not been finished"),
+    (SendError::TypeChanged, "a fragment's type differs from its message's"),
+    (SendError::ControlTooLong { len: 126 }, "control payload of 126 bytes is longer than 125"),
+    (SendError::CloseCodeInvalid(CloseCode::ABNORMAL), "close code 1006 may not be sent"),
+    (SendError::CloseReasonTooLong { len: 124 }, "close reason of 124 bytes does not fit beside its code"),
+];
+
+#[test]
+fn protocol_errors_in_words() {
+    for (error, words, code) in PROTOCOL {
+        assert_eq!((error.to_string(), error.close_code().get()), (words.to_owned(), code));
+        assert!(error.close_code().is_sendable());
+        assert!(error.source().is_none());
+    }
+}
+
+#[test]
+fn send_errors_in_words() {
+    for (error, words) in SEND {
+        assert_eq!(error.to_string(), words);
+        assert!(error.source().is_none());
+    }
+}
+
+/// The words travel as the reason of the Close frame, which holds 123 bytes.
+#[test]
+fn the_longest_words_fit_in_a_close_frame() {
+    let longest = [
+        ProtocolError::ReservedOpcode(u8::MAX),
+        ProtocolError::ReservedBits(7),
+        ProtocolError::InvalidUtf8 { at: u64::MAX },
+        ProtocolError::MessageTooBig { limit: u64::MAX },
+        ProtocolError::TooManyFragments { limit: u32::MAX },
+        ProtocolError::CloseCodeInvalid(CloseCode::new(u16::MAX)),
+    ];
+    for error in longest.into_iter().chain(PROTOCOL.map(|(error, ..)| error)) {
+        assert!(error.to_string().len() <= 123, "{error}");
+    }
+}
+
+#[test]
+fn the_peer_is_told_in_the_same_words() {
+    for role in BOTH {
+        let mut us = open(role);
+        let error = hear(&mut us, &frame(role.peer(), TEXT, b"ok\xff")).1.unwrap();
+        assert_eq!(said(&mut us), [(CLOSE, [&1007_u16.to_be_bytes()[..], error.to_string().as_bytes()].concat())]);
+    }
+}
+
+#[test]
+fn errors_are_small_and_can_be_kept() {
+    fn kept<E: Error + Copy + Eq + Send + Sync + 'static>(size: usize) {
+        assert!(size_of::<E>() <= size, "{} bytes", size_of::<E>());
+    }
+    kept::<ProtocolError>(16);
+    kept::<SendError>(16);
+}
+
+/// The lists above have every variant that the source has.
+#[test]
+fn no_variant_is_forgotten() {
+    let variants = |source: &str, name: &str| -> BTreeSet<String> {
+        let body = source.split(&format!("pub enum {name} {{\n")).nth(1).unwrap().split("\n}").next().unwrap();
+        let lines = body.lines().filter(|line| line.starts_with("    ") && line.as_bytes()[4].is_ascii_uppercase());
+        lines.map(|line| line.trim().split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned()).collect()
+    };
+    let word = |debug: String| debug.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned();
+    let protocol: BTreeSet<_> = PROTOCOL.iter().map(|(error, ..)| word(format!("{error:?}"))).collect();
+    let send: BTreeSet<_> = SEND.iter().map(|(error, _)| word(format!("{error:?}"))).collect();
+    assert_eq!(protocol, variants(include_str!("../src/error/protocol.rs"), "ProtocolError"));
+    assert_eq!(send, variants(include_str!("../src/error/send.rs"), "SendError"));
+}

@@ -1,0 +1,184 @@
+//! Cost grows with the input and not with its square: twice the input, twice the bytes
+//! allocated (each reallocation counted in full), whatever pieces it came in. Bytes are
+//! counted, not seconds.
+
+mod common;
+
+use common::*;
+use openline::Role::{Client, Server};
+use openline::{Config, Connection, Event};
+
+fn unlimited() -> Config {
+    let mut config = quiet();
+    config.max_fragments = u32::MAX;
+    config.high_water = usize::MAX;
+    config
+}
+
+/// Feeds what is at hand and drops the events; returns how many bytes of messages they held.
+fn feed(us: &mut Connection, mut input: &mut [u8]) -> usize {
+    let mut total = 0;
+    while let Some(event) = us.receive(&mut input, s(0)).unwrap() {
+        if let Event::Message(message) = event {
+            total += message.len();
+        }
+    }
+    total
+}
+
+/// Asserts that `work(2 * size)` allocates about twice as much as `work(size)`.
+#[track_caller]
+fn doubles(size: usize, work: impl Fn(usize)) {
+    let cost = |size| allocation_counter::measure(|| work(size)).bytes_total;
+    let (once, twice) = (cost(size), cost(2 * size));
+    assert!(twice <= 3 * once + 4096, "{size}: {once} bytes; twice that: {twice} bytes");
+}
+
+#[test]
+fn input_byte_by_byte() {
+    for first in [TEXT, BINARY] {
+        doubles(20_000, |len| {
+            let mut us = connection(Client, unlimited());
+            let mut bytes = header(Server, first, len as u64);
+            bytes.resize(bytes.len() + len, b'x');
+            let total: usize = bytes.chunks_mut(1).map(|byte| feed(&mut us, byte)).sum();
+            assert_eq!(total, len);
+        });
+    }
+}
+
+#[test]
+fn messages_byte_by_byte_in_chunk_mode() {
+    doubles(20_000, |len| {
+        let mut us = connection(Client, unlimited());
+        let mut bytes = frames(Server, std::iter::repeat_n((BINARY, b"xyz"), len));
+        for byte in bytes.chunks_mut(1) {
+            let mut input = byte;
+            while us.receive_chunk(&mut input, s(0)).unwrap().is_some() {}
+        }
+    });
+}
+
+#[test]
+fn many_messages_in_one_input() {
+    doubles(10_000, |count| {
+        let mut us = connection(Client, unlimited());
+        let mut bytes = frames(Server, std::iter::repeat_n((TEXT, b"hello"), count));
+        assert_eq!(feed(&mut us, &mut bytes), 5 * count);
+    });
+}
+
+#[test]
+fn a_message_in_one_frame_is_copied_once_and_a_bit() {
+    // Growing by the factor four costs less than half of the bytes again.
+    for first in [TEXT, BINARY] {
+        let len = 1_000_000;
+        let mut bytes = frame(Server, first, vec![b'x'; len]);
+        let mut us = connection(Client, unlimited());
+        let info = allocation_counter::measure(|| {
+            bytes.chunks_mut(1000).for_each(|piece| {
+                feed(&mut us, piece);
+            });
+        });
+        assert!(info.bytes_total < 2 * len as u64, "{} bytes allocated for {len}", info.bytes_total);
+    }
+}
+
+#[test]
+fn many_pings_answered() {
+    doubles(10_000, |count| {
+        let mut us = connection(Server, unlimited());
+        let mut bytes = frames(Client, std::iter::repeat_n((PING, b"are you there?"), count));
+        for ping in bytes.chunks_mut(20) {
+            feed(&mut us, ping);
+            us.handle_transmitted(us.queued(), s(0));
+        }
+    });
+}
+
+#[test]
+fn many_messages_queued_and_sent_byte_by_byte() {
+    for len in [3, 20_000] {
+        doubles(200, |count| {
+            let mut us = connection(Server, unlimited());
+            for _ in 0..count {
+                us.send(vec![1; len]).unwrap();
+            }
+            while us.queued() > 0 {
+                us.handle_transmitted(100, s(0));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_steady_stream_allocates_nothing() {
+    // The common case: a message that lies whole in the input, and a short answer.
+    let mut us = connection(Server, unlimited());
+    let bytes = frames(Client, [(TEXT, "tick"), (BINARY, "tock")]);
+    let mut buffer = bytes.clone();
+    let mut turn = || {
+        buffer.copy_from_slice(&bytes);
+        feed(&mut us, &mut buffer);
+        us.send("answer").unwrap();
+        us.handle_transmitted(us.queued(), s(0));
+    };
+    turn();
+    let info = allocation_counter::measure(|| (0..1000).for_each(|_| turn()));
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
+fn fragments_of_one_byte() {
+    for first in [TEXT_BEGINS, BINARY_BEGINS] {
+        doubles(20_000, |count| {
+            let mut us = connection(Client, unlimited());
+            assert_eq!(feed(&mut us, &mut frame(Server, first, "x")), 0);
+            let mut bytes = frames(Server, std::iter::repeat_n((GOES_ON, b"x"), count));
+            assert_eq!(feed(&mut us, &mut bytes), 0);
+            assert_eq!(feed(&mut us, &mut frame(Server, ENDS, "")), count + 1);
+        });
+    }
+}
+
+#[test]
+fn fragments_read_into_the_room() {
+    let part = vec![7; 40_000];
+    doubles(50, |count| {
+        let mut us = connection(Client, {
+            let mut config = unlimited();
+            config.max_message_size = u64::MAX;
+            config
+        });
+        feed(&mut us, &mut frame(Server, BINARY_BEGINS, &part));
+        for _ in 0..count {
+            feed(&mut us, &mut header(Server, GOES_ON, 40_000));
+            while let Some(room) = us.receive_room() {
+                let len = room.len();
+                us.handle_filled(len, s(0));
+            }
+            feed(&mut us, &mut []);
+        }
+        assert_eq!(feed(&mut us, &mut frame(Server, ENDS, "")), 40_000 * (count + 1));
+    });
+}
+
+#[test]
+fn memory_stays_below_the_limit() {
+    // What grows ahead of the bytes must not grow ahead of the limit.
+    for first in [TEXT_BEGINS, BINARY_BEGINS] {
+        for part in [1, 1000, 33_333] {
+            let mut config = unlimited();
+            config.max_message_size = 100_000;
+            let mut us = connection(Client, config);
+            let mut bytes = frame(Server, first, vec![b'x'; part]);
+            bytes.extend(frames(Server, std::iter::repeat_n((GOES_ON, vec![b'x'; part]), 99_999 / part - 1)));
+            let info = allocation_counter::measure(|| {
+                bytes.chunks_mut(700).for_each(|piece| {
+                    feed(&mut us, piece);
+                });
+            });
+            assert!(info.bytes_current <= 100_000 + 512, "{} bytes kept", info.bytes_current);
+        }
+    }
+}
