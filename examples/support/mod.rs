@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use openline::{Config, HandshakeConfig, Origins, Request, Response};
 
-pub const USAGE: &str = "options: --listen ADDRESS:PORT  --max-message-size BYTES  --subprotocols A,B
+const USAGE: &str = "options: --listen ADDRESS:PORT  --max-message-size BYTES  --subprotocols A,B
          --origin URL  --handshake-timeout SECONDS  --threads N";
 
 /// `--name value` pairs.
-pub struct Options(HashMap<String, String>);
+pub(crate) struct Options(HashMap<String, String>);
 
 impl Options {
     /// Reads the command line; says what is wrong with it and exits, if anything is.
-    pub fn from_args() -> Options {
+    pub(crate) fn from_args() -> Options {
         let known = ["listen", "max-message-size", "subprotocols", "origin", "handshake-timeout", "threads"];
         let mut options = HashMap::new();
         let mut args = std::env::args().skip(1);
@@ -29,29 +29,29 @@ impl Options {
         Options(options)
     }
 
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// A number, or the default if the option is not given.
-    pub fn number<N: std::str::FromStr>(&self, name: &str, default: N) -> N {
+    pub(crate) fn number<N: std::str::FromStr>(&self, name: &str, default: N) -> N {
         self.get(name).map_or(default, |value| match value.parse() {
             Ok(number) => number,
             Err(_) => exit(&format!("--{name} takes a number, not {value}")),
         })
     }
 
-    pub fn listen(&self) -> &str {
+    pub(crate) fn listen(&self) -> &str {
         self.get("listen").unwrap_or("127.0.0.1:9001")
     }
 
-    pub fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         let mut config = Config::default();
         config.max_message_size = self.number("max-message-size", config.max_message_size);
         config
     }
 
-    pub fn handshake(&self) -> HandshakeConfig {
+    pub(crate) fn handshake(&self) -> HandshakeConfig {
         let mut handshake = HandshakeConfig::default();
         let seconds = self.number("handshake-timeout", handshake.timeout.as_secs_f64());
         match Duration::try_from_secs_f64(seconds) {
