@@ -13,6 +13,8 @@ mod entropy;
 mod error;
 pub mod frame;
 mod message;
+#[cfg(feature = "std")]
+pub mod net;
 mod role;
 mod time;
 #[cfg(feature = "tokio")]
