@@ -29,7 +29,10 @@ pub(crate) struct Driver {
     /// Whether the application takes messages in chunks, so that none may be
     /// gathered while nobody asks.
     chunks: bool,
+    /// The first failure of the transport, until it is told.
     failure: Option<io::Error>,
+    /// Whether the transport has failed.
+    broken: bool,
     /// How many bytes the transport has taken, and when it last did.
     taken: u64,
     taken_at: Time,
@@ -47,6 +50,7 @@ impl Driver {
             early: None,
             chunks: false,
             failure: None,
+            broken: false,
             taken: 0,
             taken_at: now,
             shut_down: false,
@@ -165,7 +169,7 @@ impl Driver {
     /// Reading failed: the transport is gone.
     pub(crate) fn read_failed(&mut self, error: io::Error) {
         // An earlier failure to write is the cause, and this its consequence.
-        self.failure.get_or_insert(error);
+        self.write_failed(error);
         self.connection.handle_reset();
     }
 
@@ -173,7 +177,7 @@ impl Driver {
 
     /// Whether there is something to write to a transport that still takes it.
     pub(crate) fn has_output(&self) -> bool {
-        self.failure.is_none() && self.connection.queued() > 0
+        !self.broken && self.connection.queued() > 0
     }
 
     /// What is queued, as far as it fits into one vectored write: how many slices.
@@ -217,12 +221,14 @@ impl Driver {
     /// Writing failed. What the peer sent before may still be read, its reason to
     /// close perhaps among it; so the connection ends only when reading ends too.
     pub(crate) fn write_failed(&mut self, error: io::Error) {
-        self.failure.get_or_insert(error);
+        if !mem::replace(&mut self.broken, true) {
+            self.failure = Some(error);
+        }
     }
 
     /// Whether writing has failed.
     pub(crate) fn is_broken(&self) -> bool {
-        self.failure.is_some()
+        self.broken
     }
 
     /// Whether to shut down the writing side now; true once.
