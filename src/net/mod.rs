@@ -433,7 +433,7 @@ fn would_block() -> Error {
 const SLICES: usize = 32;
 
 /// How long one write may block, before it is looked what else there is to do.
-const WRITE: Duration = Duration::from_millis(20);
+const WRITE: Duration = Duration::from_millis(50);
 
 /// How long to wait for bytes while something waits to be written.
 const BRIEF: Duration = Duration::from_millis(5);

@@ -131,7 +131,10 @@ impl<'l> Locked<'l> {
     /// In the turn to write: writes until nothing waits, or `enough` is done and the
     /// other half is not in a read.
     pub(super) fn write<S: Transport>(mut self, io: &mut S, enough: impl Fn(&Driver) -> bool) -> (Locked<'l>, Flow) {
-        while self.wants_to_write() && (self.reading || !enough(&self.driver)) {
+        while self.wants_to_write() {
+            if self.driver.has_output() && enough(&self.driver) && !self.reading {
+                break;
+            }
             let mut batch = mem::take(&mut self.batch);
             let whole = self.driver.copy_output(&mut batch, BATCH);
             if batch.is_empty() && !self.unflushed {
