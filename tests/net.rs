@@ -448,18 +448,6 @@ fn a_peer_that_has_gone_and_takes_nothing_is_given_up() {
 }
 
 #[test]
-fn what_was_lost_in_an_end_that_was_told_before_is_an_error() {
-    let line = Line::silent();
-    line.script().blocked = Some(ErrorKind::TimedOut);
-    let mut config = quiet();
-    config.close_timeout = Duration::ZERO;
-    let mut socket = socket(Server, line, config);
-    socket.feed("hello").unwrap();
-    let _ = socket.close(CloseCode::NORMAL, "");
-    assert_eq!(ended(socket.closed()), Some((1006, Cause::CloseTimeout)));
-}
-
-#[test]
 fn the_timeout_of_the_socket_follows_the_deadline_in_few_calls() {
     let line = Line::hearing((0..1000).map(|_| frame(Client, TEXT, "tick")));
     let mut socket = socket(Server, line.clone(), Config::default());
@@ -735,14 +723,31 @@ fn a_close_by_the_sender_ends_in_time_though_the_peer_is_silent() {
     }
 }
 
+/// A Ping that nobody answers, soon.
+fn short_of_breath() -> Config {
+    let mut config = Config::default();
+    config.keepalive = Some(Keepalive { interval: Duration::from_millis(20), timeout: Duration::from_millis(20) });
+    config
+}
+
 #[test]
 fn a_blocked_sender_ends_when_the_peer_is_given_up() {
     let (client, _server) = tcp();
-    let mut config = Config::default();
-    config.keepalive = Some(Keepalive { interval: Duration::from_millis(20), timeout: Duration::from_millis(20) });
-    let (receiver, mut sender) = socket(Client, client, config).split().unwrap();
+    let (receiver, mut sender) = socket(Client, client, short_of_breath()).split().unwrap();
     assert!(matches!(sender.send(vec![1; FLOOD]), Err(Error::PongTimeout)));
     assert_eq!(ended(receiver.closed().as_ref()), Some((1006, Cause::PongTimeout)));
+}
+
+#[test]
+fn one_half_is_told_why_and_the_sender_that_its_message_is_lost() {
+    let (client, _server) = tcp();
+    let (mut receiver, mut sender) = socket(Client, client, short_of_breath()).split().unwrap();
+    let receiving = thread::spawn(move || receiver.recv());
+    let sent = sender.send(vec![1; FLOOD]);
+    match receiving.join().unwrap() {
+        Err(Error::PongTimeout) => assert!(matches!(sent, Err(Error::Send(SendError::Closed)))),
+        received => assert!(matches!((received, sent), (Ok(None), Err(Error::PongTimeout)))),
+    }
 }
 
 #[test]

@@ -107,8 +107,8 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.command(|driver, _| driver.connection.send(message))?;
-        self.push()
+        let mark = self.command(|driver, _| driver.connection.send(message))?;
+        self.push(mark)
     }
 
     /// As [`WebSocket::feed`]. A receiver that waits already does not notice it:
@@ -118,7 +118,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send`].
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.command(|driver, _| driver.connection.send(message))
+        self.command(|driver, _| driver.connection.send(message)).map(drop)
     }
 
     /// As [`WebSocket::send_fragment`].
@@ -127,8 +127,8 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send_fragment`].
     pub fn send_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
-        self.command(|driver, _| driver.connection.send_fragment(data, fin))?;
-        self.push()
+        let mark = self.command(|driver, _| driver.connection.send_fragment(data, fin))?;
+        self.push(mark)
     }
 
     /// As [`WebSocket::ping`].
@@ -137,8 +137,8 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::ping`].
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.command(|driver, clock| driver.connection.ping(payload, clock.now()))?;
-        self.push()
+        let mark = self.command(|driver, clock| driver.connection.ping(payload, clock.now()))?;
+        self.push(mark)
     }
 
     /// As [`WebSocket::flush`].
@@ -147,12 +147,8 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::flush`].
     pub fn flush(&mut self) -> Result<(), Error> {
-        let Half { io, shared } = &mut self.0;
-        let shared = shared.lock();
-        let mark = shared.driver.mark();
-        let (mut shared, result) = shared.write_until(io, |driver| driver.has_reached(mark));
-        result?;
-        shared.driver.check_sent(mark)
+        let mark = self.0.shared.lock().driver.mark();
+        self.write_to(mark)
     }
 
     /// Sends a Close frame. The receiving half then gets what the peer still sends,
@@ -166,8 +162,9 @@ impl<S: Transport> Sender<S> {
         let mut shared = self.0.shared.lock();
         let now = shared.clock.now();
         shared.driver.start_close(code, reason, now)?;
+        let mark = shared.driver.mark();
         drop(shared);
-        self.push()
+        self.push(mark)
     }
 
     /// Where the connection stands.
@@ -176,8 +173,9 @@ impl<S: Transport> Sender<S> {
         self.0.shared.lock().driver.connection.state()
     }
 
-    /// Waits until there is room, then queues something.
-    fn command(&mut self, queue: impl FnOnce(&mut Driver, Clock) -> Result<(), SendError>) -> Result<(), Error> {
+    /// Waits until there is room, then queues something. Returns where it ends in the
+    /// outgoing stream: looked up later, what was lost meanwhile would not be missed.
+    fn command(&mut self, queue: impl FnOnce(&mut Driver, Clock) -> Result<(), SendError>) -> Result<u64, Error> {
         let Half { io, shared } = &mut self.0;
         let mut shared = shared.lock();
         if !shared.driver.may_queue() {
@@ -187,12 +185,20 @@ impl<S: Transport> Sender<S> {
         }
         shared.driver.check_sending()?;
         let clock = shared.clock;
-        Ok(queue(&mut shared.driver, clock)?)
+        queue(&mut shared.driver, clock)?;
+        Ok(shared.driver.mark())
+    }
+
+    fn write_to(&mut self, mark: u64) -> Result<(), Error> {
+        let Half { io, shared } = &mut self.0;
+        let (mut shared, result) = shared.lock().write_until(io, |driver| driver.has_reached(mark));
+        result?;
+        shared.driver.check_sent(mark)
     }
 
     /// As the one of [`WebSocket`].
-    fn push(&mut self) -> Result<(), Error> {
-        match self.flush() {
+    fn push(&mut self, mark: u64) -> Result<(), Error> {
+        match self.write_to(mark) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             other => other,
         }
