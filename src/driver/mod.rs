@@ -6,17 +6,22 @@ mod error;
 mod input;
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::time::Duration;
+use std::vec::Vec;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use crate::code::CloseCode;
 use crate::connection::{Cause, Connection, Event, State};
 use crate::entropy::Seed;
+use crate::error::SendError;
 use crate::message::{Chunk, Message, utf8};
 use crate::time::Time;
 pub use error::Error;
-use input::ReadBuffer;
+pub(crate) use input::ReadBuffer;
 
 /// A [`Connection`] with its read buffer.
 #[derive(Debug)]
@@ -30,7 +35,13 @@ pub(crate) struct Driver {
     /// Whether the application takes messages in chunks, so that none may be
     /// gathered while nobody asks.
     chunks: bool,
+    /// The first failure of the transport, until it is told.
     failure: Option<io::Error>,
+    /// Whether the transport has failed.
+    broken: bool,
+    /// How many bytes the transport has taken, and when it last did.
+    taken: u64,
+    taken_at: Time,
     shut_down: bool,
     reported: bool,
 }
@@ -45,6 +56,9 @@ impl Driver {
             early: None,
             chunks: false,
             failure: None,
+            broken: false,
+            taken: 0,
+            taken_at: now,
             shut_down: false,
             reported: false,
         }
@@ -137,6 +151,22 @@ impl Driver {
         }
     }
 
+    /// The buffer, to read into while others use the driver. Comes back with
+    /// [`give_back`](Self::give_back).
+    pub(crate) fn lend_buffer(&mut self) -> ReadBuffer {
+        mem::take(&mut self.input)
+    }
+
+    /// `len` bytes have been read into the space of the buffer that was lent.
+    pub(crate) fn give_back(&mut self, mut buffer: ReadBuffer, len: usize, now: Time) {
+        self.read_at = now;
+        buffer.fill(len);
+        self.input = buffer;
+        if len == 0 {
+            self.connection.handle_eof();
+        }
+    }
+
     /// There is nothing to read now: keep no buffer while waiting.
     pub(crate) fn release(&mut self) {
         self.input.release();
@@ -145,7 +175,7 @@ impl Driver {
     /// Reading failed: the transport is gone.
     pub(crate) fn read_failed(&mut self, error: io::Error) {
         // An earlier failure to write is the cause, and this its consequence.
-        self.failure.get_or_insert(error);
+        self.write_failed(error);
         self.connection.handle_reset();
     }
 
@@ -153,18 +183,58 @@ impl Driver {
 
     /// Whether there is something to write to a transport that still takes it.
     pub(crate) fn has_output(&self) -> bool {
-        self.failure.is_none() && self.connection.queued() > 0
+        !self.broken && self.connection.queued() > 0
+    }
+
+    /// What is queued, as far as it fits into one vectored write: how many slices.
+    pub(crate) fn output<'d>(&'d self, slices: &mut [IoSlice<'d>]) -> usize {
+        let mut count = 0;
+        for (slot, bytes) in slices.iter_mut().zip(self.connection.transmits()) {
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        count
+    }
+
+    /// Copies up to `most` bytes of what is queued to `batch`, in place of what was
+    /// there. Whether that is all.
+    pub(crate) fn copy_output(&self, batch: &mut Vec<u8>, most: usize) -> bool {
+        batch.clear();
+        for bytes in self.connection.transmits() {
+            let bytes = &bytes[..bytes.len().min(most - batch.len())];
+            batch.extend_from_slice(bytes);
+        }
+        batch.len() == self.connection.queued()
+    }
+
+    /// The transport took `len` bytes.
+    pub(crate) fn handle_transmitted(&mut self, len: usize, now: Time) {
+        self.taken += len as u64;
+        self.taken_at = now;
+        self.connection.handle_transmitted(len, now);
+    }
+
+    /// The place in the outgoing stream behind all that is queued now.
+    pub(crate) fn mark(&self) -> u64 {
+        self.taken + self.connection.queued() as u64
+    }
+
+    /// Whether the transport has taken all that was queued before `mark`.
+    pub(crate) fn has_reached(&self, mark: u64) -> bool {
+        self.taken >= mark
     }
 
     /// Writing failed. What the peer sent before may still be read, its reason to
     /// close perhaps among it; so the connection ends only when reading ends too.
     pub(crate) fn write_failed(&mut self, error: io::Error) {
-        self.failure.get_or_insert(error);
+        if !mem::replace(&mut self.broken, true) {
+            self.failure = Some(error);
+        }
     }
 
     /// Whether writing has failed.
     pub(crate) fn is_broken(&self) -> bool {
-        self.failure.is_some()
+        self.broken
     }
 
     /// Whether to shut down the writing side now; true once.
@@ -177,7 +247,38 @@ impl Driver {
         self.shut_down = true;
     }
 
+    // Time.
+
+    /// Lets the deadlines pass that were over when the last bytes came, all of which
+    /// have been taken: a peer that never stops talking does not stop the clock.
+    pub(crate) fn catch_up(&mut self) {
+        self.connection.handle_timeout(self.read_at);
+    }
+
+    /// Whether a deadline has come.
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        self.connection.poll_timeout().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Nothing could be read, and perhaps nothing written. What waits for a peer that
+    /// has ended its side has no deadline in the core, and gets `grace` here, from the
+    /// last time when anything moved.
+    pub(crate) fn handle_timeout(&mut self, now: Time, grace: Duration) {
+        self.connection.handle_timeout(now);
+        if self.is_over() && self.has_output() && self.read_at.max(self.taken_at) + grace <= now {
+            self.write_failed(io::ErrorKind::TimedOut.into());
+        }
+    }
+
     // The end.
+
+    /// Begins the closing handshake, unless it has begun.
+    pub(crate) fn start_close(&mut self, code: CloseCode, reason: &str, now: Time) -> Result<(), Error> {
+        match self.connection.close(code, reason, now) {
+            Err(SendError::Closed) => Ok(()),
+            other => Ok(other?),
+        }
+    }
 
     /// Whether there is nothing more to wait for: no message will come.
     pub(crate) fn is_over(&self) -> bool {
@@ -188,7 +289,7 @@ impl Driver {
     /// said goodbye or the peer just went away.
     pub(crate) fn outcome(&mut self) -> Result<(), Error> {
         let Some(closed) = self.connection.closed() else { return Ok(()) };
-        if std::mem::replace(&mut self.reported, true) {
+        if mem::replace(&mut self.reported, true) {
             return Ok(());
         }
         match (closed.cause, self.failure.take()) {
@@ -199,6 +300,13 @@ impl Driver {
             (_, Some(error)) => Err(Error::Io(error)),
             (_, None) => Ok(()),
         }
+    }
+
+    /// Whether a command may be given to the connection now: there is room, or waiting
+    /// for it is of no use.
+    pub(crate) fn may_queue(&self) -> bool {
+        let connection = &self.connection;
+        connection.has_room() || connection.state() != State::Open || connection.queued() == 0
     }
 
     /// Changes whenever something happened that a waiting task may care for.
@@ -212,6 +320,13 @@ impl Driver {
             Some(error) if !self.is_over() => Err(Error::Io(error.kind().into())),
             _ => self.outcome(),
         }
+    }
+
+    /// Whether all before `mark` has been transmitted, or why it never will be.
+    pub(crate) fn check_sent(&mut self, mark: u64) -> Result<(), Error> {
+        self.check_sending()?;
+        // The end was reported before, but not that these bytes were lost in it.
+        if self.has_reached(mark) { Ok(()) } else { Err(SendError::Closed.into()) }
     }
 }
 

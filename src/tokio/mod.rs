@@ -329,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             match ready!(self.poll_write_some(cx)) {
                 Ok(len) => {
                     self.unflushed = true;
-                    self.driver.connection.handle_transmitted(len, self.clock.now());
+                    self.driver.handle_transmitted(len, self.clock.now());
                 }
                 Err(error) => self.driver.write_failed(error),
             }
@@ -346,11 +346,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let io = Pin::new(&mut self.io);
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let mut count = 0;
-        for (slot, bytes) in slices.iter_mut().zip(self.driver.connection.transmits()) {
-            *slot = IoSlice::new(bytes);
-            count += 1;
-        }
+        let count = self.driver.output(&mut slices);
         let written = match &slices[..count] {
             [only] => ready!(io.poll_write(cx, only)),
             // The default of `AsyncWrite` writes the first slice, if it has no better way.
@@ -395,10 +391,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        match self.driver.connection.close(code, reason, self.clock.now()) {
-            Err(crate::error::SendError::Closed) => Ok(()),
-            other => Ok(other?),
-        }
+        self.driver.start_close(code, reason, self.clock.now())
     }
 }
 

@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 
+pub(crate) mod talks;
+
 use std::time::Duration;
 
 use openline::{
