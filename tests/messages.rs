@@ -342,9 +342,11 @@ fn what_is_gathered_is_owned_in_memory_of_its_own_size() {
                     if pieces < bytes.len() {
                         assert_eq!(capacity(&mut open(us), &bytes, pieces), (len, len), "in pieces of {pieces}");
                     }
-                    let (front, back) = ("x".repeat(len / 3), "x".repeat(len - len / 3));
-                    let bytes = frames(us.peer(), [(first & 0x0f, front), (ENDS, back)]);
-                    assert_eq!(capacity(&mut open(us), &bytes, pieces), (len, len), "in pieces of {pieces}");
+                    for cut in [0, len / 3, len - len / 3, len] {
+                        let (front, back) = ("x".repeat(cut), "x".repeat(len - cut));
+                        let bytes = frames(us.peer(), [(first & 0x0f, front), (ENDS, back)]);
+                        assert_eq!(capacity(&mut open(us), &bytes, pieces), (len, len), "in pieces of {pieces}");
+                    }
                 }
             }
         }
@@ -784,7 +786,9 @@ fn the_send_buffer_has_a_high_water_mark() {
         assert_eq!(us.pong(b"x"), Err(SendError::Full));
         assert_eq!(us.queued(), full);
 
-        us.handle_transmitted(full - 999, s(0));
+        us.handle_transmitted(full - 1000, s(0));
+        assert!(!us.has_room(), "fewer than 1000 may wait");
+        us.handle_transmitted(1, s(0));
         assert!(us.has_room());
         us.send(vec![1; 5000]).unwrap();
         assert!(!us.has_room() && us.queued() > 5999, "a message taken before may exceed the mark");

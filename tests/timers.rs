@@ -206,8 +206,10 @@ fn a_late_call_does_what_is_due_and_no_more() {
         let mut us = connection(role, config());
         us.handle_timeout(s(3600));
         us.handle_timeout(s(3600));
-        ping_leaves(&mut us, s(3600));
+        let payload = ping_leaves(&mut us, s(3600));
         assert_eq!((us.state(), us.poll_timeout()), (State::Open, Some(s(3604))));
+        they_say(&mut us, PONG, payload, s(3601));
+        assert_eq!(us.poll_timeout(), Some(s(3610)), "the Pings of that hour are not made up for");
     }
 }
 
