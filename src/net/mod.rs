@@ -5,21 +5,17 @@
 //! [`tokio`]: https://docs.rs/openline/latest/openline/tokio/index.html
 //!
 //! ```no_run
-//! use std::net::TcpListener;
-//!
-//! use openline::net::WebSocket;
-//! use openline::{Agreement, Config, Upgrade};
-//!
-//! let (stream, _) = TcpListener::bind("127.0.0.1:9001")?.accept()?;
-//! // … an opening handshake, done elsewhere …
-//! let upgrade = Upgrade::server(Agreement::default());
-//! let mut socket = WebSocket::new(stream, upgrade, Config::default(), &[]);
+//! # fn example() -> Result<(), openline::Error> {
+//! let mut socket = openline::net::connect("ws://127.0.0.1:9001/")?;
+//! socket.send("Hello")?;
 //! while let Some(message) = socket.recv()? {
-//!     socket.feed(message)?;
+//!     println!("{message:?}");
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok(())
+//! # }
 //! ```
 
+mod open;
 mod split;
 mod timeouts;
 mod transport;
@@ -33,6 +29,7 @@ use crate::connection::{Closed, Config, Connection, Event, State};
 use crate::driver::{Driver, Error, Found};
 use crate::message::{Chunk, Message};
 use crate::upgrade::{Agreement, Upgrade};
+pub use open::{Accepting, Client, Server, accept, connect};
 pub use split::{Receiver, Sender, SplitError};
 use timeouts::{Clock, Flow, Timeout};
 pub use transport::Transport;
