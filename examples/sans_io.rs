@@ -42,8 +42,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // The server goes first; then the client has nothing to wait for.
     assert!(server.poll_shutdown());
-    client.handle_eof();
-    server.handle_eof();
+    client.handle_eof(now);
+    server.handle_eof(now);
     println!("client: {:?}", client.closed());
     println!("server: {:?}", server.closed());
     Ok(())

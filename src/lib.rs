@@ -38,7 +38,7 @@
 //!         let len = socket.read(&mut buffer)?;
 //!         let now = Time::from_epoch(epoch.elapsed());
 //!         if len == 0 {
-//!             connection.handle_eof();
+//!             connection.handle_eof(now);
 //!         }
 //!         let mut input = &mut buffer[..len];
 //!         // An `Err` says that the peer broke the protocol; the answer is queued.

@@ -8,7 +8,6 @@ mod input;
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::mem;
-use std::time::Duration;
 use std::vec::Vec;
 
 use rand::TryRng;
@@ -30,18 +29,23 @@ pub(crate) struct Driver {
     input: ReadBuffer,
     /// When `input` was read.
     read_at: Time,
-    /// A message that came while nobody asked for one.
-    early: Option<Message<'static>>,
-    /// Whether the application takes messages in chunks, so that none may be
-    /// gathered while nobody asks.
-    chunks: bool,
+    /// What came while nobody asked.
+    early: Option<Event<'static>>,
+    /// What the application asked for last.
+    asked: Asked,
+    /// Whether the peer may be heard no more for now: sending is blocked, and as much
+    /// has been read ahead as may be. Its silence means nothing then.
+    deaf: bool,
+    /// Whether the transport has ended on the peer's side.
+    ended: bool,
     /// The first failure of the transport, until it is told.
     failure: Option<io::Error>,
     /// Whether the transport has failed.
     broken: bool,
-    /// How many bytes the transport has taken, and when it last did.
+    /// How many bytes the transport has taken.
     taken: u64,
-    taken_at: Time,
+    /// Where in that stream the last thing ends that the application sent.
+    promised: u64,
     shut_down: bool,
     reported: bool,
 }
@@ -54,11 +58,13 @@ impl Driver {
             input: ReadBuffer::holding(leftover),
             read_at: now,
             early: None,
-            chunks: false,
+            asked: Asked::Messages,
+            deaf: false,
+            ended: false,
             failure: None,
             broken: false,
             taken: 0,
-            taken_at: now,
+            promised: 0,
             shut_down: false,
             reported: false,
         }
@@ -68,19 +74,22 @@ impl Driver {
 
     /// The next message at hand. Control frames have been dealt with on the way.
     pub(crate) fn next_message(&mut self) -> Option<Message<'static>> {
-        self.chunks = false;
-        self.early.take().or_else(|| self.decode_message())
+        (self.asked, self.deaf) = (Asked::Messages, false);
+        match self.early.take() {
+            Some(Event::Message(message)) => Some(message),
+            _ => self.decode_message(),
+        }
     }
 
     /// Looks for an event. One that borrows is left where it lies for
     /// [`look`](Self::look): the borrow checker lets only the end of a function return
     /// it, not a loop. `None`: all that was at hand has been taken in.
     pub(crate) fn next_event(&mut self, chunks: bool) -> Option<Found> {
-        self.chunks = chunks;
-        if let Some(data) = self.early.take() {
-            return Some(Found::Owned(match chunks {
-                true => Event::Chunk(Chunk { data, first: true, last: true }),
-                false => Event::Message(data),
+        (self.asked, self.deaf) = (if chunks { Asked::Chunks } else { Asked::Events }, false);
+        if let Some(event) = self.early.take() {
+            return Some(Found::Owned(match event {
+                Event::Message(data) if chunks => Event::Chunk(Chunk { data, first: true, last: true }),
+                event => event,
             }));
         }
         let (connection, now) = (&mut self.connection, self.read_at);
@@ -109,13 +118,25 @@ impl Driver {
     }
 
     /// Whether more may be read while the application is sending and does not ask for
-    /// messages: until one message is at hand. Two ends that send to each other at
-    /// once would wait for ever otherwise.
+    /// messages: until one is at hand. Two ends that send to each other at once would
+    /// wait for ever otherwise. Who takes messages in chunks, or without a limit, does
+    /// not want them gathered.
     pub(crate) fn may_read_ahead(&mut self) -> bool {
-        if self.early.is_none() && !self.chunks {
-            self.early = self.decode_message();
+        if self.asked == Asked::Chunks || !self.connection.has_message_limit() {
+            self.deaf = true;
+        } else if self.early.is_none() {
+            self.early = match self.asked {
+                Asked::Events => self.decode_event(),
+                _ => self.decode_message().map(Event::Message),
+            };
+            self.deaf = self.early.is_some();
         }
-        self.early.is_none() && !self.chunks && self.connection.state() != State::Closed
+        !self.deaf && self.may_read()
+    }
+
+    fn decode_event(&mut self) -> Option<Event<'static>> {
+        let (connection, now) = (&mut self.connection, self.read_at);
+        self.input.take(|input| receive(connection, input, now, false).map(Event::into_owned))
     }
 
     fn decode_message(&mut self) -> Option<Message<'static>> {
@@ -132,6 +153,11 @@ impl Driver {
 
     // Reading.
 
+    /// Whether there is any use in reading.
+    pub(crate) fn may_read(&self) -> bool {
+        !self.ended && !self.is_over()
+    }
+
     /// Where to read to. All that was at hand must have been taken.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         // Asked twice because of the borrow checker: a look now, the borrow at the end.
@@ -145,7 +171,7 @@ impl Driver {
     pub(crate) fn filled(&mut self, len: usize, now: Time) {
         self.read_at = now;
         match self.connection.receive_room() {
-            _ if len == 0 => self.connection.handle_eof(),
+            _ if len == 0 => self.handle_eof(now),
             Some(_) => self.connection.handle_filled(len, now),
             None => self.input.fill(len),
         }
@@ -163,7 +189,15 @@ impl Driver {
         buffer.fill(len);
         self.input = buffer;
         if len == 0 {
-            self.connection.handle_eof();
+            self.handle_eof(now);
+        }
+    }
+
+    fn handle_eof(&mut self, now: Time) {
+        self.ended = true;
+        match self.broken {
+            true => self.connection.handle_reset(),
+            false => self.connection.handle_eof(now),
         }
     }
 
@@ -175,8 +209,8 @@ impl Driver {
     /// Reading failed: the transport is gone.
     pub(crate) fn read_failed(&mut self, error: io::Error) {
         // An earlier failure to write is the cause, and this its consequence.
+        self.ended = true;
         self.write_failed(error);
-        self.connection.handle_reset();
     }
 
     // Writing.
@@ -210,8 +244,18 @@ impl Driver {
     /// The transport took `len` bytes.
     pub(crate) fn handle_transmitted(&mut self, len: usize, now: Time) {
         self.taken += len as u64;
-        self.taken_at = now;
         self.connection.handle_transmitted(len, now);
+    }
+
+    /// Gives the connection something to send, that [`check_flushed`](Self::check_flushed)
+    /// asks for.
+    pub(crate) fn queue(
+        &mut self,
+        command: impl FnOnce(&mut Connection) -> Result<(), SendError>,
+    ) -> Result<(), Error> {
+        command(&mut self.connection)?;
+        self.promised = self.mark();
+        Ok(())
     }
 
     /// The place in the outgoing stream behind all that is queued now.
@@ -229,6 +273,9 @@ impl Driver {
     pub(crate) fn write_failed(&mut self, error: io::Error) {
         if !mem::replace(&mut self.broken, true) {
             self.failure = Some(error);
+        }
+        if self.ended {
+            self.connection.handle_reset();
         }
     }
 
@@ -255,18 +302,23 @@ impl Driver {
         self.connection.handle_timeout(self.read_at);
     }
 
-    /// Whether a deadline has come.
-    pub(crate) fn is_due(&self, now: Time) -> bool {
-        self.connection.poll_timeout().is_some_and(|deadline| deadline <= now)
+    /// The next deadline.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        match self.deaf && self.connection.state() == State::Open {
+            true => None,
+            false => self.connection.poll_timeout(),
+        }
     }
 
-    /// Nothing could be read, and perhaps nothing written. What waits for a peer that
-    /// has ended its side has no deadline in the core, and gets `grace` here, from the
-    /// last time when anything moved.
-    pub(crate) fn handle_timeout(&mut self, now: Time, grace: Duration) {
-        self.connection.handle_timeout(now);
-        if self.is_over() && self.has_output() && self.read_at.max(self.taken_at) + grace <= now {
-            self.write_failed(io::ErrorKind::TimedOut.into());
+    /// Whether a deadline has come.
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        self.poll_timeout().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Nothing could be read, and perhaps nothing written.
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        if self.is_due(now) {
+            self.connection.handle_timeout(now);
         }
     }
 
@@ -274,9 +326,9 @@ impl Driver {
 
     /// Begins the closing handshake, unless it has begun.
     pub(crate) fn start_close(&mut self, code: CloseCode, reason: &str, now: Time) -> Result<(), Error> {
-        match self.connection.close(code, reason, now) {
-            Err(SendError::Closed) => Ok(()),
-            other => Ok(other?),
+        match self.queue(|connection| connection.close(code, reason, now)) {
+            Err(Error::Send(SendError::Closed)) => Ok(()),
+            other => other,
         }
     }
 
@@ -310,8 +362,8 @@ impl Driver {
     }
 
     /// Changes whenever something happened that a waiting task may care for.
-    pub(crate) fn milestone(&self) -> (usize, State, bool) {
-        (self.connection.queued(), self.connection.state(), self.is_broken())
+    pub(crate) fn milestone(&self) -> (usize, State, bool, bool) {
+        (self.connection.queued(), self.connection.state(), self.is_broken(), self.early.is_some())
     }
 
     /// Why sending cannot go on, if it cannot.
@@ -322,12 +374,25 @@ impl Driver {
         }
     }
 
+    /// Whether all that was sent has been transmitted, or why it never will be.
+    pub(crate) fn check_flushed(&mut self) -> Result<(), Error> {
+        self.check_sent(self.promised)
+    }
+
     /// Whether all before `mark` has been transmitted, or why it never will be.
     pub(crate) fn check_sent(&mut self, mark: u64) -> Result<(), Error> {
         self.check_sending()?;
         // The end was reported before, but not that these bytes were lost in it.
         if self.has_reached(mark) { Ok(()) } else { Err(SendError::Closed.into()) }
     }
+}
+
+/// In what form the application takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Messages,
+    Events,
+    Chunks,
 }
 
 /// Chance from the operating system, for a client.

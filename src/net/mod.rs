@@ -57,18 +57,10 @@ pub struct WebSocket<S> {
     clock: Clock,
     read_timeout: Timeout,
     write_timeout: Timeout,
-    patience: Patience,
-    /// Whether something was written since the transport was last flushed.
-    unflushed: bool,
-}
-
-/// What the configuration says about waiting.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    /// How long a peer that has ended its side may take nothing.
-    grace: Duration,
     /// No deadline that a command sets can be nearer than this.
     nearest: Duration,
+    /// Whether something was written since the transport was last flushed.
+    unflushed: bool,
 }
 
 impl<S: Transport> WebSocket<S> {
@@ -87,7 +79,7 @@ impl<S: Transport> WebSocket<S> {
             clock,
             read_timeout: Timeout::default(),
             write_timeout: Timeout::default(),
-            patience: Patience { grace, nearest },
+            nearest,
             unflushed: false,
         }
     }
@@ -295,6 +287,12 @@ impl<S: Transport> WebSocket<S> {
             return Ok(false);
         }
         // While there is something to write, writing and reading take turns.
+        if !self.driver.may_read() {
+            return match self.pass_time() || written != Flow::Refused {
+                true => Ok(true),
+                false => Err(would_block()),
+            };
+        }
         let read = self.read((written != Flow::Done).then_some(BRIEF));
         if read != Flow::Done && !self.pass_time() && (read == Flow::Refused || written == Flow::Refused) {
             return Err(would_block());
@@ -343,7 +341,7 @@ impl<S: Transport> WebSocket<S> {
     fn pass_time(&mut self) -> bool {
         let now = self.clock.now();
         let due = self.driver.is_due(now);
-        self.driver.handle_timeout(now, self.patience.grace);
+        self.driver.handle_timeout(now);
         due
     }
 
@@ -402,7 +400,7 @@ impl<S: Transport> WebSocket<S> {
     /// Reads once, waiting until the next deadline, or for `most`.
     fn read(&mut self, most: Option<Duration>) -> Flow {
         let start = self.clock.now();
-        let left = self.driver.connection.poll_timeout().map(|deadline| deadline.since(start));
+        let left = self.driver.poll_timeout().map(|deadline| deadline.since(start));
         let left = left.into_iter().chain(most).min();
         self.read_timeout.arrange(left, |timeout| self.io.set_read_timeout(timeout));
         let read = self.io.read(self.driver.space());

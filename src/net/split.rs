@@ -250,13 +250,13 @@ pub(super) fn split<S: Transport>(socket: WebSocket<S>) -> Result<(Receiver<S>, 
         Ok(clone) => clone,
         Err(error) => return Err(SplitError { error, socket: Box::new(socket) }),
     };
-    let WebSocket { io, driver, clock, read_timeout, write_timeout, patience, unflushed } = socket;
+    let WebSocket { io, driver, clock, read_timeout, write_timeout, nearest, unflushed } = socket;
     let shared = Shared {
         driver,
         clock,
         read_timeout,
         write_timeout,
-        patience,
+        nearest,
         unflushed,
         reading: false,
         writing: false,

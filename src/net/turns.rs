@@ -32,7 +32,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::timeouts::{Clock, Flow, Timeout};
-use super::{BRIEF, Patience, READS, Transport, WRITE, would_block};
+use super::{BRIEF, READS, Transport, WRITE, would_block};
 use crate::driver::Driver;
 use crate::driver::Error;
 
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     /// What is set at the socket: its handles have their timeouts in common.
     pub(super) read_timeout: Timeout,
     pub(super) write_timeout: Timeout,
-    pub(super) patience: Patience,
+    pub(super) nearest: Duration,
     pub(super) unflushed: bool,
     /// Whether somebody has the turn to read, and so the driver's buffer.
     pub(super) reading: bool,
@@ -63,7 +63,7 @@ impl Shared {
     pub(super) fn pass_time(&mut self) -> bool {
         let now = self.clock.now();
         let due = self.driver.is_due(now);
-        self.driver.handle_timeout(now, self.patience.grace);
+        self.driver.handle_timeout(now);
         due
     }
 }
@@ -105,9 +105,9 @@ impl<'l> Locked<'l> {
     /// reading, and nothing may be at hand.
     pub(super) fn read<S: Transport>(mut self, io: &mut S, most: Option<Duration>) -> (Locked<'l>, Flow) {
         let start = self.clock.now();
-        let left = self.driver.connection.poll_timeout().map(|deadline| deadline.since(start));
+        let left = self.driver.poll_timeout().map(|deadline| deadline.since(start));
         // The other half may set a deadline while this one reads.
-        let nearest = self.patience.nearest.max(NEAREST);
+        let nearest = self.nearest.max(NEAREST);
         let left = left.into_iter().chain(most).fold(nearest, Duration::min);
         self.read_timeout.arrange(Some(left), |timeout| io.set_read_timeout(timeout));
 

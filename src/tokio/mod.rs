@@ -162,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send).
     pub async fn feed(&mut self, message: impl Into<Message<'_>>) -> Result<(), Error> {
         self.room().await?;
-        Ok(self.driver.connection.send(message)?)
+        self.driver.queue(|connection| connection.send(message))
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].
@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send), and [`SendError::TypeChanged`](crate::SendError::TypeChanged).
     pub async fn send_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
         self.room().await?;
-        self.driver.connection.send_fragment(data, fin)?;
+        self.driver.queue(|connection| connection.send_fragment(data, fin))?;
         self.flush().await
     }
 
@@ -189,7 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`SendError::ControlTooLong`](crate::SendError::ControlTooLong) above 125 bytes.
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.room().await?;
-        self.driver.connection.ping(payload, self.clock.now())?;
+        let now = self.clock.now();
+        self.driver.queue(|connection| connection.ping(payload, now))?;
         self.flush().await
     }
 
@@ -219,8 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`recv`](Self::recv).
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.start_close(code, reason)?;
-        while self.recv().await?.is_some() {}
-        Ok(())
+        poll_fn(|cx| self.poll_closed(cx)).await
     }
 
     /// What was agreed in the opening handshake.
@@ -285,9 +285,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    /// Waits for the end. In chunks: what is skipped need not be gathered first.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while ready!(self.poll_event(cx, true))?.is_some() {}
+        Poll::Ready(Ok(()))
+    }
+
     /// Nothing is at hand. Writes what is queued, then waits for bytes or a deadline.
     /// True: look again. False: it is over.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.driver.catch_up();
         let written = self.poll_write(cx);
         // An error of the shutdown tells nothing that the next read does not.
         if written.is_ready() && self.driver.wants_shutdown() && Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
@@ -307,7 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             self.driver.check_sending()?;
-            if self.driver.connection.has_room() || self.driver.connection.state() != State::Open {
+            if self.driver.may_queue() {
                 return Poll::Ready(Ok(()));
             }
             if self.poll_write(cx).is_pending() {
@@ -320,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         while self.poll_write(cx).is_pending() {
             ready!(self.poll_read_ahead(cx));
         }
-        Poll::Ready(self.driver.check_sending())
+        Poll::Ready(self.driver.check_flushed())
     }
 
     /// Writes until nothing waits, or the transport takes no more.
@@ -357,6 +364,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Reads once. Ready: bytes, the end or a failure have come.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.driver.may_read() {
+            return Poll::Pending;
+        }
         let mut buffer = ReadBuf::new(self.driver.space());
         match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
             Ok(()) => {
@@ -371,18 +381,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Sending is blocked. Takes in what comes, as far as that is allowed, and keeps
     /// the deadlines.
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.driver.may_read_ahead() {
+        for _ in 0..READS {
+            if !self.driver.may_read_ahead() {
+                return self.poll_timeout(cx);
+            }
             if self.poll_read(cx).is_pending() {
                 self.driver.release();
-                break;
+                return self.poll_timeout(cx);
             }
         }
-        self.poll_timeout(cx)
+        // There is more to read, but writing must have its turn.
+        Poll::Ready(())
     }
 
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = ready!(self.clock.poll_deadline(self.driver.connection.poll_timeout(), cx));
-        self.driver.connection.handle_timeout(now);
+        let now = ready!(self.clock.poll_deadline(self.driver.poll_timeout(), cx));
+        self.driver.handle_timeout(now);
         Poll::Ready(())
     }
 
@@ -394,6 +408,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.driver.start_close(code, reason, self.clock.now())
     }
 }
+
+/// How many reads to make between two attempts to write.
+const READS: usize = 16;
 
 /// How many slices go into one vectored write.
 const SLICES: usize = 32;
