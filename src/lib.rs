@@ -132,3 +132,8 @@ pub use message::{Chunk, Message};
 pub use role::Role;
 pub use time::Time;
 pub use upgrade::{Agreement, Upgrade};
+
+/// The README's code is compiled, and run where it can be.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -362,6 +362,7 @@ impl Driver {
     }
 
     /// Changes whenever something happened that a waiting task may care for.
+    #[cfg(feature = "tokio")]
     pub(crate) fn milestone(&self) -> (usize, State, bool, bool) {
         (self.connection.queued(), self.connection.state(), self.is_broken(), self.early.is_some())
     }

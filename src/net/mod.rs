@@ -165,7 +165,7 @@ impl<S: Transport> WebSocket<S> {
     /// As [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.room()?;
-        Ok(self.driver.connection.send(message)?)
+        self.driver.queue(|connection| connection.send(message))
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].
@@ -175,7 +175,7 @@ impl<S: Transport> WebSocket<S> {
     /// As [`send`](Self::send), and [`SendError::TypeChanged`](crate::SendError::TypeChanged).
     pub fn send_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
         self.room()?;
-        self.driver.connection.send_fragment(data, fin)?;
+        self.driver.queue(|connection| connection.send_fragment(data, fin))?;
         self.push()
     }
 
@@ -188,7 +188,8 @@ impl<S: Transport> WebSocket<S> {
     /// [`SendError::ControlTooLong`](crate::SendError::ControlTooLong) above 125 bytes.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.room()?;
-        self.driver.connection.ping(payload, self.clock.now())?;
+        let now = self.clock.now();
+        self.driver.queue(|connection| connection.ping(payload, now))?;
         self.push()
     }
 
@@ -201,10 +202,9 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Io`], or why the connection ended while this waited.
     pub fn flush(&mut self) -> Result<(), Error> {
-        let mark = self.driver.mark();
         loop {
             match self.write() {
-                Flow::Done => return self.driver.check_sent(mark),
+                Flow::Done => return self.driver.check_flushed(),
                 blocked => self.wait_to_write(blocked)?,
             }
         }
