@@ -4,6 +4,7 @@
 
 mod error;
 mod input;
+mod open;
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
@@ -21,6 +22,7 @@ use crate::message::{Chunk, Message, utf8};
 use crate::time::Time;
 pub use error::Error;
 pub(crate) use input::ReadBuffer;
+pub(crate) use open::{Answering, Calling, LINGER, LINGER_READS};
 
 /// A [`Connection`] with its read buffer.
 #[derive(Debug)]
@@ -397,7 +399,7 @@ enum Asked {
 }
 
 /// Chance from the operating system, for a client.
-pub(crate) fn seed() -> io::Result<Seed> {
+fn seed() -> io::Result<Seed> {
     let mut seed = Seed::default();
     SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
     Ok(seed)

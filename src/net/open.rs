@@ -4,15 +4,13 @@ use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
-use std::vec;
-use std::vec::Vec;
 
 use super::timeouts::{Clock, Flow, Timeout};
 use super::{Transport, WebSocket};
 use crate::connection::Config;
-use crate::driver::{self, Error};
+use crate::driver::{Answering, Calling, Error, LINGER, LINGER_READS};
 use crate::error::HandshakeError;
-use crate::handshake::{ClientHandshake, ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
+use crate::handshake::{ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
 use crate::time::Time;
 use crate::upgrade::Upgrade;
 
@@ -112,37 +110,22 @@ impl Client {
     }
 
     fn open<S: Transport>(&self, mut line: Line<S>, begun: Time) -> Result<WebSocket<S>, Error> {
-        let seed = driver::seed()?;
-        let mut machine = ClientHandshake::new(self.request.clone(), Arc::clone(&self.handshake), seed, begun);
-        let mut buffer = vec![0; BUFFER];
-        let outcome = loop {
-            while let Some(bytes) = machine.poll_transmit() {
-                match line.write(bytes, machine.poll_timeout())? {
-                    Some(len) => machine.handle_transmitted(len),
-                    None => machine.handle_timeout(line.clock.now())?,
+        let mut calling = Calling::new(&self.request, &self.handshake, begun)?;
+        loop {
+            while let Some(bytes) = calling.machine.poll_transmit() {
+                match line.write(bytes, calling.machine.poll_timeout())? {
+                    Some(len) => calling.machine.handle_transmitted(len),
+                    None => calling.handle_timeout(line.clock.now())?,
                 }
             }
-            let step = match line.read(&mut buffer, machine.poll_timeout())? {
-                None => machine.handle_timeout(line.clock.now()).map(|()| None),
-                Some(0) => machine.handle_eof().map(|()| None),
+            match line.read(&mut calling.buffer, calling.machine.poll_timeout())? {
                 Some(len) => {
-                    let mut input = &buffer[..len];
-                    machine.receive(&mut input).map(|upgrade| upgrade.map(|upgrade| (upgrade, input.to_vec())))
+                    if let Some((upgrade, leftover)) = calling.filled(len)? {
+                        return Ok(WebSocket::new(line.io, upgrade, self.config, &leftover));
+                    }
                 }
-            };
-            match step {
-                Ok(None) => {}
-                Ok(Some(opened)) => break Ok(opened),
-                Err(error) => break Err(error),
+                None => calling.handle_timeout(line.clock.now())?,
             }
-        };
-        match outcome {
-            Ok((upgrade, leftover)) => Ok(line.into_socket(upgrade, self.config, &leftover)),
-            Err(error @ HandshakeError::Refused { .. }) => Err(match machine.into_response() {
-                Some(response) => Error::Refused(response.into()),
-                None => error.into(),
-            }),
-            Err(error) => Err(error.into()),
         }
     }
 }
@@ -200,24 +183,19 @@ impl Server {
     /// As [`accept`](Self::accept).
     pub fn request<S: Transport>(&self, io: S) -> Result<Accepting<S>, Error> {
         let mut line = Line::new(io, Clock::new());
-        let mut machine = ServerHandshake::new(Arc::clone(&self.handshake), line.clock.now());
-        let mut buffer = vec![0; BUFFER];
+        let mut answering = Answering::new(&self.handshake, line.clock.now());
         loop {
-            let step = match line.read(&mut buffer, machine.poll_timeout())? {
-                None => machine.handle_timeout(line.clock.now()).map(|()| None),
-                Some(0) => machine.handle_eof().map(|()| None),
-                Some(len) => {
-                    let mut input = &buffer[..len];
-                    let complete = machine.receive(&mut input).map(|request| request.is_some());
-                    complete.map(|complete| complete.then(|| input.to_vec()))
-                }
+            let deadline = answering.machine.poll_timeout();
+            let step = match line.read(&mut answering.buffer, deadline)? {
+                Some(len) => answering.filled(len),
+                None => answering.machine.handle_timeout(line.clock.now()).map(|()| false),
             };
             match step {
-                Ok(None) => {}
-                Ok(Some(leftover)) => return Ok(Accepting { line, machine, leftover, config: self.config }),
+                Ok(false) => {}
+                Ok(true) => return Ok(Accepting { line, answering, config: self.config }),
                 Err(error) => {
                     // The client should get its answer, but whether it does changes nothing.
-                    let _ = line.refuse(&mut machine, buffer);
+                    let _ = line.refuse(answering);
                     return Err(error.into());
                 }
             }
@@ -229,8 +207,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Accepting<S> {
     line: Line<S>,
-    machine: ServerHandshake,
-    leftover: Vec<u8>,
+    answering: Answering,
     config: Config,
 }
 
@@ -238,7 +215,7 @@ impl<S: Transport> Accepting<S> {
     /// The request.
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
-        self.machine.request()
+        self.answering.machine.request()
     }
 
     /// The transport, to look at.
@@ -253,7 +230,7 @@ impl<S: Transport> Accepting<S> {
     ///
     /// [`Error::Io`], or [`Error::Handshake`] if time is over.
     pub fn accept(mut self) -> Result<WebSocket<S>, Error> {
-        let upgrade = self.machine.accept()?;
+        let upgrade = self.answering.machine.accept()?;
         self.finish(upgrade)
     }
 
@@ -262,10 +239,16 @@ impl<S: Transport> Accepting<S> {
     /// # Errors
     ///
     /// As [`accept`](Self::accept), and those of [`ServerHandshake::accept_with`]; the
-    /// transport is closed then.
+    /// client is answered with 500 then.
     pub fn accept_with(mut self, subprotocol: Option<&str>, headers: &Headers) -> Result<WebSocket<S>, Error> {
-        let upgrade = self.machine.accept_with(subprotocol, headers)?;
-        self.finish(upgrade)
+        match self.answering.machine.accept_with(subprotocol, headers) {
+            Ok(upgrade) => self.finish(upgrade),
+            Err(error) => {
+                // Our mistake, not the client's: it gets an answer all the same.
+                let _ = self.reject(Response::new(500));
+                Err(error.into())
+            }
+        }
     }
 
     /// Answers with something else than a WebSocket, and closes the transport.
@@ -274,14 +257,14 @@ impl<S: Transport> Accepting<S> {
     ///
     /// [`Error::Io`], or [`Error::Handshake`] if the answer did not go in time.
     pub fn reject(mut self, response: Response) -> Result<(), Error> {
-        self.machine.reject(response);
-        self.line.refuse(&mut self.machine, vec![0; BUFFER])
+        self.answering.machine.reject(response);
+        self.line.refuse(self.answering)
     }
 
     fn finish(mut self, upgrade: Upgrade) -> Result<WebSocket<S>, Error> {
-        let deadline = self.machine.poll_timeout();
-        self.line.transmit(&mut self.machine, deadline)?;
-        Ok(self.line.into_socket(upgrade, self.config, &self.leftover))
+        let deadline = self.answering.machine.poll_timeout();
+        self.line.transmit(&mut self.answering.machine, deadline)?;
+        Ok(WebSocket::new(self.line.io, upgrade, self.config, &self.answering.leftover))
     }
 }
 
@@ -297,10 +280,6 @@ struct Line<S> {
 impl<S: Transport> Line<S> {
     fn new(io: S, clock: Clock) -> Line<S> {
         Line { io, clock, read_timeout: Timeout::default(), write_timeout: Timeout::default() }
-    }
-
-    fn into_socket(self, upgrade: Upgrade, config: Config, leftover: &[u8]) -> WebSocket<S> {
-        WebSocket::new(self.io, upgrade, config, leftover)
     }
 
     /// Reads some. `None`: the deadline came first.
@@ -329,14 +308,13 @@ impl<S: Transport> Line<S> {
         Ok(self.io.flush()?)
     }
 
-    /// Sends the answer and ends the transport so that it arrives: closing a socket with
-    /// unread bytes in it would destroy what it has sent.
-    fn refuse(&mut self, machine: &mut ServerHandshake, mut buffer: Vec<u8>) -> Result<(), Error> {
+    /// Sends the answer and ends the transport so that it arrives.
+    fn refuse(&mut self, mut answering: Answering) -> Result<(), Error> {
         let deadline = Some(self.clock.now() + LINGER);
-        self.transmit(machine, deadline)?;
+        self.transmit(&mut answering.machine, deadline)?;
         self.io.shutdown_write()?;
-        for _ in 0..MOST_READS {
-            if self.read(&mut buffer, deadline)?.is_none_or(|len| len == 0) {
+        for _ in 0..LINGER_READS {
+            if self.read(&mut answering.buffer, deadline)?.is_none_or(|len| len == 0) {
                 break;
             }
         }
@@ -368,11 +346,3 @@ fn attempt<S>(
         }
     }
 }
-
-/// What one read of a head can bring; most are shorter.
-const BUFFER: usize = 2048;
-
-/// How much more a client that was refused may say before it is cut off: in reads,
-/// and in time.
-const MOST_READS: usize = 64;
-const LINGER: Duration = Duration::from_secs(2);

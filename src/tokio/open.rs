@@ -5,8 +5,6 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::vec;
-use std::vec::Vec;
 
 use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use ::tokio::net::TcpStream;
@@ -14,9 +12,9 @@ use ::tokio::net::TcpStream;
 use super::WebSocket;
 use super::clock::Clock;
 use crate::connection::Config;
-use crate::driver::{self, Error};
+use crate::driver::{Answering, Calling, Error, LINGER, LINGER_READS};
 use crate::error::HandshakeError;
-use crate::handshake::{ClientHandshake, ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
+use crate::handshake::{ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
 use crate::time::Time;
 use crate::upgrade::Upgrade;
 
@@ -112,38 +110,22 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let seed = driver::seed()?;
-        let mut machine = ClientHandshake::new(self.request.clone(), Arc::clone(&self.handshake), seed, begun);
-        let mut buffer = vec![0; BUFFER];
-        let outcome = loop {
-            while let Some(bytes) = machine.poll_transmit() {
-                match until(&mut clock, machine.poll_timeout(), io.write(bytes)).await {
-                    Some(len) => machine.handle_transmitted(nonzero(len?)?),
-                    None => machine.handle_timeout(clock.now())?,
+        let mut calling = Calling::new(&self.request, &self.handshake, begun)?;
+        loop {
+            while let Some(bytes) = calling.machine.poll_transmit() {
+                match until(&mut clock, calling.machine.poll_timeout(), io.write(bytes)).await {
+                    Some(len) => calling.machine.handle_transmitted(nonzero(len?)?),
+                    None => calling.handle_timeout(clock.now())?,
                 }
             }
-            let step = match until(&mut clock, machine.poll_timeout(), read(&mut io, &mut buffer)).await {
-                None => machine.handle_timeout(clock.now()).map(|()| None),
-                Some(Ok(0)) => machine.handle_eof().map(|()| None),
-                Some(Ok(len)) => {
-                    let mut input = &buffer[..len];
-                    machine.receive(&mut input).map(|upgrade| upgrade.map(|upgrade| (upgrade, input.to_vec())))
+            match until(&mut clock, calling.machine.poll_timeout(), io.read(&mut calling.buffer)).await {
+                Some(len) => {
+                    if let Some((upgrade, leftover)) = calling.filled(len?)? {
+                        return Ok(WebSocket::with_clock(io, upgrade, self.config, &leftover, clock));
+                    }
                 }
-                Some(Err(error)) => return Err(error.into()),
-            };
-            match step {
-                Ok(None) => {}
-                Ok(Some(opened)) => break Ok(opened),
-                Err(error) => break Err(error),
+                None => calling.handle_timeout(clock.now())?,
             }
-        };
-        match outcome {
-            Ok((upgrade, leftover)) => Ok(WebSocket::with_clock(io, upgrade, self.config, &leftover, clock)),
-            Err(error @ HandshakeError::Refused { .. }) => Err(match machine.into_response() {
-                Some(response) => Error::Refused(response.into()),
-                None => error.into(),
-            }),
-            Err(error) => Err(error.into()),
         }
     }
 }
@@ -205,25 +187,19 @@ impl Server {
     /// As [`accept`](Self::accept).
     pub async fn request<S: AsyncRead + AsyncWrite + Unpin>(&self, mut io: S) -> Result<Accepting<S>, Error> {
         let mut clock = Clock::new();
-        let mut machine = ServerHandshake::new(Arc::clone(&self.handshake), clock.now());
-        let mut buffer = vec![0; BUFFER];
+        let mut answering = Answering::new(&self.handshake, clock.now());
         loop {
-            let step = match until(&mut clock, machine.poll_timeout(), read(&mut io, &mut buffer)).await {
-                None => machine.handle_timeout(clock.now()).map(|()| None),
-                Some(Ok(0)) => machine.handle_eof().map(|()| None),
-                Some(Ok(len)) => {
-                    let mut input = &buffer[..len];
-                    let complete = machine.receive(&mut input).map(|request| request.is_some());
-                    complete.map(|complete| complete.then(|| input.to_vec()))
-                }
-                Some(Err(error)) => return Err(error.into()),
+            let deadline = answering.machine.poll_timeout();
+            let step = match until(&mut clock, deadline, io.read(&mut answering.buffer)).await {
+                Some(len) => answering.filled(len?),
+                None => answering.machine.handle_timeout(clock.now()).map(|()| false),
             };
             match step {
-                Ok(None) => {}
-                Ok(Some(leftover)) => return Ok(Accepting { io, machine, clock, leftover, config: self.config }),
+                Ok(false) => {}
+                Ok(true) => return Ok(Accepting { io, answering, clock, config: self.config }),
                 Err(error) => {
                     // The client should get its answer, but whether it does changes nothing.
-                    let _ = refuse(&mut io, &mut machine, &mut clock, buffer).await;
+                    let _ = refuse(&mut io, answering, &mut clock).await;
                     return Err(error.into());
                 }
             }
@@ -235,9 +211,8 @@ impl Server {
 #[derive(Debug)]
 pub struct Accepting<S> {
     io: S,
-    machine: ServerHandshake,
+    answering: Answering,
     clock: Clock,
-    leftover: Vec<u8>,
     config: Config,
 }
 
@@ -245,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     /// The request.
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
-        self.machine.request()
+        self.answering.machine.request()
     }
 
     /// The transport, to look at.
@@ -260,7 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     ///
     /// [`Error::Io`], or [`Error::Handshake`] if time is over.
     pub async fn accept(mut self) -> Result<WebSocket<S>, Error> {
-        let upgrade = self.machine.accept()?;
+        let upgrade = self.answering.machine.accept()?;
         self.finish(upgrade).await
     }
 
@@ -269,10 +244,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     /// # Errors
     ///
     /// As [`accept`](Self::accept), and those of [`ServerHandshake::accept_with`]; the
-    /// transport is closed then.
+    /// client is answered with 500 then.
     pub async fn accept_with(mut self, subprotocol: Option<&str>, headers: &Headers) -> Result<WebSocket<S>, Error> {
-        let upgrade = self.machine.accept_with(subprotocol, headers)?;
-        self.finish(upgrade).await
+        match self.answering.machine.accept_with(subprotocol, headers) {
+            Ok(upgrade) => self.finish(upgrade).await,
+            Err(error) => {
+                // Our mistake, not the client's: it gets an answer all the same.
+                let _ = self.reject(Response::new(500)).await;
+                Err(error.into())
+            }
+        }
     }
 
     /// Answers with something else than a WebSocket, and closes the transport.
@@ -281,13 +262,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     ///
     /// [`Error::Io`], or [`Error::Handshake`] if the answer did not go in time.
     pub async fn reject(mut self, response: Response) -> Result<(), Error> {
-        self.machine.reject(response);
-        refuse(&mut self.io, &mut self.machine, &mut self.clock, vec![0; BUFFER]).await
+        self.answering.machine.reject(response);
+        refuse(&mut self.io, self.answering, &mut self.clock).await
     }
 
     async fn finish(mut self, upgrade: Upgrade) -> Result<WebSocket<S>, Error> {
-        transmit(&mut self.io, &mut self.machine, &mut self.clock).await?;
-        Ok(WebSocket::with_clock(self.io, upgrade, self.config, &self.leftover, self.clock))
+        transmit(&mut self.io, &mut self.answering.machine, &mut self.clock).await?;
+        Ok(WebSocket::with_clock(self.io, upgrade, self.config, &self.answering.leftover, self.clock))
     }
 }
 
@@ -304,37 +285,27 @@ where
     Ok(io.flush().await?)
 }
 
-/// Sends the answer and ends the transport so that it arrives: closing a socket with
-/// unread bytes in it would destroy what it has sent.
-async fn refuse<S>(
-    io: &mut S,
-    machine: &mut ServerHandshake,
-    clock: &mut Clock,
-    mut buffer: Vec<u8>,
-) -> Result<(), Error>
+/// Sends the answer and ends the transport so that it arrives.
+async fn refuse<S>(io: &mut S, mut answering: Answering, clock: &mut Clock) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let deadline = clock.now() + LINGER;
     let farewell = async {
-        while let Some(bytes) = machine.poll_transmit() {
+        while let Some(bytes) = answering.machine.poll_transmit() {
             let len = nonzero(io.write(bytes).await?)?;
-            machine.handle_transmitted(len);
+            answering.machine.handle_transmitted(len);
         }
         io.flush().await?;
         io.shutdown().await?;
-        for _ in 0..MOST_READS {
-            if read(io, &mut buffer).await? == 0 {
+        for _ in 0..LINGER_READS {
+            if io.read(&mut answering.buffer).await? == 0 {
                 break;
             }
         }
         Ok(())
     };
     until(clock, Some(deadline), farewell).await.unwrap_or(Err(HandshakeError::TimedOut.into()))
-}
-
-async fn read<S: AsyncRead + Unpin>(io: &mut S, buffer: &mut [u8]) -> io::Result<usize> {
-    io.read(buffer).await
 }
 
 /// A transport that takes nothing will take nothing more.
@@ -351,11 +322,3 @@ async fn until<T>(clock: &mut Clock, deadline: Option<Time>, work: impl Future<O
     })
     .await
 }
-
-/// What one read of a head can bring; most are shorter.
-const BUFFER: usize = 2048;
-
-/// How much more a client that was refused may say before it is cut off: in reads,
-/// and in time.
-const MOST_READS: usize = 64;
-const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
