@@ -7,7 +7,7 @@ use core::mem;
 
 use super::HandshakeConfig;
 use super::fields::{self, Headers, is_token, write_field};
-use super::head::HeadReader;
+use super::head::{HeadReader, ResponseHead};
 use super::key;
 use super::message::Response;
 use super::server::has_once;
@@ -120,8 +120,8 @@ impl ClientRequest {
 #[derive(Debug)]
 pub struct ClientHandshake {
     config: Arc<HandshakeConfig>,
-    /// What is left of the limit for heads, interim answers counted.
-    max_head: usize,
+    /// How much of the limit for heads the interim answers have used up.
+    spent: usize,
     deadline: Time,
     subprotocols: Vec<String>,
     accept: String,
@@ -161,9 +161,9 @@ impl ClientHandshake {
             out: request.write(&key),
             subprotocols: request.subprotocols,
             entropy: Some(entropy),
-            phase: Phase::Reading(HeadReader::new(config.max_head, config.max_headers)),
+            phase: Phase::Reading(HeadReader::response(0, config.max_head, config.max_headers)),
             response: None,
-            max_head: config.max_head,
+            spent: 0,
             config,
             sent: 0,
         }
@@ -263,11 +263,13 @@ impl ClientHandshake {
                     }
                     // RFC 9110 §15.2: interim answers come before the final one. They
                     // share its limit, so there is an end to them.
-                    self.max_head -= head.len();
-                    let next = HeadReader::new(self.max_head, self.config.max_headers);
-                    let (status, headers) = mem::replace(head, next).into_response()?;
+                    self.spent += head.len();
+                    let next = HeadReader::response(self.spent, self.config.max_head, self.config.max_headers);
+                    let ResponseHead { minor, status, headers } = mem::replace(head, next).into_response()?;
                     let response = self.response.insert(Response { status, headers, body: Vec::new() });
                     match status {
+                        // §4.1: for an upgrade it takes HTTP/1.1; to refuse, any will do.
+                        101 if minor == 0 => return Err(HandshakeError::HttpVersionTooOld),
                         101 => return self.upgrade().map(Some),
                         100..=199 => self.response = None,
                         _ => self.phase = Phase::Body(Body::new(status, &response.headers)),

@@ -59,7 +59,7 @@ impl ServerHandshake {
     pub fn new(config: impl Into<Arc<HandshakeConfig>>, now: Time) -> ServerHandshake {
         let config = config.into();
         let deadline = now + config.timeout;
-        let phase = Phase::Reading(HeadReader::new(config.max_head, config.max_headers));
+        let phase = Phase::Reading(HeadReader::request(config.max_head, config.max_headers));
         ServerHandshake { config, deadline, phase, request: None, out: Vec::new(), sent: 0 }
     }
 
