@@ -351,7 +351,7 @@ fn check_offer(request: &Request, config: &HandshakeConfig) -> Result<(), Handsh
 
 /// Whether the list has exactly one element that is `wanted`, in any case, and all are
 /// well-formed.
-pub(super) fn has_once(headers: &Headers, name: &str, wanted: &[u8]) -> bool {
+fn has_once(headers: &Headers, name: &str, wanted: &[u8]) -> bool {
     let well_formed = |element: &[u8]| element.split(|&byte| byte == b'/').take(3).all(is_token);
     headers.list(name).all(well_formed)
         && headers.list(name).filter(|element| element.eq_ignore_ascii_case(wanted)).count() == 1
