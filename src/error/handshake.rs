@@ -20,7 +20,7 @@ pub enum HandshakeError {
     MalformedHead,
     /// RFC 6455 §4.1: HTTP 1.1 or higher is required.
     HttpVersionTooOld,
-    /// A version of HTTP that is spoken in other ways than this.
+    /// A major version of HTTP that is spoken in other ways than this.
     HttpVersionUnknown,
     /// The head is longer than the limit.
     HeadTooLarge {
@@ -41,7 +41,7 @@ pub enum HandshakeError {
     },
     /// §4.1: the method is not GET.
     MethodNotGet,
-    /// RFC 9112 §3.2: the target is neither a path nor an absolute URI.
+    /// RFC 9112 §3.2: the target is neither a path nor a valid absolute URI.
     TargetInvalid,
     /// §3: the target has a fragment.
     TargetFragment,
@@ -49,11 +49,13 @@ pub enum HandshakeError {
     RequestBody,
     /// RFC 9112 §3.2: not exactly one Host, or not of valid form.
     HostInvalid,
-    /// An HTTP request that does not ask for an upgrade at all.
+    /// An HTTP request that does not ask for an upgrade to WebSocket at all. The status
+    /// is sent unless [`HandshakeConfig::plain`](crate::HandshakeConfig::plain) answers.
     NotUpgrade,
-    /// §4.2.1: not exactly one `websocket` in Upgrade.
+    /// §4.2.1: not exactly one `websocket` in Upgrade; in a response (§4.1), the field
+    /// is not, once, that word alone.
     UpgradeInvalid,
-    /// §4.2.1: not exactly one `upgrade` in Connection.
+    /// §4.2.1: not exactly one `upgrade` in Connection; in a response (§4.1), none.
     ConnectionInvalid,
     /// §4.2.1: no, or more than one, Sec-WebSocket-Version.
     VersionMissing,
@@ -61,6 +63,8 @@ pub enum HandshakeError {
     VersionUnsupported,
     /// §4.2.1: not exactly one Sec-WebSocket-Key, or not base64 of 16 bytes.
     KeyInvalid,
+    /// RFC 6454 §7.3: more than one Origin.
+    OriginInvalid,
     /// §4.2.2: this origin is not welcome.
     OriginRefused,
     /// §4.1: Sec-WebSocket-Protocol is not a list of different tokens.
@@ -105,7 +109,8 @@ pub enum HandshakeError {
     // The transport.
     /// It took longer than the limit.
     TimedOut,
-    /// The peer ended the transport in the middle.
+    /// The peer ended the transport in the middle. A server that had heard a part of the
+    /// request answers 400, in case that only one direction has ended.
     UnexpectedEof,
 }
 
@@ -117,7 +122,7 @@ impl HandshakeError {
         use HandshakeError::*;
         Some(match self {
             BareLineFeed | ControlCharacter | FoldedHeader | MalformedHead | HttpVersionTooOld => 400,
-            TargetInvalid | TargetFragment | RequestBody | HostInvalid | VersionMissing => 400,
+            TargetInvalid | TargetFragment | RequestBody | HostInvalid | VersionMissing | OriginInvalid => 400,
             UpgradeInvalid | ConnectionInvalid | KeyInvalid | SubprotocolsInvalid | ExtensionsInvalid => 400,
             OriginRefused => 403,
             MethodNotGet => 405,
@@ -156,6 +161,7 @@ impl fmt::Display for HandshakeError {
             VersionMissing => "missing or repeated Sec-WebSocket-Version",
             VersionUnsupported => "Sec-WebSocket-Version is not 13",
             KeyInvalid => "missing, repeated or malformed Sec-WebSocket-Key",
+            OriginInvalid => "repeated Origin",
             OriginRefused => "origin not allowed",
             SubprotocolsInvalid => "malformed or repeated element in Sec-WebSocket-Protocol",
             ExtensionsInvalid => "malformed Sec-WebSocket-Extensions",

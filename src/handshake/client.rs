@@ -3,15 +3,15 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem;
+use core::{fmt, mem};
 
 use super::HandshakeConfig;
+use super::body::Body;
 use super::fields::{self, Headers, is_token, write_field};
-use super::head::HeadReader;
+use super::head::{HeadReader, ResponseHead};
 use super::key;
 use super::message::Response;
-use super::server::has_once;
-use super::uri::Uri;
+use super::uri::{Uri, split_authority};
 use crate::entropy::{Entropy, Seed};
 use crate::error::HandshakeError;
 use crate::time::Time;
@@ -58,17 +58,26 @@ impl ClientRequest {
         Ok(self)
     }
 
-    /// Adds a header. A Host or Authorization replaces the one from the URI.
+    /// Adds a header. A Host or Authorization replaces the one from the URI. These, and
+    /// Origin and User-Agent, are sent once: the later one replaces the earlier.
     ///
     /// # Errors
     ///
     /// As [`Headers::append`]; [`HandshakeError::HeaderReserved`] for one that the
-    /// handshake sets itself.
+    /// handshake sets itself; [`HandshakeError::HostInvalid`].
     pub fn header(mut self, name: &str, value: &str) -> Result<ClientRequest, HandshakeError> {
         if is_reserved(name) {
             return Err(HandshakeError::HeaderReserved);
         }
-        self.headers.append(name, value)?;
+        // RFC 9110 §5.3: only what is a list may stand in several fields.
+        if ["Host", "Authorization", "Origin", "User-Agent"].iter().any(|single| single.eq_ignore_ascii_case(name)) {
+            self.headers.replace(name, value)?;
+        } else {
+            self.headers.append(name, value)?;
+        }
+        if name.eq_ignore_ascii_case("Host") && self.headers.get(name).and_then(split_authority).is_none() {
+            return Err(HandshakeError::HostInvalid);
+        }
         Ok(self)
     }
 
@@ -117,11 +126,10 @@ impl ClientRequest {
 /// assert!(sent.starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
 /// # Ok::<(), openline::HandshakeError>(())
 /// ```
-#[derive(Debug)]
 pub struct ClientHandshake {
     config: Arc<HandshakeConfig>,
-    /// What is left of the limit for heads, interim answers counted.
-    max_head: usize,
+    /// How much of the limit for heads the interim answers have used up.
+    spent: usize,
     deadline: Time,
     subprotocols: Vec<String>,
     accept: String,
@@ -161,9 +169,9 @@ impl ClientHandshake {
             out: request.write(&key),
             subprotocols: request.subprotocols,
             entropy: Some(entropy),
-            phase: Phase::Reading(HeadReader::new(config.max_head, config.max_headers)),
+            phase: Phase::Reading(HeadReader::response(0, config.max_head, config.max_headers)),
             response: None,
-            max_head: config.max_head,
+            spent: 0,
             config,
             sent: 0,
         }
@@ -263,11 +271,13 @@ impl ClientHandshake {
                     }
                     // RFC 9110 §15.2: interim answers come before the final one. They
                     // share its limit, so there is an end to them.
-                    self.max_head -= head.len();
-                    let next = HeadReader::new(self.max_head, self.config.max_headers);
-                    let (status, headers) = mem::replace(head, next).into_response()?;
+                    self.spent += head.len();
+                    let next = HeadReader::response(self.spent, self.config.max_head, self.config.max_headers);
+                    let ResponseHead { minor, status, headers } = mem::replace(head, next).into_response()?;
                     let response = self.response.insert(Response { status, headers, body: Vec::new() });
                     match status {
+                        // §4.1: for an upgrade it takes HTTP/1.1; to refuse, any will do.
+                        101 if minor == 0 => return Err(HandshakeError::HttpVersionTooOld),
                         101 => return self.upgrade().map(Some),
                         100..=199 => self.response = None,
                         _ => self.phase = Phase::Body(Body::new(status, &response.headers)),
@@ -280,10 +290,12 @@ impl ClientHandshake {
     /// §4.1: the checks of a 101, in the RFC's order.
     fn upgrade(&mut self) -> Result<Upgrade, HandshakeError> {
         let Some(Response { headers, .. }) = &self.response else { return Err(HandshakeError::NothingToDecide) };
-        if !has_once(headers, "Upgrade", b"websocket") {
+        // "contains a value that is not an ASCII case-insensitive match": the whole of it.
+        if !headers.only("Upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(b"websocket")) {
             return Err(HandshakeError::UpgradeInvalid);
         }
-        if !has_once(headers, "Connection", b"upgrade") {
+        // "doesn't contain a token": others may stand beside it.
+        if !headers.list("Connection").any(|token| token.eq_ignore_ascii_case(b"upgrade")) {
             return Err(HandshakeError::ConnectionInvalid);
         }
         if headers.only("Sec-WebSocket-Accept") != Some(self.accept.as_bytes()) {
@@ -305,6 +317,18 @@ impl ClientHandshake {
     }
 }
 
+/// Without the bytes in either direction and the key: they hold what is secret.
+impl fmt::Debug for ClientHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unsent = self.out.len() - self.sent;
+        f.debug_struct("ClientHandshake")
+            .field("phase", &self.phase)
+            .field("deadline", &self.deadline)
+            .field("unsent", &unsent)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a client sets itself in its request.
 fn is_reserved(name: &str) -> bool {
     const RESERVED: [&str; 9] = [
@@ -321,70 +345,82 @@ fn is_reserved(name: &str) -> bool {
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
 
-/// RFC 9112 §6.3: where the body of a refusal ends.
-#[derive(Debug)]
-enum Body {
-    /// After this many bytes more; `u64::MAX` stands for the end of the connection.
-    Length(u64),
-    /// In chunks: the line that is being read, and what is left of the chunk.
-    Chunked { line: Vec<u8>, left: u64 },
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
 
-impl Body {
-    fn new(status: u16, headers: &Headers) -> Body {
-        if matches!(status, 204 | 304) {
-            return Body::Length(0);
+    fn handshake(request: ClientRequest) -> ClientHandshake {
+        ClientHandshake::new(request, HandshakeConfig::default(), [7; 32], Time::ZERO)
+    }
+
+    fn sent(request: ClientRequest) -> String {
+        String::from_utf8(handshake(request).out).unwrap()
+    }
+
+    /// The answer with this first line and these fields besides the key's.
+    fn answer(line: &str, fields: &str) -> Option<HandshakeError> {
+        let mut handshake = handshake(ClientRequest::new("ws://h/").unwrap());
+        let response = format!("{line}\r\nSec-WebSocket-Accept: {}\r\n{fields}\r\n", handshake.accept);
+        handshake.receive(&mut response.as_bytes()).err()
+    }
+
+    #[test]
+    fn what_is_single_is_sent_once() {
+        let mut request = ClientRequest::new("ws://u:p@h/").unwrap();
+        for (name, value) in [("Host", "a"), ("host", "b:1"), ("Authorization", "x"), ("AUTHORIZATION", "y")] {
+            request = request.header(name, value).unwrap();
         }
-        if has_once(headers, "Transfer-Encoding", b"chunked") {
-            return Body::Chunked { line: Vec::new(), left: 0 };
-        }
-        match headers.get("Content-Length").and_then(|len| len.parse().ok()) {
-            Some(len) if !headers.contains("Transfer-Encoding") => Body::Length(len),
-            _ => Body::Length(u64::MAX),
+        let sent = sent(request.header("Cookie", "a=1").unwrap().header("Cookie", "b=2").unwrap()).to_lowercase();
+        assert_eq!((sent.matches("\r\nhost: ").count(), sent.matches("\r\nhost: b:1\r\n").count()), (1, 1));
+        assert_eq!((sent.matches("authorization: ").count(), sent.matches("authorization: y\r\n").count()), (1, 1));
+        assert_eq!(sent.matches("cookie: ").count(), 2);
+        for wrong in ["", "a b", "u@h", "h:x", "[h]"] {
+            let request = ClientRequest::new("ws://h/").unwrap().header("Host", wrong);
+            assert_eq!(request, Err(HandshakeError::HostInvalid), "{wrong}");
         }
     }
 
-    /// Takes the body's bytes off the front of `input`. True: it has ended, or `limit`
-    /// bytes of it are there.
-    fn receive(&mut self, input: &mut &[u8], body: &mut Vec<u8>, limit: usize) -> bool {
-        loop {
-            let wanted = match self {
-                Body::Length(left) => left,
-                Body::Chunked { left, .. } if *left > 0 => left,
-                Body::Chunked { line, left } => {
-                    let Some((&byte, rest)) = input.split_first() else { return false };
-                    *input = rest;
-                    line.push(byte);
-                    if line.len() > MAX_CHUNK_LINE {
-                        return true;
-                    }
-                    // The line end of the chunk before stands in front of the size.
-                    if byte == b'\n' && !line.trim_ascii().is_empty() {
-                        match httparse::parse_chunk_size(line.trim_ascii_start()) {
-                            Ok(httparse::Status::Complete((_, size))) if size > 0 => *left = size,
-                            _ => return true,
-                        }
-                        line.clear();
-                    }
-                    continue;
-                }
-            };
-            let room = (limit - body.len().min(limit)) as u64;
-            let len = input.len().min(room.min(*wanted) as usize);
-            let (part, rest) = input.split_at(len);
-            body.extend_from_slice(part);
-            *input = rest;
-            *wanted -= len as u64;
-            let ended = *wanted == 0 && matches!(self, Body::Length(_));
-            if ended || body.len() >= limit {
-                return true;
-            }
-            if input.is_empty() {
-                return false;
-            }
+    #[test]
+    fn userinfo() {
+        // RFC 7617 §2: user-id, colon, password.
+        for (uri, expected) in [("ws://user@h/", Some("Basic dXNlcjo=\r\n")), ("ws://@h/", None), ("ws://h/", None)] {
+            let sent = sent(ClientRequest::new(uri).unwrap());
+            assert_eq!(sent.split_once("Authorization: ").map(|(_, rest)| &rest[..16]), expected, "{uri}");
         }
     }
-}
 
-/// Longer lines of chunk sizes are not worth to be read.
-const MAX_CHUNK_LINE: usize = 256;
+    #[test]
+    fn fields_of_a_101() {
+        use HandshakeError::*;
+        let line = "HTTP/1.1 101 x";
+        for (fields, error) in [
+            ("Upgrade: WebSocket\r\nConnection: keep-alive, upgrade, Upgrade\r\n", None),
+            ("Upgrade: websocket, h2c\r\nConnection: upgrade\r\n", Some(UpgradeInvalid)),
+            ("Upgrade: websocket\r\nUpgrade: websocket\r\nConnection: upgrade\r\n", Some(UpgradeInvalid)),
+            ("Upgrade: websocket\r\nConnection: upgrades\r\n", Some(ConnectionInvalid)),
+        ] {
+            assert_eq!(answer(line, fields), error, "{fields}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_takes_http_1_1_and_a_refusal_does_not() {
+        let (fields, end) = ("Upgrade: websocket\r\nConnection: upgrade\r\n", "Content-Length: 0\r\n");
+        assert_eq!(answer("HTTP/1.0 101 x", fields), Some(HandshakeError::HttpVersionTooOld));
+        assert_eq!(answer("HTTP/1.0 403 x", end), Some(HandshakeError::Refused { status: 403 }));
+        assert_eq!(answer("HTTP/1.2 403", end), Some(HandshakeError::Refused { status: 403 }));
+        assert_eq!(answer("HTTP/2.0 403 x", end), Some(HandshakeError::HttpVersionUnknown));
+        assert_eq!(answer("\r\nHTTP/1.1 403 x", end), Some(HandshakeError::MalformedHead));
+    }
+
+    #[test]
+    fn debug_keeps_secrets() {
+        let request = ClientRequest::new("ws://u:secret@h/").unwrap().header("Cookie", "secret").unwrap();
+        let mut debug = format!("{request:?}");
+        let mut handshake = handshake(request);
+        handshake.receive(&mut &b"HTTP/1.1 401 x\r\nSet-Cookie: secret\r\n\r\n"[..]).unwrap();
+        debug += &format!("{handshake:?}{:?}", handshake.response());
+        assert!(!debug.contains("secret") && !debug.contains(&handshake.accept), "{debug}");
+    }
+}

@@ -63,6 +63,18 @@ impl Headers {
         Ok(())
     }
 
+    /// As [`append`](Self::append), and removes the other fields of this name.
+    pub(super) fn replace(&mut self, name: &str, value: &str) -> Result<(), HandshakeError> {
+        self.append(name, value)?;
+        let others = self.fields.len() - 1;
+        let mut at = 0;
+        self.fields.retain(|(other, _)| {
+            at += 1;
+            at > others || !self.bytes[other.clone()].eq_ignore_ascii_case(name.as_bytes())
+        });
+        Ok(())
+    }
+
     /// The first field of this name, if its value is text.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -133,10 +145,20 @@ impl PartialEq for Headers {
 
 impl Eq for Headers {}
 
+/// Without the values that are secret: this is written to logs.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter().map(|(name, value)| (name, String::from_utf8_lossy(value)))).finish()
+        let entries = self.iter().map(|(name, value)| match is_secret(name) {
+            true => (name, "…".into()),
+            false => (name, String::from_utf8_lossy(value)),
+        });
+        f.debug_map().entries(entries).finish()
     }
+}
+
+fn is_secret(name: &str) -> bool {
+    const SECRET: [&str; 4] = ["Authorization", "Cookie", "Set-Cookie", "Proxy-Authorization"];
+    SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(name))
 }
 
 /// Appends one field as it goes over the wire.
@@ -240,7 +262,7 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_tchar(byte))
 }
 
-fn is_tchar(byte: u8) -> bool {
+pub(super) fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -298,6 +320,17 @@ mod tests {
         ] {
             assert_eq!(parse(&[wrong]), Err(HandshakeError::ExtensionsInvalid), "{wrong}");
         }
+    }
+
+    #[test]
+    fn debug_keeps_secrets() {
+        let mut headers = Headers::new();
+        for name in ["Host", "authorization", "COOKIE", "Set-Cookie", "Proxy-Authorization"] {
+            headers.append(name, "x").unwrap();
+        }
+        let shown =
+            r#"{"Host": "x", "authorization": "…", "COOKIE": "…", "Set-Cookie": "…", "Proxy-Authorization": "…"}"#;
+        assert_eq!(std::format!("{headers:?}"), shown);
     }
 
     #[test]

@@ -36,7 +36,11 @@ impl Request {
     /// The host that the client meant, with its port unless that is the default.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        self.headers.get("Host")
+        // RFC 9112 §3.2.2: a server "MUST ignore the received Host header field" then.
+        match split_absolute(&self.target) {
+            Some((authority, _)) => Some(authority),
+            None => self.headers.get("Host"),
+        }
     }
 
     /// The origin of the page that asks (§10.2). Only browsers can be relied on to
@@ -53,16 +57,25 @@ impl Request {
     }
 
     fn split_target(&self) -> (&str, Option<&str>) {
-        // RFC 9112 §3.2.2: the absolute form has scheme and host in front of the path.
-        let target = match self.target.split_once("://") {
-            Some((_, rest)) if !self.target.starts_with('/') => rest.find(['/', '?']).map_or("/", |at| &rest[at..]),
-            _ => &self.target,
+        let target = match split_absolute(&self.target) {
+            Some((_, "")) => "/",
+            Some((_, rest)) => rest,
+            None => &self.target,
         };
         match target.split_once('?') {
             Some((path, query)) => (if path.is_empty() { "/" } else { path }, Some(query)),
             None => (target, None),
         }
     }
+}
+
+/// RFC 9112 §3.2.2: authority and path of a target in absolute form.
+pub(super) fn split_absolute(target: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = target.split_once("://")?;
+    if !["http", "https", "ws", "wss"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
+        return None;
+    }
+    Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
 }
 
 /// An HTTP response: a server's refusal, or any answer that a client got.
@@ -102,8 +115,7 @@ impl Response {
     /// As [`Headers::append`]; [`HandshakeError::HeaderReserved`] for those that the
     /// sending adds itself.
     pub fn header(mut self, name: &str, value: &str) -> Result<Response, HandshakeError> {
-        let reserved = ["Content-Length", "Transfer-Encoding", "Connection"];
-        if reserved.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
+        if is_framing(name) {
             return Err(HandshakeError::HeaderReserved);
         }
         self.headers.append(name, value)?;
@@ -138,23 +150,39 @@ impl Response {
         response
     }
 
-    /// Appends the response as it goes over the wire. It is the connection's last.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let status = if (200..600).contains(&self.status) { self.status } else { 500 };
+    /// The status that is sent.
+    pub(super) fn status_sent(&self) -> u16 {
+        if (200..600).contains(&self.status) { self.status } else { 500 }
+    }
+
+    /// Appends the response as it goes over the wire, the answer to a HEAD without its
+    /// body. It is the connection's last.
+    pub(super) fn write(&self, out: &mut Vec<u8>, to_head: bool) {
+        let status = self.status_sent();
         write_status(out, status);
-        self.headers.write(out);
+        // An answer that is passed on was framed for another connection.
+        for (name, value) in self.headers.iter().filter(|(name, _)| !is_framing(name)) {
+            write_field(out, name, value);
+        }
         // RFC 9110 §7.8: who sends Upgrade says so in Connection.
         let upgrade = self.headers.contains("Upgrade");
         write_field(out, "Connection", if upgrade { "Upgrade, close" } else { "close" });
-        // RFC 9110 §8.6, §15.4.5: these have no body.
+        // RFC 9110 §8.6, §15.3.6, §15.4.5: these have no body.
+        let body = if matches!(status, 204 | 205 | 304) { &[] } else { &self.body[..] };
         if !matches!(status, 204 | 304) {
-            write_field(out, "Content-Length", self.body.len().to_string());
+            write_field(out, "Content-Length", body.len().to_string());
         }
         out.extend_from_slice(b"\r\n");
-        if !matches!(status, 204 | 304) {
-            out.extend_from_slice(&self.body);
+        // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to HEAD.
+        if !to_head {
+            out.extend_from_slice(body);
         }
     }
+}
+
+/// What says where a message ends: the sending adds it itself.
+fn is_framing(name: &str) -> bool {
+    ["Content-Length", "Transfer-Encoding", "Connection"].iter().any(|framing| framing.eq_ignore_ascii_case(name))
 }
 
 /// Appends a status line.
@@ -184,5 +212,47 @@ pub(super) fn write_status(out: &mut Vec<u8>, status: u16) {
     };
     for part in ["HTTP/1.1 ", &status.to_string(), " ", reason, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str) -> Request {
+        let mut headers = Headers::new();
+        headers.append("Host", "header").unwrap();
+        Request { method: "GET".into(), target: target.into(), headers }
+    }
+
+    #[test]
+    fn the_host_of_the_target_wins() {
+        for (target, host, path, query) in [
+            ("/a?b", "header", "/a", Some("b")),
+            ("/a?u=http://x/y", "header", "/a", Some("u=http://x/y")),
+            ("http://x:1/a?b", "x:1", "/a", Some("b")),
+            ("WS://x", "x", "/", None),
+            ("ws://x?b", "x", "/", Some("b")),
+        ] {
+            let request = request(target);
+            assert_eq!((request.host(), request.path(), request.query()), (Some(host), path, query), "{target}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_passed_on_is_framed_anew() {
+        let mut response = Response::new(403).body("no");
+        for (name, value) in
+            [("content-length", "9"), ("Transfer-Encoding", "chunked"), ("CONNECTION", "x"), ("A", "b")]
+        {
+            response.headers.append(name, value).unwrap();
+        }
+        let sent = |to_head| {
+            let mut out = Vec::new();
+            response.write(&mut out, to_head);
+            String::from_utf8(out).unwrap()
+        };
+        let head = "HTTP/1.1 403 Forbidden\r\nA: b\r\nConnection: close\r\nContent-Length: 2\r\n\r\n";
+        assert_eq!((sent(false), sent(true)), (String::from(head) + "no", String::from(head)));
     }
 }

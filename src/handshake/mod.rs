@@ -1,6 +1,7 @@
 //! §4: HTTP becomes WebSocket. Never sees a frame; what it leaves behind is an
 //! [`Upgrade`](crate::Upgrade).
 
+mod body;
 mod client;
 mod fields;
 mod head;

@@ -4,13 +4,13 @@
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem;
+use core::{fmt, mem};
 
 use super::HandshakeConfig;
 use super::fields::{self, Headers, is_token, write_field};
 use super::head::HeadReader;
 use super::key;
-use super::message::{Request, Response, write_status};
+use super::message::{Request, Response, split_absolute, write_status};
 use super::uri::split_authority;
 use crate::error::HandshakeError;
 use crate::time::Time;
@@ -33,12 +33,13 @@ use crate::upgrade::{Agreement, Upgrade};
 /// assert_eq!(input, b"...");
 /// # Ok::<(), openline::HandshakeError>(())
 /// ```
-#[derive(Debug)]
 pub struct ServerHandshake {
     config: Arc<HandshakeConfig>,
     deadline: Time,
     phase: Phase,
     request: Option<Request>,
+    /// The request's method is HEAD: no answer to it has a body.
+    is_head: bool,
     out: Vec<u8>,
     sent: usize,
 }
@@ -59,8 +60,8 @@ impl ServerHandshake {
     pub fn new(config: impl Into<Arc<HandshakeConfig>>, now: Time) -> ServerHandshake {
         let config = config.into();
         let deadline = now + config.timeout;
-        let phase = Phase::Reading(HeadReader::new(config.max_head, config.max_headers));
-        ServerHandshake { config, deadline, phase, request: None, out: Vec::new(), sent: 0 }
+        let phase = Phase::Reading(HeadReader::request(config.max_head, config.max_headers));
+        ServerHandshake { config, deadline, phase, request: None, is_head: false, out: Vec::new(), sent: 0 }
     }
 
     /// Takes the request's bytes off the front of `input`. `Ok(None)`: more is to come.
@@ -73,11 +74,15 @@ impl ServerHandshake {
     /// The request is refused: the answer is queued, and no more input is looked at.
     pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<&Request>, HandshakeError> {
         match &mut self.phase {
-            Phase::Reading(head) => match head.receive(input) {
-                Ok(false) => return Ok(None),
-                Ok(true) => {}
-                Err(error) => return Err(self.refuse(error)),
-            },
+            Phase::Reading(head) => {
+                let complete = head.receive(input);
+                self.is_head = head.is_head();
+                match complete {
+                    Ok(false) => return Ok(None),
+                    Ok(true) => {}
+                    Err(error) => return Err(self.refuse(error)),
+                }
+            }
             Phase::Refused(error) => return Err(*error),
             Phase::Deciding | Phase::Accepted => return Ok(self.request.as_ref()),
         }
@@ -160,8 +165,8 @@ impl ServerHandshake {
         };
         if decidable {
             self.out.clear();
-            response.write(&mut self.out);
-            self.phase = Phase::Refused(HandshakeError::Rejected { status: response.status });
+            response.write(&mut self.out, self.is_head);
+            self.phase = Phase::Refused(HandshakeError::Rejected { status: response.status_sent() });
         }
     }
 
@@ -204,10 +209,12 @@ impl ServerHandshake {
     ///
     /// # Errors
     ///
-    /// [`HandshakeError::UnexpectedEof`] if its request is not complete. A complete one
-    /// may be decided on all the same.
+    /// [`HandshakeError::UnexpectedEof`] if its request is not complete; if there is any
+    /// of it, an answer (400) is queued. A complete one may be decided on all the same.
     pub fn handle_eof(&mut self) -> Result<(), HandshakeError> {
-        match self.phase {
+        match &self.phase {
+            // The peer may have ended its own side only, and listen.
+            Phase::Reading(head) if head.len() > 0 => Err(self.refuse(HandshakeError::UnexpectedEof)),
             Phase::Reading(_) => {
                 self.phase = Phase::Refused(HandshakeError::UnexpectedEof);
                 Err(HandshakeError::UnexpectedEof)
@@ -222,7 +229,7 @@ impl ServerHandshake {
             (HandshakeError::NotUpgrade, Some(plain), Some(request)) => plain(request),
             _ => Response::refusal(error),
         };
-        response.write(&mut self.out);
+        response.write(&mut self.out, self.is_head);
         self.phase = Phase::Refused(error);
         error
     }
@@ -231,8 +238,23 @@ impl ServerHandshake {
 /// What a server sets itself in a 101, so that an application must not.
 fn is_reserved(name: &str) -> bool {
     const RESERVED: [&str; 4] = ["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
-    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
-        || name.get(..14).is_some_and(|front| front.eq_ignore_ascii_case("Sec-WebSocket-"))
+    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) || is_websocket_field(name)
+}
+
+fn is_websocket_field(name: &str) -> bool {
+    name.get(..14).is_some_and(|front| front.eq_ignore_ascii_case("Sec-WebSocket-"))
+}
+
+/// Without the bytes in either direction: they hold what is secret.
+impl fmt::Debug for ServerHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unsent = self.out.len() - self.sent;
+        f.debug_struct("ServerHandshake")
+            .field("phase", &self.phase)
+            .field("deadline", &self.deadline)
+            .field("unsent", &unsent)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Judges a request: first as HTTP/1.1, then as a request for a WebSocket.
@@ -272,21 +294,21 @@ fn check_target(target: &str) -> Result<(), HandshakeError> {
     if target.contains('#') {
         return Err(HandshakeError::TargetFragment);
     }
-    let absolute = ["http://", "https://", "ws://", "wss://"];
-    let starts = |prefix: &str| target.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
-    match target.starts_with('/') || absolute.into_iter().any(starts) {
-        true => Ok(()),
-        false => Err(HandshakeError::TargetInvalid),
+    match split_absolute(target) {
+        _ if target.starts_with('/') => Ok(()),
+        // RFC 9110 §4.2.4: what has a userinfo is likely to deceive, and not valid here.
+        Some((authority, _)) if split_authority(authority).is_some() => Ok(()),
+        _ => Err(HandshakeError::TargetInvalid),
     }
 }
 
 /// §4.2.1: what HTTP/1.1 needs for the upgrade, and HTTP/2 (RFC 8441) has other words for.
 fn check_upgrade(headers: &Headers) -> Result<(), HandshakeError> {
-    let wants = |(name, _): (&str, &[u8])| {
-        name.eq_ignore_ascii_case("Upgrade")
-            || name.get(..14).is_some_and(|front| front.eq_ignore_ascii_case("Sec-WebSocket-"))
-    };
-    if !headers.iter().any(wants) {
+    let mut protocols = headers.list("Upgrade").flat_map(|protocol| protocol.split(|&byte| byte == b'/').next());
+    // RFC 9110 §7.8: a server may ignore an Upgrade to other protocols, such as h2c.
+    if !protocols.any(|name| name.eq_ignore_ascii_case(b"websocket"))
+        && !headers.iter().any(|(name, _)| is_websocket_field(name))
+    {
         return Err(HandshakeError::NotUpgrade);
     }
     if !has_once(headers, "Upgrade", b"websocket") {
@@ -311,26 +333,109 @@ fn check_upgrade(headers: &Headers) -> Result<(), HandshakeError> {
 fn check_offer(request: &Request, config: &HandshakeConfig) -> Result<(), HandshakeError> {
     let headers = &request.headers;
     // §4.1: "elements [...] MUST all be unique strings" of token characters.
-    let mut seen = Vec::new();
-    for offer in headers.list("Sec-WebSocket-Protocol") {
-        // The number of offers is bounded by the head's length; not so its square.
-        if !is_token(offer) || seen.len() == MAX_SUBPROTOCOLS || seen.contains(&offer) {
-            return Err(HandshakeError::SubprotocolsInvalid);
-        }
-        seen.push(offer);
+    let mut offers: Vec<_> = headers.list("Sec-WebSocket-Protocol").collect();
+    // Sorted, for there may be thousands in a head: the square of that is a long time.
+    offers.sort_unstable();
+    if !offers.iter().all(|offer| is_token(offer)) || offers.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(HandshakeError::SubprotocolsInvalid);
     }
     fields::extensions(headers)?;
+    // RFC 6454 §7.3: there is at most one. Of two the application would see the first,
+    // and a proxy in front may have looked at the other.
+    if headers.get_all("Origin").nth(1).is_some() {
+        return Err(HandshakeError::OriginInvalid);
+    }
     // §4.2.2: 403 if the server does not want this origin.
     if config.origins.allow(request) { Ok(()) } else { Err(HandshakeError::OriginRefused) }
 }
 
 /// Whether the list has exactly one element that is `wanted`, in any case, and all are
 /// well-formed.
-pub(super) fn has_once(headers: &Headers, name: &str, wanted: &[u8]) -> bool {
+fn has_once(headers: &Headers, name: &str, wanted: &[u8]) -> bool {
     let well_formed = |element: &[u8]| element.split(|&byte| byte == b'/').take(3).all(is_token);
     headers.list(name).all(well_formed)
         && headers.list(name).filter(|element| element.eq_ignore_ascii_case(wanted)).count() == 1
 }
 
-/// More offers than anybody makes.
-const MAX_SUBPROTOCOLS: usize = 64;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    fn read(request: &str) -> (ServerHandshake, Option<HandshakeError>) {
+        let mut config = HandshakeConfig::default();
+        config.max_head = 1 << 20;
+        let mut handshake = ServerHandshake::new(config, Time::ZERO);
+        let error = handshake.receive(&mut request.as_bytes()).err();
+        (handshake, error)
+    }
+
+    /// The answer to a request with these fields besides the usual ones.
+    fn offer(fields: &str) -> Option<HandshakeError> {
+        let usual = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        read(&format!("GET / HTTP/1.1\r\nHost: h\r\n{usual}{fields}\r\n")).1
+    }
+
+    #[test]
+    fn an_upgrade_to_something_else_is_none() {
+        let plain = |fields: &str| read(&format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).1;
+        assert_eq!(plain(""), Some(HandshakeError::NotUpgrade));
+        assert_eq!(plain("Upgrade: h2c\r\n"), Some(HandshakeError::NotUpgrade));
+        assert_eq!(plain("Upgrade: h2c, websocket/13\r\n"), Some(HandshakeError::UpgradeInvalid));
+        assert_eq!(plain("Upgrade: h2c\r\nSec-WebSocket-Key: x\r\n"), Some(HandshakeError::UpgradeInvalid));
+    }
+
+    #[test]
+    fn targets() {
+        for valid in ["/", "//x", "http://h", "WSS://h:1/a", "ws://[::1]?b"] {
+            assert_eq!(check_target(valid), Ok(()), "{valid}");
+        }
+        for wrong in ["", "*", "h:80", "ftp://h/", "http://", "http:///a", "http://u@h/", "ws://[1/", "ws://h:x/"] {
+            assert_eq!(check_target(wrong), Err(HandshakeError::TargetInvalid), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn offers_are_different_and_origins_alone() {
+        let many: Vec<_> = (0..10_000).map(|i| format!("p{i}")).collect();
+        assert_eq!(offer(&format!("Sec-WebSocket-Protocol: {}\r\n", many.join(","))), None);
+        let twice = "Sec-WebSocket-Protocol: b, a\r\nSec-WebSocket-Protocol: b\r\n";
+        assert_eq!(offer(twice), Some(HandshakeError::SubprotocolsInvalid));
+        assert_eq!(offer("Origin: a\r\n"), None);
+        assert_eq!(offer("Origin: a\r\nOrigin: a\r\n"), Some(HandshakeError::OriginInvalid));
+    }
+
+    #[test]
+    fn a_head_has_no_body_in_answer() {
+        for (request, status) in [
+            ("HEAD / HTTP/1.1\r\n\r\n", "405"),
+            ("HEAD / HTTP/1.0\r\n\r\n", "400"),
+            ("\r\nHEAD / HTTP/1.1\r\nA\n", "400"),
+        ] {
+            let (handshake, _) = read(request);
+            let sent = handshake.poll_transmit().unwrap();
+            assert!(sent.starts_with(format!("HTTP/1.1 {status}").as_bytes()) && sent.ends_with(b"\r\n\r\n"));
+        }
+    }
+
+    #[test]
+    fn half_a_request_is_answered() {
+        for (part, status) in [("", None), ("\r", Some(400)), ("GET / HTTP/1.1\r\n", Some(400))] {
+            let (mut handshake, error) = read(part);
+            assert_eq!((error, handshake.handle_eof()), (None, Err(HandshakeError::UnexpectedEof)));
+            let answer = handshake.poll_transmit().map(|sent| sent.starts_with(b"HTTP/1.1 400 "));
+            assert_eq!(answer, status.map(|_| true), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_has_the_status_that_was_sent() {
+        let (mut handshake, _) = read("GET / HTTP/1.1\r\nHost: h\r\nCookie: secret\r\n\r\n");
+        handshake.reject(Response::new(101));
+        assert!(handshake.poll_transmit().unwrap().starts_with(b"HTTP/1.1 500 "));
+        assert_eq!(handshake.receive(&mut &b""[..]), Err(HandshakeError::Rejected { status: 500 }));
+        let debug = format!("{handshake:?}");
+        assert!(!debug.contains("secret") && debug.contains("Rejected"), "{debug}");
+    }
+}

@@ -69,7 +69,12 @@ impl Uri {
 
     /// The value of the Authorization header that the userinfo stands for (RFC 7617).
     pub(super) fn authorization(&self) -> Option<String> {
-        let userinfo = percent_decode(self.userinfo.as_deref()?);
+        let written = self.userinfo.as_deref().filter(|userinfo| !userinfo.is_empty())?;
+        let mut userinfo = percent_decode(written);
+        // RFC 7617 §2: the colon stands there even if there is no password.
+        if !written.contains(':') {
+            userinfo.push(b':');
+        }
         Some("Basic ".to_owned() + &STANDARD.encode(userinfo))
     }
 }
