@@ -104,12 +104,14 @@ async fn no_future_that_is_dropped_loses_or_doubles_anything() {
         let (mut received, mut sent) = (vec![], 0);
         let mut flushed = false;
         while received.len() < messages.len() {
+            // A task that never yields gets nothing from tokio's transports after a while.
+            tokio::task::yield_now().await;
             if sent < messages.len() {
                 // Queued whole or not at all: a feed that was dropped has not been queued.
                 if poll_for(polls, client.feed(&messages[sent])).is_some_and(|fed| fed.is_ok()) {
                     sent += 1;
+                    let _ = poll_for(polls, client.ping(b"?"));
                 }
-                let _ = poll_for(polls, client.ping(b"?"));
             }
             flushed |= poll_for(polls, client.flush()).is_some();
             if let Some(message) = poll_for(polls, server.recv()) {
@@ -123,6 +125,7 @@ async fn no_future_that_is_dropped_loses_or_doubles_anything() {
         // The closing handshake too.
         let mut ended = [false; 2];
         for _ in 0..10_000 {
+            tokio::task::yield_now().await;
             ended[0] |= poll_for(polls, client.close(CloseCode::NORMAL, "bye")).is_some();
             ended[1] |= matches!(poll_for(polls, server.recv()), Some(Ok(None)));
             if ended == [true; 2] {
@@ -164,6 +167,7 @@ async fn chunks_and_events_survive_being_dropped() {
         client.send("second").await.unwrap();
         let mut text = String::new();
         loop {
+            tokio::task::yield_now().await;
             let Some(chunk) = poll_for(polls, server.recv_chunk()) else { continue };
             let chunk = chunk.unwrap().unwrap();
             text.push_str(chunk.data.as_text().unwrap());
@@ -173,12 +177,10 @@ async fn chunks_and_events_survive_being_dropped() {
         }
         assert_eq!(text, "za\u{17c}\u{f3}\u{142}\u{107}".repeat(9));
         loop {
-            match poll_for(polls, server.event()) {
-                Some(event) => {
-                    assert_eq!(event.unwrap().unwrap(), Event::Message("second".into()));
-                    break;
-                }
-                None => continue,
+            tokio::task::yield_now().await;
+            if let Some(event) = poll_for(polls, server.event()) {
+                assert_eq!(event.unwrap().unwrap(), Event::Message("second".into()));
+                break;
             }
         }
     }
@@ -291,10 +293,19 @@ async fn back_pressure_reaches_the_sender_and_a_pong_does_not_wait_for_it() {
     while poll_for(3, client.feed(&[0; 1000])).is_some() {
         fed += 1;
         assert!(fed < 100);
+        tokio::task::yield_now().await;
     }
     assert!(fed >= 64, "{fed}");
-    assert_eq!(server.recv().await.unwrap().unwrap().len(), 1000);
+    // The sender gets on as the receiver does.
+    let receiving = async {
+        for _ in 0..fed {
+            assert_eq!(server.recv().await.unwrap().unwrap().len(), 1000);
+        }
+    };
+    let (flushed, ()) = timeout(LONG, async { tokio::join!(client.flush(), receiving) }).await.unwrap();
+    flushed.unwrap();
 
+    tokio::task::yield_now().await;
     let (mut client, mut server) = pair(256);
     client.ping(b"are you there?").await.unwrap();
     assert!(poll_for(2, server.recv()).is_none());
