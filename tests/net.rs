@@ -1,5 +1,6 @@
 //! The blocking adapter: every conversation over every kind of transport, the
 //! deadlines, and two halves on two threads. Nothing here depends on how fast it runs.
+#![cfg(feature = "std")]
 
 mod common;
 

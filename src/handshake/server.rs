@@ -363,8 +363,7 @@ mod tests {
     use std::format;
 
     fn read(request: &str) -> (ServerHandshake, Option<HandshakeError>) {
-        let mut config = HandshakeConfig::default();
-        config.max_head = 1 << 20;
+        let config = HandshakeConfig { max_head: 1 << 20, ..HandshakeConfig::default() };
         let mut handshake = ServerHandshake::new(config, Time::ZERO);
         let error = handshake.receive(&mut request.as_bytes()).err();
         (handshake, error)
