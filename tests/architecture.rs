@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("message", &["frame"]),
     ("connection", &["message", "frame"]),
     ("handshake", &[]),
-    ("driver", &["connection", "message", "frame"]),
+    ("driver", &["connection", "handshake", "message", "frame"]),
     ("net", &["driver", "connection", "handshake", "message"]),
     ("tokio", &["driver", "connection", "handshake", "message"]),
 ];

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::*;
 use openline::Role::{Client, Server};
 use openline::{
-    Cause, CloseCode, CloseFrame, Config, Connection, Event, Keepalive, ProtocolError, Role, SendError, State,
+    Cause, CloseCode, CloseFrame, Config, Connection, Event, Keepalive, ProtocolError, Role, SendError, State, Time,
 };
 
 fn close_event(code: u16, reason: &str) -> Event<'static> {
@@ -48,7 +48,7 @@ fn close_sent_to_draining_by_close() {
         let mut us = close_sent(role);
         assert_eq!(hear(&mut us, &close_frame(role.peer(), 1001, "too")), (vec![close_event(1001, "too")], None));
         assert_eq!((us.state(), us.queued()), (State::Closing, 0), "a Close is not answered twice");
-        us.handle_eof();
+        us.handle_eof(Time::ZERO);
         assert_eq!(ended(&us), (1001, "too", Cause::Handshake));
     }
 }
@@ -69,7 +69,7 @@ fn open_to_draining_by_close_without_a_body() {
         let mut us = open(role);
         assert_eq!(hear(&mut us, &frame(role.peer(), CLOSE, "")), (vec![close_event(1005, "")], None));
         assert_eq!(said(&mut us), [(CLOSE, vec![])], "§7.4.1: 1005 is not sent");
-        us.handle_eof();
+        us.handle_eof(Time::ZERO);
         assert_eq!(ended(&us), (1005, "", Cause::Handshake));
     }
 }
@@ -78,7 +78,7 @@ fn open_to_draining_by_close_without_a_body() {
 fn draining_to_closed_by_eof() {
     for role in BOTH {
         let mut us = draining(role);
-        us.handle_eof();
+        us.handle_eof(Time::ZERO);
         assert_eq!(ended(&us), (1001, "gone", Cause::Handshake));
     }
 }
@@ -108,7 +108,7 @@ fn close_sent_to_failing_by_error() {
         let mut us = close_sent(role);
         assert_eq!(hear(&mut us, &[0x83]).1, Some(ProtocolError::ReservedOpcode(3)));
         assert_eq!((us.state(), us.queued()), (State::Closing, 0), "no second Close");
-        us.handle_eof();
+        us.handle_eof(Time::ZERO);
         assert_eq!(ended(&us), (1006, "", Cause::Protocol(ProtocolError::ReservedOpcode(3))));
     }
 }
@@ -117,7 +117,7 @@ fn close_sent_to_failing_by_error() {
 fn failing_to_closed_by_eof() {
     for role in BOTH {
         let mut us = failing(role);
-        us.handle_eof();
+        us.handle_eof(Time::ZERO);
         assert_eq!(ended(&us), (1006, "", Cause::Protocol(ProtocolError::ReservedOpcode(3))));
     }
 }
@@ -135,7 +135,7 @@ fn failing_to_closed_by_timeout() {
 fn open_to_closed_by_eof() {
     for role in BOTH {
         let mut us = open(role);
-        us.handle_eof();
+        us.handle_eof(Time::ZERO);
         assert_eq!(ended(&us), (1006, "", Cause::Eof));
     }
 }
@@ -144,7 +144,7 @@ fn open_to_closed_by_eof() {
 fn close_sent_to_closed_by_eof() {
     for role in BOTH {
         let mut us = close_sent(role);
-        us.handle_eof();
+        us.handle_eof(Time::ZERO);
         assert_eq!(ended(&us), (1006, "", Cause::Eof));
     }
 }
@@ -176,7 +176,7 @@ fn closed_stays_closed() {
     for role in BOTH {
         for (mut us, cause) in [(closed(role), Cause::Handshake), (cut_off(role), Cause::Eof)] {
             let before = us.closed().cloned();
-            us.handle_eof();
+            us.handle_eof(Time::ZERO);
             us.handle_timeout(s(1_000_000));
             us.handle_reset();
             us.handle_transmitted(5, s(9));
@@ -457,7 +457,7 @@ fn eof_in_every_phase() {
     for (new, code, cause) in grid {
         for role in BOTH {
             let (mut by_eof, mut by_reset) = (new(role), new(role));
-            by_eof.handle_eof();
+            by_eof.handle_eof(Time::ZERO);
             by_reset.handle_reset();
             assert_eq!((ended(&by_eof).0, ended(&by_eof).2), (code, cause));
             assert_eq!((ended(&by_reset).0, ended(&by_reset).2), (code, cause));
@@ -473,7 +473,7 @@ fn eof_in_the_middle_of_a_frame() {
         for cut in 1..bytes.len() {
             let mut us = open(role);
             assert_eq!(hear(&mut us, &bytes[..cut]), (vec![], None));
-            us.handle_eof();
+            us.handle_eof(Time::ZERO);
             assert_eq!(ended(&us), (1006, "", Cause::Eof));
             assert_eq!(hear(&mut us, &bytes[cut..]), (vec![], None));
         }
@@ -490,12 +490,35 @@ fn what_waits_may_follow_an_eof_but_not_a_reset() {
             if reset {
                 us.handle_reset()
             } else {
-                us.handle_eof()
+                us.handle_eof(Time::ZERO)
             }
             let expected = if reset { vec![] } else { vec![(TEXT, b"last".to_vec()), (CLOSE, body(1000, ""))] };
             assert_eq!(us.poll_shutdown(), reset);
+            assert_eq!(us.state(), if reset { State::Closed } else { State::Closing });
             assert_eq!(said(&mut us), expected);
             assert!(us.poll_shutdown());
+            // Our Close frame was sent in the one case, and lost in the other.
+            assert_eq!(ended(&us).2, if reset { Cause::Eof } else { Cause::Handshake });
+        }
+    }
+}
+
+#[test]
+fn what_waits_after_an_eof_has_the_close_timeout_to_go() {
+    for role in BOTH {
+        for (goodbye, cause) in [(true, Cause::CloseTimeout), (false, Cause::Eof)] {
+            let mut us = open(role);
+            us.send("last").unwrap();
+            if goodbye {
+                hear(&mut us, &close_frame(role.peer(), 1000, ""));
+            }
+            us.handle_eof(Time::ZERO);
+            let by = us.poll_timeout().unwrap();
+            assert_eq!(by, Time::ZERO + Config::default().close_timeout);
+            assert_eq!(us.send("more"), Err(SendError::Closed));
+            assert_eq!(hear(&mut us, &frame(role.peer(), TEXT, "from beyond")), (vec![], None));
+            us.handle_timeout(by);
+            assert_eq!((ended(&us).2, us.queued(), us.poll_timeout()), (cause, 0, None));
         }
     }
 }
@@ -580,7 +603,7 @@ fn at_most_one_close_frame_ever_and_nothing_behind_it() {
                     Step::WeSend => drop(us.send("x")),
                     Step::WePing => drop(us.ping(b"x", now)),
                     Step::WeClose => drop(us.close(CloseCode::NORMAL, "", now)),
-                    Step::Eof => us.handle_eof(),
+                    Step::Eof => us.handle_eof(Time::ZERO),
                     Step::Reset => us.handle_reset(),
                     Step::Late => {
                         now += Duration::from_secs(60);
@@ -616,7 +639,7 @@ fn at_most_one_close_frame_ever_and_nothing_behind_it() {
 fn an_error_is_returned_even_after_the_end() {
     for role in BOTH {
         let mut us = failing(role);
-        us.handle_eof();
+        us.handle_eof(Time::ZERO);
         assert_eq!(hear(&mut us, b""), (vec![], Some(ProtocolError::ReservedOpcode(3))), "every later call");
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use common::*;
-use openline::{CloseCode, ProtocolError, SendError};
+use openline::{CloseCode, HandshakeError, ProtocolError, SendError};
 
 const PROTOCOL: [(ProtocolError, &str, u16); 16] = [
     (ProtocolError::ReservedOpcode(3), "reserved opcode 0x3 in a frame header", 1002),
@@ -105,4 +105,72 @@ fn no_variant_is_forgotten() {
     let send: BTreeSet<_> = SEND.iter().map(|(error, _)| word(format!("{error:?}"))).collect();
     assert_eq!(protocol, variants(include_str!("../src/error/protocol.rs"), "ProtocolError"));
     assert_eq!(send, variants(include_str!("../src/error/send.rs"), "SendError"));
+}
+
+const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 38] = [
+    (HandshakeError::BareLineFeed, "line feed without a carriage return in the head", Some(400)),
+    (HandshakeError::ControlCharacter, "control character in the head", Some(400)),
+    (HandshakeError::FoldedHeader, "header folded over several lines", Some(400)),
+    (HandshakeError::MalformedHead, "malformed first line or header line", Some(400)),
+    (HandshakeError::HttpVersionTooOld, "HTTP version below 1.1", Some(400)),
+    (HandshakeError::HttpVersionUnknown, "unknown HTTP version", Some(505)),
+    (HandshakeError::HeadTooLarge { limit: 9 }, "head longer than the limit of 9 bytes", Some(431)),
+    (HandshakeError::TooManyHeaders { limit: 9 }, "more headers than the limit of 9", Some(431)),
+    (HandshakeError::TargetTooLong { limit: 9 }, "request line longer than the limit of 9 bytes", Some(414)),
+    (HandshakeError::MethodNotGet, "method is not GET", Some(405)),
+    (HandshakeError::TargetInvalid, "request target is neither a path nor an absolute URI", Some(400)),
+    (HandshakeError::TargetFragment, "request target with a fragment", Some(400)),
+    (HandshakeError::RequestBody, "request with a body", Some(400)),
+    (HandshakeError::HostInvalid, "missing, repeated or malformed Host", Some(400)),
+    (HandshakeError::NotUpgrade, "request without an upgrade to websocket", Some(426)),
+    (HandshakeError::UpgradeInvalid, "missing, repeated or malformed websocket in Upgrade", Some(400)),
+    (HandshakeError::ConnectionInvalid, "missing, repeated or malformed upgrade in Connection", Some(400)),
+    (HandshakeError::VersionMissing, "missing or repeated Sec-WebSocket-Version", Some(400)),
+    (HandshakeError::VersionUnsupported, "Sec-WebSocket-Version is not 13", Some(426)),
+    (HandshakeError::KeyInvalid, "missing, repeated or malformed Sec-WebSocket-Key", Some(400)),
+    (HandshakeError::OriginInvalid, "repeated Origin", Some(400)),
+    (HandshakeError::OriginRefused, "origin not allowed", Some(403)),
+    (HandshakeError::SubprotocolsInvalid, "malformed or repeated element in Sec-WebSocket-Protocol", Some(400)),
+    (HandshakeError::ExtensionsInvalid, "malformed Sec-WebSocket-Extensions", Some(400)),
+    (HandshakeError::Rejected { status: 418 }, "rejected with status 418", Some(418)),
+    (HandshakeError::Refused { status: 403 }, "server answered with status 403 instead of 101", None),
+    (HandshakeError::AcceptInvalid, "missing, repeated or wrong Sec-WebSocket-Accept", None),
+    (HandshakeError::SubprotocolNotOffered, "server chose a subprotocol that was not offered", None),
+    (HandshakeError::ExtensionNotOffered, "server chose an extension that was not offered", None),
+    (HandshakeError::UriInvalid, "not a valid ws or wss URI", None),
+    (HandshakeError::UriFragment, "websocket URI with a fragment", None),
+    (HandshakeError::TlsUnavailable, "wss URI on a transport without TLS", None),
+    (HandshakeError::HeaderNameInvalid, "header name is not a token", None),
+    (HandshakeError::HeaderValueInvalid, "control character in a header value", None),
+    (HandshakeError::HeaderReserved, "header is set by the handshake itself", None),
+    (HandshakeError::NothingToDecide, "no request waits for a decision", None),
+    (HandshakeError::TimedOut, "opening handshake timed out", Some(408)),
+    (HandshakeError::UnexpectedEof, "connection ended during the opening handshake", None),
+];
+
+#[test]
+fn handshake_errors_in_words() {
+    for (error, words, status) in HANDSHAKE {
+        assert_eq!((error.to_string(), error.status()), (words.to_owned(), status));
+        assert!(error.source().is_none());
+    }
+    let different: BTreeSet<_> = HANDSHAKE.iter().map(|(_, words, _)| words).collect();
+    assert_eq!(different.len(), HANDSHAKE.len());
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn adapter_errors_in_words() {
+    use openline::{Error as AdapterError, Response};
+    let io = std::io::Error::other("unplugged");
+    for (error, words, has_source) in [
+        (AdapterError::from(io), "transport failed: unplugged", true),
+        (ProtocolError::FrameMasked.into(), "peer broke the protocol: masked frame from a server", true),
+        (HandshakeError::TimedOut.into(), "opening handshake failed: opening handshake timed out", true),
+        (AdapterError::Refused(Response::new(503).into()), "server answered with status 503 instead of 101", false),
+        (SendError::Closed.into(), "cannot send: the connection is closing or closed", true),
+        (AdapterError::PongTimeout, "no answer to a ping in time", false),
+    ] {
+        assert_eq!((error.to_string(), error.source().is_some()), (words.to_owned(), has_source));
+    }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use common::*;
 use openline::Role::{Client, Server};
-use openline::{Chunk, CloseCode, Config, Connection, Event, Message, ProtocolError, Role, SendError, State};
+use openline::{Chunk, CloseCode, Config, Connection, Event, Message, ProtocolError, Role, SendError, State, Time};
 
 /// Feeds whole frames of the peer in every cut and expects these events.
 #[track_caller]
@@ -667,7 +667,7 @@ fn there_is_room_for_binary_data_only_and_within_its_frame() {
     let mut us = open(Client);
     hear(&mut us, &begun(BINARY, 70_000));
     assert!(us.receive_room().unwrap().len() <= 20_000, "no more than is left of the frame");
-    us.handle_eof();
+    us.handle_eof(Time::ZERO);
     assert_eq!(us.receive_room(), None, "nothing more will come");
 }
 

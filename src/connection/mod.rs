@@ -154,6 +154,12 @@ impl Connection {
         self.out.len()
     }
 
+    /// Whether there is a limit to what a message may make us gather.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_message_limit(&self) -> bool {
+        self.config.max_message_size < u64::MAX
+    }
+
     // Take.
 
     /// The bytes to transmit next, if any wait: the front of
@@ -190,7 +196,7 @@ impl Connection {
         let ours = match self.phase {
             Phase::Open | Phase::CloseSent { .. } => false,
             Phase::Draining { .. } => self.role == Role::Server,
-            Phase::Failing { .. } | Phase::Closed(_) => true,
+            Phase::Failing { .. } | Phase::Flushing { .. } | Phase::Closed(_) => true,
         };
         ours && self.out.is_empty()
     }
@@ -203,21 +209,25 @@ impl Connection {
         self.out.advance(len);
         self.pulse.transmitted(before, self.out.transmitted(), now);
         self.queue_late_pong();
+        if self.out.is_empty() {
+            self.phase.on(Input::Flushed);
+        }
     }
 
-    /// The peer has ended its side of the transport (for TCP, a read of 0 bytes).
+    /// The peer has ended its side of the transport (for TCP, a read of 0 bytes). There
+    /// is nothing more to read then.
     ///
-    /// The connection is [`Closed`](State::Closed) then: cleanly if both ends had
-    /// sent their Close frames. What still waits may be transmitted to a peer that
-    /// goes on reading.
-    pub fn handle_eof(&mut self) {
-        // What waits may still be sent, so nothing is lost for certain.
-        self.phase.on(Input::Eof { unsent: false });
+    /// The connection is [`Closed`](State::Closed), cleanly if both ends had sent their
+    /// Close frames; but if bytes wait, only once they have been transmitted or
+    /// [`Config::close_timeout`] is over.
+    pub fn handle_eof(&mut self, now: Time) {
+        let by = now + self.config.close_timeout;
+        self.phase.on(Input::Eof { by, unsent: !self.out.is_empty() });
     }
 
     /// The transport has failed, and carries nothing any more.
     pub fn handle_reset(&mut self) {
-        self.phase.on(Input::Eof { unsent: !self.out.is_empty() });
+        self.phase.on(Input::Reset { unsent: !self.out.is_empty() });
         self.out.clear();
         self.pong = None;
     }

@@ -87,12 +87,14 @@ impl Connection {
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         match self.phase {
             Phase::Open | Phase::CloseSent { .. } => {}
-            Phase::Failing { error, .. } | Phase::Closed(Closed { cause: Cause::Protocol(error), .. }) => {
+            Phase::Failing { error, .. }
+            | Phase::Flushing { closed: Closed { cause: Cause::Protocol(error), .. }, .. }
+            | Phase::Closed(Closed { cause: Cause::Protocol(error), .. }) => {
                 *input = &mut [];
                 return Err(error);
             }
             // §5.5.1: after the peer's Close frame nothing that it sends means anything.
-            Phase::Draining { .. } | Phase::Closed(_) => {
+            Phase::Draining { .. } | Phase::Flushing { .. } | Phase::Closed(_) => {
                 *input = &mut [];
                 return Ok(None);
             }

@@ -8,8 +8,12 @@
 //!  Open, CloseSent ──Eof────────────────────────────────────────────► Closed  1006
 //!  Open ──PongOverdue───────────────────────────────────────────────► Closed  1006
 //!  CloseSent ──TimedOut─────────────────────────────────────────────► Closed  1006
-//!  Draining ──Eof, TimedOut with our Close unsent, for good─────────► Closed  unclean, the peer's code
+//!  any ──Eof while bytes wait──► Flushing ──Flushed──► Closed  as it would have been
+//!  any ──Reset─────────────────────────────────────────────────────────► Closed
 //! ```
+//!
+//! Clean means that both Close frames have been sent: if ours waits when the transport
+//! fails or time is over, it was not.
 
 use alloc::string::String;
 use core::mem;
@@ -71,13 +75,27 @@ pub enum Cause {
 #[derive(Debug)]
 pub(crate) enum Phase {
     Open,
-    CloseSent { by: Time },
-    Draining { by: Time, frame: CloseFrame },
-    Failing { by: Time, error: ProtocolError },
+    CloseSent {
+        by: Time,
+    },
+    Draining {
+        by: Time,
+        frame: CloseFrame,
+    },
+    Failing {
+        by: Time,
+        error: ProtocolError,
+    },
+    /// The peer has ended its side, but may take what waits for it. Then it is `closed`.
+    Flushing {
+        by: Time,
+        closed: Closed,
+    },
     Closed(Closed),
 }
 
-/// What can move a connection on. `by` is when the closing handshake must be over.
+/// What can move a connection on. `by` is when it must be over; `unsent` says that bytes
+/// wait, a Close frame of ours the last of them.
 #[derive(Debug)]
 pub(crate) enum Input {
     CloseQueued {
@@ -91,8 +109,13 @@ pub(crate) enum Input {
         by: Time,
         error: ProtocolError,
     },
-    /// `unsent`: bytes waited, our Close frame the last of them, and never will be sent.
     Eof {
+        by: Time,
+        unsent: bool,
+    },
+    Flushed,
+    /// The transport carries nothing any more.
+    Reset {
         unsent: bool,
     },
     TimedOut {
@@ -111,30 +134,51 @@ impl Phase {
             (Phase::Open, Input::Failed { by, error }) => Phase::Failing { by, error },
             (Phase::CloseSent { by }, Input::Failed { error, .. }) => Phase::Failing { by, error },
 
-            // §7.1.4: clean means that both Close frames have been sent.
-            (Phase::Draining { frame, .. }, Input::Eof { unsent: true }) => said_goodbye(frame, Cause::Eof),
-            (Phase::Draining { frame, .. }, Input::TimedOut { unsent: true }) => {
-                said_goodbye(frame, Cause::CloseTimeout)
+            (Phase::Flushing { closed, .. }, Input::Flushed) => Phase::Closed(closed),
+            (Phase::Flushing { closed, .. }, Input::Reset { .. }) => Phase::Closed(cut_short(closed, Cause::Eof)),
+            (Phase::Flushing { closed, .. }, Input::TimedOut { .. }) => {
+                Phase::Closed(cut_short(closed, Cause::CloseTimeout))
             }
-            (Phase::Draining { frame, .. }, Input::Eof { .. } | Input::TimedOut { .. }) => {
-                said_goodbye(frame, Cause::Handshake)
+            (phase @ (Phase::Flushing { .. } | Phase::Closed(_)), _) => phase,
+
+            (phase, Input::Eof { by, unsent: true }) => {
+                let by = phase.deadline().unwrap_or(by);
+                Phase::Flushing { by, closed: phase.ended(Cause::Eof) }
             }
-            (Phase::Failing { error, .. }, Input::Eof { .. } | Input::TimedOut { .. }) => {
-                abnormal(Cause::Protocol(error))
+            (phase, Input::Eof { unsent: false, .. } | Input::Reset { unsent: false }) => {
+                Phase::Closed(phase.ended(Cause::Eof))
             }
-            (Phase::Open | Phase::CloseSent { .. }, Input::Eof { .. }) => abnormal(Cause::Eof),
-            (Phase::CloseSent { .. }, Input::TimedOut { .. }) => abnormal(Cause::CloseTimeout),
-            (Phase::Open, Input::PongOverdue) => abnormal(Cause::PongTimeout),
+            (phase, Input::Reset { unsent: true }) => Phase::Closed(cut_short(phase.ended(Cause::Eof), Cause::Eof)),
+            (Phase::Open, Input::PongOverdue) => Phase::Closed(Phase::Open.ended(Cause::PongTimeout)),
+            (
+                phase @ (Phase::CloseSent { .. } | Phase::Draining { .. } | Phase::Failing { .. }),
+                Input::TimedOut { unsent },
+            ) => {
+                let closed = phase.ended(Cause::CloseTimeout);
+                Phase::Closed(if unsent { cut_short(closed, Cause::CloseTimeout) } else { closed })
+            }
 
             // Anything else changes nothing.
             (phase, _) => phase,
         };
     }
 
+    /// How it ended, if it ends here, and by `cause` unless there is a better one.
+    fn ended(self, cause: Cause) -> Closed {
+        match self {
+            Phase::Draining { frame, .. } => Closed { code: frame.code, reason: frame.reason, cause: Cause::Handshake },
+            Phase::Failing { error, .. } => abnormal(Cause::Protocol(error)),
+            Phase::Flushing { closed, .. } | Phase::Closed(closed) => closed,
+            Phase::Open | Phase::CloseSent { .. } => abnormal(cause),
+        }
+    }
+
     pub(crate) fn state(&self) -> State {
         match self {
             Phase::Open => State::Open,
-            Phase::CloseSent { .. } | Phase::Draining { .. } | Phase::Failing { .. } => State::Closing,
+            Phase::CloseSent { .. } | Phase::Draining { .. } | Phase::Failing { .. } | Phase::Flushing { .. } => {
+                State::Closing
+            }
             Phase::Closed(_) => State::Closed,
         }
     }
@@ -142,18 +186,24 @@ impl Phase {
     /// When to give up waiting for the peer, once closing has begun.
     pub(crate) fn deadline(&self) -> Option<Time> {
         match self {
-            Phase::CloseSent { by } | Phase::Draining { by, .. } | Phase::Failing { by, .. } => Some(*by),
+            Phase::CloseSent { by }
+            | Phase::Draining { by, .. }
+            | Phase::Failing { by, .. }
+            | Phase::Flushing { by, .. } => Some(*by),
             Phase::Open | Phase::Closed(_) => None,
         }
     }
 }
 
-/// §7.1.5: the code and reason are those of the peer's Close frame.
-fn said_goodbye(frame: CloseFrame, cause: Cause) -> Phase {
-    Phase::Closed(Closed { code: frame.code, reason: frame.reason, cause })
+/// Our Close frame never left: whatever it was, it was not clean.
+fn cut_short(closed: Closed, cause: Cause) -> Closed {
+    match closed.cause {
+        Cause::Handshake => Closed { cause, ..closed },
+        _ => closed,
+    }
 }
 
 /// §7.1.5: without a Close frame from the peer the code is 1006.
-fn abnormal(cause: Cause) -> Phase {
-    Phase::Closed(Closed { code: CloseCode::ABNORMAL, reason: String::new(), cause })
+fn abnormal(cause: Cause) -> Closed {
+    Closed { code: CloseCode::ABNORMAL, reason: String::new(), cause }
 }

@@ -11,7 +11,7 @@ use std::vec::Vec;
 
 /// Bytes that have been read and not been taken.
 #[derive(Default)]
-pub(super) struct ReadBuffer {
+pub(crate) struct ReadBuffer {
     /// Empty, or memory with the unread bytes at `start..end`.
     memory: Box<[u8]>,
     start: usize,
@@ -20,17 +20,17 @@ pub(super) struct ReadBuffer {
 
 impl ReadBuffer {
     /// A buffer that holds `bytes`.
-    pub(super) fn holding(bytes: &[u8]) -> ReadBuffer {
+    pub(crate) fn holding(bytes: &[u8]) -> ReadBuffer {
         ReadBuffer { memory: bytes.into(), start: 0, end: bytes.len() }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.end]
     }
 
     /// Lets `f` take bytes off the front; what it leaves stays.
     #[inline]
-    pub(super) fn take<'b, T>(&'b mut self, f: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
+    pub(crate) fn take<'b, T>(&'b mut self, f: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
         let mut input = &mut self.memory[self.start..self.end];
         let result = f(&mut input);
         self.start = self.end - input.len();
@@ -38,17 +38,17 @@ impl ReadBuffer {
     }
 
     /// Bytes that were taken, and lie there still.
-    pub(super) fn slice(&self, at: usize, len: usize) -> &[u8] {
+    pub(crate) fn slice(&self, at: usize, len: usize) -> &[u8] {
         &self.memory[at..at + len]
     }
 
     /// Where the memory lies.
-    pub(super) fn address(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         self.memory.as_ptr().addr()
     }
 
     /// Memory to read into. Nothing may be unread.
-    pub(super) fn space(&mut self) -> &mut [u8] {
+    pub(crate) fn space(&mut self) -> &mut [u8] {
         debug_assert!(self.bytes().is_empty(), "unread bytes would be overwritten");
         if self.memory.len() != SIZE {
             self.memory = SPARE.with_borrow_mut(|spare| spare.pop()).unwrap_or_else(|| vec![0; SIZE].into());
@@ -57,12 +57,12 @@ impl ReadBuffer {
     }
 
     /// The first `len` bytes of the [`space`](Self::space) have been filled.
-    pub(super) fn fill(&mut self, len: usize) {
+    pub(crate) fn fill(&mut self, len: usize) {
         (self.start, self.end) = (0, len);
     }
 
     /// Gives the memory back if nothing in it is unread.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         if self.bytes().is_empty() {
             self.give_back();
         }

@@ -2,16 +2,27 @@
 //! it, and how it ended. Still no socket and no clock; `io::Error` is the only
 //! word of the outside world.
 
+mod error;
 mod input;
+mod open;
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::vec::Vec;
 
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use crate::code::CloseCode;
 use crate::connection::{Cause, Connection, Event, State};
-use crate::error::Error;
+use crate::entropy::Seed;
+use crate::error::SendError;
 use crate::message::{Chunk, Message, utf8};
 use crate::time::Time;
-use input::ReadBuffer;
+pub use error::Error;
+pub(crate) use input::ReadBuffer;
+pub(crate) use open::{Answering, Calling, LINGER, LINGER_READS};
 
 /// A [`Connection`] with its read buffer.
 #[derive(Debug)]
@@ -20,12 +31,23 @@ pub(crate) struct Driver {
     input: ReadBuffer,
     /// When `input` was read.
     read_at: Time,
-    /// A message that came while nobody asked for one.
-    early: Option<Message<'static>>,
-    /// Whether the application takes messages in chunks, so that none may be
-    /// gathered while nobody asks.
-    chunks: bool,
+    /// What came while nobody asked.
+    early: Option<Event<'static>>,
+    /// What the application asked for last.
+    asked: Asked,
+    /// Whether the peer may be heard no more for now: sending is blocked, and as much
+    /// has been read ahead as may be. Its silence means nothing then.
+    deaf: bool,
+    /// Whether the transport has ended on the peer's side.
+    ended: bool,
+    /// The first failure of the transport, until it is told.
     failure: Option<io::Error>,
+    /// Whether the transport has failed.
+    broken: bool,
+    /// How many bytes the transport has taken.
+    taken: u64,
+    /// Where in that stream the last thing ends that the application sent.
+    promised: u64,
     shut_down: bool,
     reported: bool,
 }
@@ -38,8 +60,13 @@ impl Driver {
             input: ReadBuffer::holding(leftover),
             read_at: now,
             early: None,
-            chunks: false,
+            asked: Asked::Messages,
+            deaf: false,
+            ended: false,
             failure: None,
+            broken: false,
+            taken: 0,
+            promised: 0,
             shut_down: false,
             reported: false,
         }
@@ -49,19 +76,22 @@ impl Driver {
 
     /// The next message at hand. Control frames have been dealt with on the way.
     pub(crate) fn next_message(&mut self) -> Option<Message<'static>> {
-        self.chunks = false;
-        self.early.take().or_else(|| self.decode_message())
+        (self.asked, self.deaf) = (Asked::Messages, false);
+        match self.early.take() {
+            Some(Event::Message(message)) => Some(message),
+            _ => self.decode_message(),
+        }
     }
 
     /// Looks for an event. One that borrows is left where it lies for
     /// [`look`](Self::look): the borrow checker lets only the end of a function return
     /// it, not a loop. `None`: all that was at hand has been taken in.
     pub(crate) fn next_event(&mut self, chunks: bool) -> Option<Found> {
-        self.chunks = chunks;
-        if let Some(data) = self.early.take() {
-            return Some(Found::Owned(match chunks {
-                true => Event::Chunk(Chunk { data, first: true, last: true }),
-                false => Event::Message(data),
+        (self.asked, self.deaf) = (if chunks { Asked::Chunks } else { Asked::Events }, false);
+        if let Some(event) = self.early.take() {
+            return Some(Found::Owned(match event {
+                Event::Message(data) if chunks => Event::Chunk(Chunk { data, first: true, last: true }),
+                event => event,
             }));
         }
         let (connection, now) = (&mut self.connection, self.read_at);
@@ -90,13 +120,25 @@ impl Driver {
     }
 
     /// Whether more may be read while the application is sending and does not ask for
-    /// messages: until one message is at hand. Two ends that send to each other at
-    /// once would wait for ever otherwise.
+    /// messages: until one is at hand. Two ends that send to each other at once would
+    /// wait for ever otherwise. Who takes messages in chunks, or without a limit, does
+    /// not want them gathered.
     pub(crate) fn may_read_ahead(&mut self) -> bool {
-        if self.early.is_none() && !self.chunks {
-            self.early = self.decode_message();
+        if self.asked == Asked::Chunks || !self.connection.has_message_limit() {
+            self.deaf = true;
+        } else if self.early.is_none() {
+            self.early = match self.asked {
+                Asked::Events => self.decode_event(),
+                _ => self.decode_message().map(Event::Message),
+            };
+            self.deaf = self.early.is_some();
         }
-        self.early.is_none() && !self.chunks && self.connection.state() != State::Closed
+        !self.deaf && self.may_read()
+    }
+
+    fn decode_event(&mut self) -> Option<Event<'static>> {
+        let (connection, now) = (&mut self.connection, self.read_at);
+        self.input.take(|input| receive(connection, input, now, false).map(Event::into_owned))
     }
 
     fn decode_message(&mut self) -> Option<Message<'static>> {
@@ -113,6 +155,11 @@ impl Driver {
 
     // Reading.
 
+    /// Whether there is any use in reading.
+    pub(crate) fn may_read(&self) -> bool {
+        !self.ended && !self.is_over()
+    }
+
     /// Where to read to. All that was at hand must have been taken.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         // Asked twice because of the borrow checker: a look now, the borrow at the end.
@@ -126,9 +173,33 @@ impl Driver {
     pub(crate) fn filled(&mut self, len: usize, now: Time) {
         self.read_at = now;
         match self.connection.receive_room() {
-            _ if len == 0 => self.connection.handle_eof(),
+            _ if len == 0 => self.handle_eof(now),
             Some(_) => self.connection.handle_filled(len, now),
             None => self.input.fill(len),
+        }
+    }
+
+    /// The buffer, to read into while others use the driver. Comes back with
+    /// [`give_back`](Self::give_back).
+    pub(crate) fn lend_buffer(&mut self) -> ReadBuffer {
+        mem::take(&mut self.input)
+    }
+
+    /// `len` bytes have been read into the space of the buffer that was lent.
+    pub(crate) fn give_back(&mut self, mut buffer: ReadBuffer, len: usize, now: Time) {
+        self.read_at = now;
+        buffer.fill(len);
+        self.input = buffer;
+        if len == 0 {
+            self.handle_eof(now);
+        }
+    }
+
+    fn handle_eof(&mut self, now: Time) {
+        self.ended = true;
+        match self.broken {
+            true => self.connection.handle_reset(),
+            false => self.connection.handle_eof(now),
         }
     }
 
@@ -140,26 +211,79 @@ impl Driver {
     /// Reading failed: the transport is gone.
     pub(crate) fn read_failed(&mut self, error: io::Error) {
         // An earlier failure to write is the cause, and this its consequence.
-        self.failure.get_or_insert(error);
-        self.connection.handle_reset();
+        self.ended = true;
+        self.write_failed(error);
     }
 
     // Writing.
 
     /// Whether there is something to write to a transport that still takes it.
     pub(crate) fn has_output(&self) -> bool {
-        self.failure.is_none() && self.connection.queued() > 0
+        !self.broken && self.connection.queued() > 0
+    }
+
+    /// What is queued, as far as it fits into one vectored write: how many slices.
+    pub(crate) fn output<'d>(&'d self, slices: &mut [IoSlice<'d>]) -> usize {
+        let mut count = 0;
+        for (slot, bytes) in slices.iter_mut().zip(self.connection.transmits()) {
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        count
+    }
+
+    /// Copies up to `most` bytes of what is queued to `batch`, in place of what was
+    /// there. Whether that is all.
+    pub(crate) fn copy_output(&self, batch: &mut Vec<u8>, most: usize) -> bool {
+        batch.clear();
+        for bytes in self.connection.transmits() {
+            let bytes = &bytes[..bytes.len().min(most - batch.len())];
+            batch.extend_from_slice(bytes);
+        }
+        batch.len() == self.connection.queued()
+    }
+
+    /// The transport took `len` bytes.
+    pub(crate) fn handle_transmitted(&mut self, len: usize, now: Time) {
+        self.taken += len as u64;
+        self.connection.handle_transmitted(len, now);
+    }
+
+    /// Gives the connection something to send, that [`check_flushed`](Self::check_flushed)
+    /// asks for.
+    pub(crate) fn queue(
+        &mut self,
+        command: impl FnOnce(&mut Connection) -> Result<(), SendError>,
+    ) -> Result<(), Error> {
+        command(&mut self.connection)?;
+        self.promised = self.mark();
+        Ok(())
+    }
+
+    /// The place in the outgoing stream behind all that is queued now.
+    pub(crate) fn mark(&self) -> u64 {
+        self.taken + self.connection.queued() as u64
+    }
+
+    /// Whether the transport has taken all that was queued before `mark`.
+    pub(crate) fn has_reached(&self, mark: u64) -> bool {
+        self.taken >= mark
     }
 
     /// Writing failed. What the peer sent before may still be read, its reason to
     /// close perhaps among it; so the connection ends only when reading ends too.
     pub(crate) fn write_failed(&mut self, error: io::Error) {
-        self.failure.get_or_insert(error);
+        if !mem::replace(&mut self.broken, true) {
+            self.failure = Some(error);
+        }
+        if self.ended {
+            self.connection.handle_reset();
+        }
     }
 
     /// Whether writing has failed.
     pub(crate) fn is_broken(&self) -> bool {
-        self.failure.is_some()
+        self.broken
     }
 
     /// Whether to shut down the writing side now; true once.
@@ -172,7 +296,43 @@ impl Driver {
         self.shut_down = true;
     }
 
+    // Time.
+
+    /// Lets the deadlines pass that were over when the last bytes came, all of which
+    /// have been taken: a peer that never stops talking does not stop the clock.
+    pub(crate) fn catch_up(&mut self) {
+        self.connection.handle_timeout(self.read_at);
+    }
+
+    /// The next deadline.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        match self.deaf && self.connection.state() == State::Open {
+            true => None,
+            false => self.connection.poll_timeout(),
+        }
+    }
+
+    /// Whether a deadline has come.
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        self.poll_timeout().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Nothing could be read, and perhaps nothing written.
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        if self.is_due(now) {
+            self.connection.handle_timeout(now);
+        }
+    }
+
     // The end.
+
+    /// Begins the closing handshake, unless it has begun.
+    pub(crate) fn start_close(&mut self, code: CloseCode, reason: &str, now: Time) -> Result<(), Error> {
+        match self.queue(|connection| connection.close(code, reason, now)) {
+            Err(Error::Send(SendError::Closed)) => Ok(()),
+            other => other,
+        }
+    }
 
     /// Whether there is nothing more to wait for: no message will come.
     pub(crate) fn is_over(&self) -> bool {
@@ -183,7 +343,7 @@ impl Driver {
     /// said goodbye or the peer just went away.
     pub(crate) fn outcome(&mut self) -> Result<(), Error> {
         let Some(closed) = self.connection.closed() else { return Ok(()) };
-        if std::mem::replace(&mut self.reported, true) {
+        if mem::replace(&mut self.reported, true) {
             return Ok(());
         }
         match (closed.cause, self.failure.take()) {
@@ -196,9 +356,17 @@ impl Driver {
         }
     }
 
+    /// Whether a command may be given to the connection now: there is room, or waiting
+    /// for it is of no use.
+    pub(crate) fn may_queue(&self) -> bool {
+        let connection = &self.connection;
+        connection.has_room() || connection.state() != State::Open || connection.queued() == 0
+    }
+
     /// Changes whenever something happened that a waiting task may care for.
-    pub(crate) fn milestone(&self) -> (usize, State, bool) {
-        (self.connection.queued(), self.connection.state(), self.is_broken())
+    #[cfg(feature = "tokio")]
+    pub(crate) fn milestone(&self) -> (usize, State, bool, bool) {
+        (self.connection.queued(), self.connection.state(), self.is_broken(), self.early.is_some())
     }
 
     /// Why sending cannot go on, if it cannot.
@@ -208,6 +376,33 @@ impl Driver {
             _ => self.outcome(),
         }
     }
+
+    /// Whether all that was sent has been transmitted, or why it never will be.
+    pub(crate) fn check_flushed(&mut self) -> Result<(), Error> {
+        self.check_sent(self.promised)
+    }
+
+    /// Whether all before `mark` has been transmitted, or why it never will be.
+    pub(crate) fn check_sent(&mut self, mark: u64) -> Result<(), Error> {
+        self.check_sending()?;
+        // The end was reported before, but not that these bytes were lost in it.
+        if self.has_reached(mark) { Ok(()) } else { Err(SendError::Closed.into()) }
+    }
+}
+
+/// In what form the application takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Messages,
+    Events,
+    Chunks,
+}
+
+/// Chance from the operating system, for a client.
+fn seed() -> io::Result<Seed> {
+    let mut seed = Seed::default();
+    SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
 }
 
 /// What [`Driver::next_event`] found.

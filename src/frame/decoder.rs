@@ -58,8 +58,23 @@ impl Decoder {
     /// unspecified (but safe): there is no way back into step with the peer.
     #[inline]
     pub fn decode<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
+        // The common case: a frame that lies whole in the input leaves no trace here.
+        if self.frame.is_none()
+            && self.held == 0
+            && let Some((header, size)) = Header::decode(input, self.receiver, self.rsv)?
+            && let Some(end) = usize::try_from(header.len).ok().and_then(|len| size.checked_add(len))
+            && end <= input.len()
+        {
+            let payload = &mut advance(input, end)[size..];
+            return Ok(Some(unmask(header, payload, true, true).1));
+        }
+        self.decode_cut(input)
+    }
+
+    /// The frame does not lie whole in the input.
+    fn decode_cut<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
         let first = self.frame.is_none();
-        let mut header = match self.frame {
+        let header = match self.frame {
             Some(header) => header,
             None => {
                 let Some(header) = self.header(input)? else { return Ok(None) };
@@ -71,13 +86,11 @@ impl Decoder {
         if len == 0 && self.remaining != 0 && !first {
             return Ok(None);
         }
-        let payload = advance(input, len);
-        // §5.3: unmasked here, while the bytes are still warm from the read.
-        header.mask = header.mask.map(|key| key.apply(payload));
         self.remaining -= len as u64;
         let last = self.remaining == 0;
+        let (header, piece) = unmask(header, advance(input, len), first, last);
         self.frame = if last { None } else { Some(header) };
-        Ok(Some(Piece { header, payload, first, last }))
+        Ok(Some(piece))
     }
 
     /// The frame whose payload is unfinished, and how much of it is to come.
@@ -96,23 +109,14 @@ impl Decoder {
         }
     }
 
-    #[inline]
     fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
-        if input.is_empty() {
-            return Ok(None);
-        }
         if self.held == 0
             && let Some((header, size)) = Header::decode(input, self.receiver, self.rsv)?
         {
             advance(input, size);
             return Ok(Some(header));
         }
-        self.cut_header(input)
-    }
-
-    /// The header does not lie whole in the input: gather it byte by byte.
-    #[cold]
-    fn cut_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
+        // It does not lie whole in the input: gather it byte by byte.
         while let [byte, ..] = **input {
             let held = usize::from(self.held);
             self.partial[held] = byte;
@@ -125,6 +129,15 @@ impl Decoder {
         }
         Ok(None)
     }
+}
+
+/// §5.3: the payload is unmasked as soon as it is seen, while the bytes are still warm
+/// from the read. Also returns the header with its key turned to what comes next.
+#[inline]
+fn unmask(header: Header, payload: &mut [u8], first: bool, last: bool) -> (Header, Piece<'_>) {
+    let mask = header.mask.map(|key| key.apply(payload));
+    let header = Header { mask, ..header };
+    (header, Piece { header, payload, first, last })
 }
 
 /// Cuts `len` bytes off the front of `input`.

@@ -43,7 +43,11 @@ impl MaskKey {
         for bytes in words {
             *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
         }
-        for (byte, key) in rest.iter_mut().zip(word.to_ne_bytes()) {
+        let (half, rest) = rest.as_chunks_mut::<4>();
+        for bytes in half {
+            *bytes = (u32::from_ne_bytes(*bytes) ^ u32::from_ne_bytes(self.0)).to_ne_bytes();
+        }
+        for (byte, key) in rest.iter_mut().zip(&self.0) {
             *byte ^= key;
         }
         self.turned(len)

@@ -13,6 +13,7 @@
 //! ```
 
 mod clock;
+mod open;
 mod sink;
 mod split;
 
@@ -26,11 +27,11 @@ use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::code::CloseCode;
 use crate::connection::{Closed, Config, Connection, Event, State};
-use crate::driver::{Driver, Found};
-use crate::error::Error;
+use crate::driver::{Driver, Error, Found};
 use crate::message::{Chunk, Message};
 use crate::upgrade::{Agreement, Upgrade};
 use clock::Clock;
+pub use open::{Accepting, Client, Server, accept, connect};
 pub use split::{Receiver, Sender};
 
 /// A WebSocket over a tokio transport.
@@ -57,7 +58,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// `leftover` is what was read behind it.
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: Config, leftover: &[u8]) -> WebSocket<S> {
-        let clock = Clock::new();
+        WebSocket::with_clock(io, upgrade, config, leftover, Clock::new())
+    }
+
+    /// As [`new`](Self::new), going on with a clock and timer already in use.
+    fn with_clock(io: S, upgrade: Upgrade, config: Config, leftover: &[u8], clock: Clock) -> WebSocket<S> {
         let now = clock.now();
         let driver = Driver::new(Connection::new(upgrade, config, now), leftover, now);
         WebSocket { io, driver, clock, unflushed: false }
@@ -157,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send).
     pub async fn feed(&mut self, message: impl Into<Message<'_>>) -> Result<(), Error> {
         self.room().await?;
-        Ok(self.driver.connection.send(message)?)
+        self.driver.queue(|connection| connection.send(message))
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].
@@ -169,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send), and [`SendError::TypeChanged`](crate::SendError::TypeChanged).
     pub async fn send_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
         self.room().await?;
-        self.driver.connection.send_fragment(data, fin)?;
+        self.driver.queue(|connection| connection.send_fragment(data, fin))?;
         self.flush().await
     }
 
@@ -184,7 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`SendError::ControlTooLong`](crate::SendError::ControlTooLong) above 125 bytes.
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.room().await?;
-        self.driver.connection.ping(payload, self.clock.now())?;
+        let now = self.clock.now();
+        self.driver.queue(|connection| connection.ping(payload, now))?;
         self.flush().await
     }
 
@@ -214,8 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`recv`](Self::recv).
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.start_close(code, reason)?;
-        while self.recv().await?.is_some() {}
-        Ok(())
+        poll_fn(|cx| self.poll_closed(cx)).await
     }
 
     /// What was agreed in the opening handshake.
@@ -280,9 +285,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    /// Waits for the end. In chunks: what is skipped need not be gathered first.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while ready!(self.poll_event(cx, true))?.is_some() {}
+        Poll::Ready(Ok(()))
+    }
+
     /// Nothing is at hand. Writes what is queued, then waits for bytes or a deadline.
     /// True: look again. False: it is over.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.driver.catch_up();
         let written = self.poll_write(cx);
         // An error of the shutdown tells nothing that the next read does not.
         if written.is_ready() && self.driver.wants_shutdown() && Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
@@ -302,7 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             self.driver.check_sending()?;
-            if self.driver.connection.has_room() || self.driver.connection.state() != State::Open {
+            if self.driver.may_queue() {
                 return Poll::Ready(Ok(()));
             }
             if self.poll_write(cx).is_pending() {
@@ -315,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         while self.poll_write(cx).is_pending() {
             ready!(self.poll_read_ahead(cx));
         }
-        Poll::Ready(self.driver.check_sending())
+        Poll::Ready(self.driver.check_flushed())
     }
 
     /// Writes until nothing waits, or the transport takes no more.
@@ -324,7 +336,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             match ready!(self.poll_write_some(cx)) {
                 Ok(len) => {
                     self.unflushed = true;
-                    self.driver.connection.handle_transmitted(len, self.clock.now());
+                    self.driver.handle_transmitted(len, self.clock.now());
                 }
                 Err(error) => self.driver.write_failed(error),
             }
@@ -341,11 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let io = Pin::new(&mut self.io);
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let mut count = 0;
-        for (slot, bytes) in slices.iter_mut().zip(self.driver.connection.transmits()) {
-            *slot = IoSlice::new(bytes);
-            count += 1;
-        }
+        let count = self.driver.output(&mut slices);
         let written = match &slices[..count] {
             [only] => ready!(io.poll_write(cx, only)),
             // The default of `AsyncWrite` writes the first slice, if it has no better way.
@@ -356,6 +364,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Reads once. Ready: bytes, the end or a failure have come.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.driver.may_read() {
+            return Poll::Pending;
+        }
         let mut buffer = ReadBuf::new(self.driver.space());
         match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
             Ok(()) => {
@@ -370,18 +381,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Sending is blocked. Takes in what comes, as far as that is allowed, and keeps
     /// the deadlines.
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.driver.may_read_ahead() {
+        for _ in 0..READS {
+            if !self.driver.may_read_ahead() {
+                return self.poll_timeout(cx);
+            }
             if self.poll_read(cx).is_pending() {
                 self.driver.release();
-                break;
+                return self.poll_timeout(cx);
             }
         }
-        self.poll_timeout(cx)
+        // There is more to read, but writing must have its turn.
+        Poll::Ready(())
     }
 
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = ready!(self.clock.poll_deadline(self.driver.connection.poll_timeout(), cx));
-        self.driver.connection.handle_timeout(now);
+        let now = ready!(self.clock.poll_deadline(self.driver.poll_timeout(), cx));
+        self.driver.handle_timeout(now);
         Poll::Ready(())
     }
 
@@ -390,12 +405,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        match self.driver.connection.close(code, reason, self.clock.now()) {
-            Err(crate::error::SendError::Closed) => Ok(()),
-            other => Ok(other?),
-        }
+        self.driver.start_close(code, reason, self.clock.now())
     }
 }
+
+/// How many reads to make between two attempts to write.
+const READS: usize = 16;
 
 /// How many slices go into one vectored write.
 const SLICES: usize = 32;

@@ -2,7 +2,7 @@
 //! that is written against those traits.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 use futures_core::Stream;
@@ -11,7 +11,7 @@ use futures_sink::Sink;
 use super::WebSocket;
 use super::split::{Receiver, Sender};
 use crate::code::CloseCode;
-use crate::error::Error;
+use crate::driver::Error;
 use crate::message::Message;
 
 /// An error is an item, and the last one.
@@ -33,7 +33,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for WebSocket<S> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        Ok(self.driver.connection.send(message)?)
+        self.driver.queue(|connection| connection.send(message))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -42,8 +42,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for WebSocket<S> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.start_close(CloseCode::NORMAL, "")?;
-        while ready!(self.poll_recv(cx))?.is_some() {}
-        Poll::Ready(Ok(()))
+        self.poll_closed(cx)
     }
 }
 
@@ -66,7 +65,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        self.with(|socket| Ok(socket.driver.connection.send(message)?))
+        self.with(|socket| socket.driver.queue(|connection| connection.send(message)))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

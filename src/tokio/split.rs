@@ -15,7 +15,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 use super::WebSocket;
 use crate::code::CloseCode;
 use crate::connection::{Closed, State};
-use crate::error::Error;
+use crate::driver::Error;
 use crate::message::Message;
 use crate::upgrade::Agreement;
 
@@ -90,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// As [`WebSocket::send`].
     pub async fn feed(&mut self, message: impl Into<Message<'_>>) -> Result<(), Error> {
         self.room().await?;
-        self.with(|socket| Ok(socket.driver.connection.send(message)?))
+        self.with(|socket| socket.driver.queue(|connection| connection.send(message)))
     }
 
     /// As [`WebSocket::send_fragment`].
@@ -100,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// As [`WebSocket::send_fragment`].
     pub async fn send_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
         self.room().await?;
-        self.with(|socket| socket.driver.connection.send_fragment(data, fin))?;
+        self.with(|socket| socket.driver.queue(|connection| connection.send_fragment(data, fin)))?;
         self.flush().await
     }
 
@@ -113,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         self.room().await?;
         self.with(|socket| {
             let now = socket.clock.now();
-            socket.driver.connection.ping(payload, now)
+            socket.driver.queue(|connection| connection.ping(payload, now))
         })?;
         self.flush().await
     }

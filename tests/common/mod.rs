@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 
+pub(crate) mod talks;
+
 use std::time::Duration;
 
 use openline::{
@@ -158,7 +160,7 @@ pub(crate) fn failing(role: Role) -> Connection {
 /// Over, cleanly.
 pub(crate) fn closed(role: Role) -> Connection {
     let mut us = draining(role);
-    us.handle_eof();
+    us.handle_eof(Time::ZERO);
     assert_eq!(us.closed().unwrap().cause, Cause::Handshake);
     us
 }
@@ -166,7 +168,7 @@ pub(crate) fn closed(role: Role) -> Connection {
 /// Over, because the transport ended.
 pub(crate) fn cut_off(role: Role) -> Connection {
     let mut us = open(role);
-    us.handle_eof();
+    us.handle_eof(Time::ZERO);
     assert_eq!(us.closed().unwrap().cause, Cause::Eof);
     us
 }
@@ -324,10 +326,10 @@ impl Pair {
             self.client_heard.extend(hear_in(&mut self.client, [&to_client[..]], self.now).0);
             if !client_ended && self.client.poll_shutdown() {
                 client_ended = true;
-                self.server.handle_eof();
+                self.server.handle_eof(self.now);
             } else if !server_ended && self.server.poll_shutdown() {
                 server_ended = true;
-                self.client.handle_eof();
+                self.client.handle_eof(self.now);
             } else if to_server.is_empty() && to_client.is_empty() {
                 return;
             }

@@ -1,9 +1,11 @@
 //! What the adapters add: the transport's own failures.
 
+use std::boxed::Box;
 use std::fmt;
 use std::io;
 
-use super::{HandshakeError, ProtocolError, SendError};
+use crate::error::{HandshakeError, ProtocolError, SendError};
+use crate::handshake::Response;
 
 /// Why an adapter could not go on.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub enum Error {
     Protocol(ProtocolError),
     /// The opening handshake failed.
     Handshake(HandshakeError),
+    /// The server answered the opening handshake with this instead of 101.
+    Refused(Box<Response>),
     /// The caller asked for what cannot be sent.
     Send(SendError),
     /// The peer gave no sign of life after a Ping (§5.5.2).
@@ -27,6 +31,7 @@ impl fmt::Display for Error {
             Error::Io(error) => write!(f, "transport failed: {error}"),
             Error::Protocol(error) => write!(f, "peer broke the protocol: {error}"),
             Error::Handshake(error) => write!(f, "opening handshake failed: {error}"),
+            Error::Refused(response) => write!(f, "server answered with status {} instead of 101", response.status),
             Error::Send(error) => write!(f, "cannot send: {error}"),
             Error::PongTimeout => f.write_str("no answer to a ping in time"),
         }
@@ -40,7 +45,7 @@ impl std::error::Error for Error {
             Error::Protocol(error) => Some(error),
             Error::Handshake(error) => Some(error),
             Error::Send(error) => Some(error),
-            Error::PongTimeout => None,
+            Error::Refused(_) | Error::PongTimeout => None,
         }
     }
 }

@@ -1,0 +1,157 @@
+//! RFC 9112 §6, §7.1: the body of a refusal, as far as the limit allows. It is read
+//! for people: where its framing is wrong, it just ends.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::fields::Headers;
+
+/// RFC 9112 §6.3: where the body of a refusal ends.
+pub(super) enum Body {
+    /// After this many bytes more; `u64::MAX` stands for the end of the connection.
+    Length(u64),
+    /// In chunks: the line that is being read, and what is left of the chunk.
+    Chunked { line: Vec<u8>, left: u64 },
+}
+
+impl Body {
+    pub(super) fn new(status: u16, headers: &Headers) -> Body {
+        if matches!(status, 204 | 304) {
+            return Body::Length(0);
+        }
+        // RFC 9112 §6.3: chunked says where the body ends only if it is the last encoding.
+        let encoding = headers.list("Transfer-Encoding").last();
+        if encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case(b"chunked")) {
+            return Body::Chunked { line: Vec::new(), left: 0 };
+        }
+        match content_length(headers) {
+            Some(len) if !headers.contains("Transfer-Encoding") => Body::Length(len),
+            _ => Body::Length(u64::MAX),
+        }
+    }
+
+    /// Takes the body's bytes off the front of `input`. True: it has ended, or `limit`
+    /// bytes of it are there.
+    pub(super) fn receive(&mut self, input: &mut &[u8], body: &mut Vec<u8>, limit: usize) -> bool {
+        while body.len() < limit {
+            let wanted = match self {
+                Body::Length(left) => left,
+                Body::Chunked { left, .. } if *left > 0 => left,
+                Body::Chunked { line, left } => {
+                    let Some((&byte, rest)) = input.split_first() else { return false };
+                    *input = rest;
+                    if line.len() == MAX_CHUNK_LINE {
+                        return true;
+                    }
+                    line.push(byte);
+                    // The line end of the chunk before stands in front of the size.
+                    if byte == b'\n' && !line.trim_ascii().is_empty() {
+                        match httparse::parse_chunk_size(line.trim_ascii_start()) {
+                            Ok(httparse::Status::Complete((_, size))) if size > 0 => *left = size,
+                            _ => return true,
+                        }
+                        line.clear();
+                    }
+                    continue;
+                }
+            };
+            let room = (limit - body.len()) as u64;
+            let len = input.len().min(room.min(*wanted) as usize);
+            let (part, rest) = input.split_at(len);
+            body.extend_from_slice(part);
+            *input = rest;
+            *wanted -= len as u64;
+            if *wanted == 0 && matches!(self, Body::Length(_)) {
+                return true;
+            }
+            if input.is_empty() {
+                return body.len() >= limit;
+            }
+        }
+        true
+    }
+}
+
+/// RFC 9110 §8.6: digits only. RFC 9112 §6.3: several are one if they agree.
+fn content_length(headers: &Headers) -> Option<u64> {
+    let mut lengths = headers.list("Content-Length").map(|len| {
+        let digits = len.iter().all(u8::is_ascii_digit).then_some(len)?;
+        core::str::from_utf8(digits).ok()?.parse::<u64>().ok()
+    });
+    let first = lengths.next()??;
+    lengths.all(|len| len == Some(first)).then_some(first)
+}
+
+/// What was received is the peer's, and may hold secrets.
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Body::Length(left) => f.debug_tuple("Length").field(left).finish(),
+            Body::Chunked { left, .. } => f.debug_struct("Chunked").field("left", left).finish_non_exhaustive(),
+        }
+    }
+}
+
+/// Longer lines of chunk sizes are not worth to be read.
+const MAX_CHUNK_LINE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::string::String;
+
+    /// The body and whether it has ended, which must be the same byte by byte.
+    fn read(fields: &[(&str, &str)], bytes: &[u8], limit: usize) -> (String, bool) {
+        let mut headers = Headers::new();
+        for (name, value) in fields {
+            headers.append(name, value).unwrap();
+        }
+        let (mut whole, mut parts) = (Vec::new(), Vec::new());
+        let ended = Body::new(403, &headers).receive(&mut &bytes[..], &mut whole, limit);
+        let mut body = Body::new(403, &headers);
+        let ended_in_parts = bytes.iter().any(|&byte| body.receive(&mut &[byte][..], &mut parts, limit));
+        assert_eq!((&parts, ended_in_parts), (&whole, ended));
+        (String::from_utf8(whole).unwrap(), ended)
+    }
+
+    #[test]
+    fn lengths() {
+        const NAME: &str = "Content-Length";
+        for (fields, body, ended) in [
+            (&[(NAME, "2")][..], "ab", true),
+            (&[(NAME, "2"), (NAME, "02, 2")], "ab", true),
+            (&[(NAME, "2"), (NAME, "3")], "abcd", false),
+            (&[(NAME, "+2")], "abcd", false),
+            (&[(NAME, "-2")], "abcd", false),
+            (&[(NAME, "")], "abcd", false),
+            (&[(NAME, "99999999999999999999")], "abcd", false),
+            (&[(NAME, "18446744073709551615")], "abcd", false),
+            (&[(NAME, "2"), ("Transfer-Encoding", "gzip")], "abcd", false),
+        ] {
+            assert_eq!(read(fields, b"abcd", 9), (body.into(), ended), "{fields:?}");
+        }
+        assert_eq!(read(&[], b"abcd", 3), ("abc".into(), true));
+        assert_eq!(read(&[], b"abcd", 0), (String::new(), true));
+    }
+
+    #[test]
+    fn chunks() {
+        let long = format!("1;{}\r\na", "x".repeat(300));
+        let blank = "\r\n".repeat(300);
+        for (bytes, body, ended) in [
+            ("1\r\na\r\n2;x=y\r\nbc\r\n0\r\n\r\n", "abc", true),
+            ("2\r\na", "a", false),
+            ("FFFFFFFFFFFFFFFF\r\nabc", "abc", false),
+            ("10000000000000000\r\nabc", "", true),
+            ("1\na", "", true),
+            ("-1\r\na", "", true),
+            (&long, "", true),
+            (&blank, "", true),
+            ("", "", false),
+        ] {
+            let chunked = [("Transfer-Encoding", "gzip, Chunked"), ("Content-Length", "1")];
+            assert_eq!(read(&chunked, bytes.as_bytes(), 9), (body.into(), ended), "{bytes}");
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! §4.1: the client's side of the opening handshake.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::{fmt, mem};
+
+use super::HandshakeConfig;
+use super::body::Body;
+use super::fields::{self, Headers, is_token, write_field};
+use super::head::{HeadReader, ResponseHead};
+use super::key;
+use super::message::Response;
+use super::uri::{Uri, split_authority};
+use crate::entropy::{Entropy, Seed};
+use crate::error::HandshakeError;
+use crate::time::Time;
+use crate::upgrade::{Agreement, Upgrade};
+
+/// What a client asks for: a URI, subprotocols, and headers of its own.
+///
+/// ```
+/// use openline::ClientRequest;
+///
+/// let request = ClientRequest::new("ws://example.com/chat")?
+///     .subprotocol("chat.v2")?
+///     .subprotocol("chat")?
+///     .header("Authorization", "Bearer abc")?;
+/// # Ok::<(), openline::HandshakeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientRequest {
+    uri: Uri,
+    subprotocols: Vec<String>,
+    headers: Headers,
+}
+
+impl ClientRequest {
+    /// A request for this URI.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::UriInvalid`] or [`HandshakeError::UriFragment`].
+    pub fn new(uri: &str) -> Result<ClientRequest, HandshakeError> {
+        Ok(ClientRequest { uri: uri.parse()?, subprotocols: Vec::new(), headers: Headers::new() })
+    }
+
+    /// Offers a subprotocol, behind those offered already (§1.9).
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::SubprotocolsInvalid`] if it is not a token or offered already.
+    pub fn subprotocol(mut self, name: &str) -> Result<ClientRequest, HandshakeError> {
+        if !is_token(name.as_bytes()) || self.subprotocols.iter().any(|other| other == name) {
+            return Err(HandshakeError::SubprotocolsInvalid);
+        }
+        self.subprotocols.push(name.into());
+        Ok(self)
+    }
+
+    /// Adds a header. A Host or Authorization replaces the one from the URI. These, and
+    /// Origin and User-Agent, are sent once: the later one replaces the earlier.
+    ///
+    /// # Errors
+    ///
+    /// As [`Headers::append`]; [`HandshakeError::HeaderReserved`] for one that the
+    /// handshake sets itself; [`HandshakeError::HostInvalid`].
+    pub fn header(mut self, name: &str, value: &str) -> Result<ClientRequest, HandshakeError> {
+        if is_reserved(name) {
+            return Err(HandshakeError::HeaderReserved);
+        }
+        // RFC 9110 §5.3: only what is a list may stand in several fields.
+        if ["Host", "Authorization", "Origin", "User-Agent"].iter().any(|single| single.eq_ignore_ascii_case(name)) {
+            self.headers.replace(name, value)?;
+        } else {
+            self.headers.append(name, value)?;
+        }
+        if name.eq_ignore_ascii_case("Host") && self.headers.get(name).and_then(split_authority).is_none() {
+            return Err(HandshakeError::HostInvalid);
+        }
+        Ok(self)
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// §4.1: the request as it goes over the wire.
+    fn write(&self, key: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        for part in ["GET ", self.uri.resource(), " HTTP/1.1\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        if !self.headers.contains("Host") {
+            write_field(&mut out, "Host", self.uri.authority());
+        }
+        write_field(&mut out, "Upgrade", "websocket");
+        write_field(&mut out, "Connection", "Upgrade");
+        write_field(&mut out, "Sec-WebSocket-Key", key);
+        write_field(&mut out, "Sec-WebSocket-Version", "13");
+        if !self.subprotocols.is_empty() {
+            write_field(&mut out, "Sec-WebSocket-Protocol", self.subprotocols.join(", "));
+        }
+        if let Some(authorization) = self.uri.authorization()
+            && !self.headers.contains("Authorization")
+        {
+            write_field(&mut out, "Authorization", authorization);
+        }
+        self.headers.write(&mut out);
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+}
+
+/// The client's side of an opening handshake (§4.1), without IO.
+///
+/// ```
+/// use openline::{ClientHandshake, ClientRequest, HandshakeConfig, Time};
+///
+/// let request = ClientRequest::new("ws://example.com/chat")?;
+/// let seed = [7; 32]; // from the operating system, outside of examples
+/// let mut handshake = ClientHandshake::new(request, HandshakeConfig::default(), seed, Time::ZERO);
+/// let sent = handshake.poll_transmit().unwrap();
+/// assert!(sent.starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
+/// # Ok::<(), openline::HandshakeError>(())
+/// ```
+pub struct ClientHandshake {
+    config: Arc<HandshakeConfig>,
+    /// How much of the limit for heads the interim answers have used up.
+    spent: usize,
+    deadline: Time,
+    subprotocols: Vec<String>,
+    accept: String,
+    /// Handed on to the connection, so that nothing is drawn twice.
+    entropy: Option<Entropy>,
+    phase: Phase,
+    response: Option<Response>,
+    out: Vec<u8>,
+    sent: usize,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Reading(HeadReader),
+    /// A refusal, whose body is on its way.
+    Body(Body),
+    Done(Result<(), HandshakeError>),
+}
+
+impl ClientHandshake {
+    /// Queues the request. The answer is to come within the timeout from `now` on.
+    /// See [`Seed`] for where the seed must come from.
+    #[must_use]
+    pub fn new(
+        request: ClientRequest,
+        config: impl Into<Arc<HandshakeConfig>>,
+        seed: Seed,
+        now: Time,
+    ) -> ClientHandshake {
+        let config = config.into();
+        let mut entropy = Entropy::new(seed);
+        // §4.1: a nonce "selected randomly for each connection".
+        let key = key::encode(entropy.nonce());
+        ClientHandshake {
+            deadline: now + config.timeout,
+            accept: key::accept(key.as_bytes()),
+            out: request.write(&key),
+            subprotocols: request.subprotocols,
+            entropy: Some(entropy),
+            phase: Phase::Reading(HeadReader::response(0, config.max_head, config.max_headers)),
+            response: None,
+            spent: 0,
+            config,
+            sent: 0,
+        }
+    }
+
+    /// Takes the answer's bytes off the front of `input`. `Ok(None)`: more is to come.
+    /// Otherwise the handshake is done, and what is left of `input` comes after it.
+    /// The upgrade is returned once.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Refused`] if the answer is not 101; then
+    /// [`response`](Self::response) has it. Otherwise the rule that the server broke.
+    pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<Upgrade>, HandshakeError> {
+        let outcome = self.read(input);
+        if let Err(error) = outcome {
+            self.phase = Phase::Done(Err(error));
+        }
+        outcome
+    }
+
+    /// The answer: the 101, or what came instead, with as much of its body as has
+    /// come and [`HandshakeConfig::max_body`] allows.
+    #[must_use]
+    pub fn response(&self) -> Option<&Response> {
+        self.response.as_ref()
+    }
+
+    /// The answer, taken out.
+    #[must_use]
+    pub fn into_response(self) -> Option<Response> {
+        self.response
+    }
+
+    /// The bytes to transmit next, if there are any.
+    #[must_use]
+    pub fn poll_transmit(&self) -> Option<&[u8]> {
+        self.out.get(self.sent..).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The transport took the first `len` of them.
+    pub fn handle_transmitted(&mut self, len: usize) {
+        self.sent = self.out.len().min(self.sent.saturating_add(len));
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if matches!(self.phase, Phase::Done(_)) { None } else { Some(self.deadline) }
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) gave may have come.
+    ///
+    /// # Errors
+    ///
+    /// If it has: [`HandshakeError::TimedOut`], or [`HandshakeError::Refused`] if only a
+    /// refusal's body was still to come.
+    pub fn handle_timeout(&mut self, now: Time) -> Result<(), HandshakeError> {
+        match self.poll_timeout() {
+            Some(deadline) if deadline <= now => self.end(HandshakeError::TimedOut),
+            _ => Ok(()),
+        }
+    }
+
+    /// The server has ended its side of the transport.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::UnexpectedEof`], or [`HandshakeError::Refused`] if a refusal's
+    /// body has ended so.
+    pub fn handle_eof(&mut self) -> Result<(), HandshakeError> {
+        self.end(HandshakeError::UnexpectedEof)
+    }
+
+    fn end(&mut self, error: HandshakeError) -> Result<(), HandshakeError> {
+        let error = match (&self.phase, &self.response) {
+            (Phase::Done(result), _) => return *result,
+            (Phase::Body(_), Some(response)) => HandshakeError::Refused { status: response.status },
+            _ => error,
+        };
+        self.phase = Phase::Done(Err(error));
+        Err(error)
+    }
+
+    fn read(&mut self, input: &mut &[u8]) -> Result<Option<Upgrade>, HandshakeError> {
+        loop {
+            match &mut self.phase {
+                Phase::Done(result) => return result.map(|()| None),
+                Phase::Body(body) => {
+                    let Some(response) = &mut self.response else { return Ok(None) };
+                    let done = body.receive(input, &mut response.body, self.config.max_body);
+                    return if done { Err(HandshakeError::Refused { status: response.status }) } else { Ok(None) };
+                }
+                Phase::Reading(head) => {
+                    if !head.receive(input)? {
+                        return Ok(None);
+                    }
+                    // RFC 9110 §15.2: interim answers come before the final one. They
+                    // share its limit, so there is an end to them.
+                    self.spent += head.len();
+                    let next = HeadReader::response(self.spent, self.config.max_head, self.config.max_headers);
+                    let ResponseHead { minor, status, headers } = mem::replace(head, next).into_response()?;
+                    let response = self.response.insert(Response { status, headers, body: Vec::new() });
+                    match status {
+                        // §4.1: for an upgrade it takes HTTP/1.1; to refuse, any will do.
+                        101 if minor == 0 => return Err(HandshakeError::HttpVersionTooOld),
+                        101 => return self.upgrade().map(Some),
+                        100..=199 => self.response = None,
+                        _ => self.phase = Phase::Body(Body::new(status, &response.headers)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// §4.1: the checks of a 101, in the RFC's order.
+    fn upgrade(&mut self) -> Result<Upgrade, HandshakeError> {
+        let Some(Response { headers, .. }) = &self.response else { return Err(HandshakeError::NothingToDecide) };
+        // "contains a value that is not an ASCII case-insensitive match": the whole of it.
+        if !headers.only("Upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(b"websocket")) {
+            return Err(HandshakeError::UpgradeInvalid);
+        }
+        // "doesn't contain a token": others may stand beside it.
+        if !headers.list("Connection").any(|token| token.eq_ignore_ascii_case(b"upgrade")) {
+            return Err(HandshakeError::ConnectionInvalid);
+        }
+        if headers.only("Sec-WebSocket-Accept") != Some(self.accept.as_bytes()) {
+            return Err(HandshakeError::AcceptInvalid);
+        }
+        // None is offered, so none may be chosen.
+        if fields::extensions(headers).map_or(true, |chosen| !chosen.is_empty()) {
+            return Err(HandshakeError::ExtensionNotOffered);
+        }
+        let mut agreement = Agreement::default();
+        if headers.contains("Sec-WebSocket-Protocol") {
+            let chosen = headers.only("Sec-WebSocket-Protocol");
+            let offered = chosen.and_then(|chosen| self.subprotocols.iter().find(|offer| offer.as_bytes() == chosen));
+            agreement.subprotocol = Some(offered.ok_or(HandshakeError::SubprotocolNotOffered)?.clone());
+        }
+        self.phase = Phase::Done(Ok(()));
+        let entropy = self.entropy.take().ok_or(HandshakeError::NothingToDecide)?;
+        Ok(Upgrade::client_with(agreement, entropy))
+    }
+}
+
+/// Without the bytes in either direction and the key: they hold what is secret.
+impl fmt::Debug for ClientHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unsent = self.out.len() - self.sent;
+        f.debug_struct("ClientHandshake")
+            .field("phase", &self.phase)
+            .field("deadline", &self.deadline)
+            .field("unsent", &unsent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a client sets itself in its request.
+fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 9] = [
+        "Upgrade",
+        "Connection",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Sec-WebSocket-Accept",
+        "Sec-WebSocket-Protocol",
+        "Sec-WebSocket-Extensions",
+    ];
+    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    fn handshake(request: ClientRequest) -> ClientHandshake {
+        ClientHandshake::new(request, HandshakeConfig::default(), [7; 32], Time::ZERO)
+    }
+
+    fn sent(request: ClientRequest) -> String {
+        String::from_utf8(handshake(request).out).unwrap()
+    }
+
+    /// The answer with this first line and these fields besides the key's.
+    fn answer(line: &str, fields: &str) -> Option<HandshakeError> {
+        let mut handshake = handshake(ClientRequest::new("ws://h/").unwrap());
+        let response = format!("{line}\r\nSec-WebSocket-Accept: {}\r\n{fields}\r\n", handshake.accept);
+        handshake.receive(&mut response.as_bytes()).err()
+    }
+
+    #[test]
+    fn what_is_single_is_sent_once() {
+        let mut request = ClientRequest::new("ws://u:p@h/").unwrap();
+        for (name, value) in [("Host", "a"), ("host", "b:1"), ("Authorization", "x"), ("AUTHORIZATION", "y")] {
+            request = request.header(name, value).unwrap();
+        }
+        let sent = sent(request.header("Cookie", "a=1").unwrap().header("Cookie", "b=2").unwrap()).to_lowercase();
+        assert_eq!((sent.matches("\r\nhost: ").count(), sent.matches("\r\nhost: b:1\r\n").count()), (1, 1));
+        assert_eq!((sent.matches("authorization: ").count(), sent.matches("authorization: y\r\n").count()), (1, 1));
+        assert_eq!(sent.matches("cookie: ").count(), 2);
+        for wrong in ["", "a b", "u@h", "h:x", "[h]"] {
+            let request = ClientRequest::new("ws://h/").unwrap().header("Host", wrong);
+            assert_eq!(request, Err(HandshakeError::HostInvalid), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn userinfo() {
+        // RFC 7617 §2: user-id, colon, password.
+        for (uri, expected) in [("ws://user@h/", Some("Basic dXNlcjo=\r\n")), ("ws://@h/", None), ("ws://h/", None)] {
+            let sent = sent(ClientRequest::new(uri).unwrap());
+            assert_eq!(sent.split_once("Authorization: ").map(|(_, rest)| &rest[..16]), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn fields_of_a_101() {
+        use HandshakeError::*;
+        let line = "HTTP/1.1 101 x";
+        for (fields, error) in [
+            ("Upgrade: WebSocket\r\nConnection: keep-alive, upgrade, Upgrade\r\n", None),
+            ("Upgrade: websocket, h2c\r\nConnection: upgrade\r\n", Some(UpgradeInvalid)),
+            ("Upgrade: websocket\r\nUpgrade: websocket\r\nConnection: upgrade\r\n", Some(UpgradeInvalid)),
+            ("Upgrade: websocket\r\nConnection: upgrades\r\n", Some(ConnectionInvalid)),
+        ] {
+            assert_eq!(answer(line, fields), error, "{fields}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_takes_http_1_1_and_a_refusal_does_not() {
+        let (fields, end) = ("Upgrade: websocket\r\nConnection: upgrade\r\n", "Content-Length: 0\r\n");
+        assert_eq!(answer("HTTP/1.0 101 x", fields), Some(HandshakeError::HttpVersionTooOld));
+        assert_eq!(answer("HTTP/1.0 403 x", end), Some(HandshakeError::Refused { status: 403 }));
+        assert_eq!(answer("HTTP/1.2 403", end), Some(HandshakeError::Refused { status: 403 }));
+        assert_eq!(answer("HTTP/2.0 403 x", end), Some(HandshakeError::HttpVersionUnknown));
+        assert_eq!(answer("\r\nHTTP/1.1 403 x", end), Some(HandshakeError::MalformedHead));
+    }
+
+    #[test]
+    fn debug_keeps_secrets() {
+        let request = ClientRequest::new("ws://u:secret@h/").unwrap().header("Cookie", "secret").unwrap();
+        let mut debug = format!("{request:?}");
+        let mut handshake = handshake(request);
+        handshake.receive(&mut &b"HTTP/1.1 401 x\r\nSet-Cookie: secret\r\n\r\n"[..]).unwrap();
+        debug += &format!("{handshake:?}{:?}", handshake.response());
+        assert!(!debug.contains("secret") && !debug.contains(&handshake.accept), "{debug}");
+    }
+}

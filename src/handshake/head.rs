@@ -1,0 +1,335 @@
+//! RFC 9112: the head of an HTTP/1.1 message, up to its empty line. Knows `\r\n`,
+//! and no header by name. Looks at each byte once, as it comes.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+
+use super::fields::{Headers, is_control, is_tchar};
+use crate::error::HandshakeError;
+
+/// Gathers a head, byte by byte, within limits. Each byte is judged as it comes, so
+/// that nobody waits for the end of what is wrong already, and so that it makes no
+/// difference how the input was cut.
+pub(super) struct HeadReader {
+    kind: Kind,
+    at: At,
+    bytes: Vec<u8>,
+    /// Where the line begins that is being read.
+    line: usize,
+    /// Where the first line lies, once it is complete.
+    first: Range<usize>,
+    /// Lines that are complete, the first one included.
+    lines: usize,
+    /// How much of the limit is used up by heads before this one.
+    spent: usize,
+    max_head: usize,
+    max_headers: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Request,
+    Response,
+}
+
+/// Where in a line the next byte stands.
+#[derive(Clone, Copy)]
+enum At {
+    Begin,
+    /// In the first word of a request.
+    Method,
+    Within,
+    /// Behind a CR.
+    Cr,
+}
+
+impl HeadReader {
+    pub(super) fn request(max_head: usize, max_headers: usize) -> HeadReader {
+        HeadReader::new(Kind::Request, 0, max_head, max_headers)
+    }
+
+    /// For a response behind interim ones of `spent` bytes, which share the limit.
+    pub(super) fn response(spent: usize, max_head: usize, max_headers: usize) -> HeadReader {
+        HeadReader::new(Kind::Response, spent, max_head, max_headers)
+    }
+
+    fn new(kind: Kind, spent: usize, max_head: usize, max_headers: usize) -> HeadReader {
+        let bytes = Vec::new();
+        HeadReader { kind, at: At::Begin, bytes, line: 0, first: 0..0, lines: 0, spent, max_head, max_headers }
+    }
+
+    /// Takes the head's bytes off the front of `input`. True: the head is complete, and
+    /// what is left of `input` comes after it. On an error the byte that proves it has
+    /// been taken, but never one beyond the limit.
+    pub(super) fn receive(&mut self, input: &mut &[u8]) -> Result<bool, HandshakeError> {
+        while let Some((&byte, rest)) = input.split_first() {
+            if self.spent.saturating_add(self.bytes.len()) >= self.max_head {
+                return Err(match (self.kind, self.lines) {
+                    (Kind::Request, 0) => HandshakeError::TargetTooLong { limit: self.max_head },
+                    _ => HandshakeError::HeadTooLarge { limit: self.max_head },
+                });
+            }
+            *input = rest;
+            let next = self.judge(byte)?;
+            self.bytes.push(byte);
+            match next {
+                Some(next) => self.at = next,
+                None if self.end_line() => return Ok(true),
+                None => self.at = At::Begin,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Judges one byte. Returns where the next one stands; `None`: in another line.
+    fn judge(&self, byte: u8) -> Result<Option<At>, HandshakeError> {
+        let column = self.bytes.len() - self.line;
+        let first = self.lines == 0;
+        Ok(Some(match (self.at, byte) {
+            (At::Cr, b'\n') => return Ok(None),
+            // RFC 9112 §2.2: "a bare CR" makes the element invalid.
+            (At::Cr, _) => return Err(HandshakeError::ControlCharacter),
+            // RFC 9112 §2.2: a lone LF may be taken for a line's end; who does so can be
+            // made to disagree with the proxy in front about where a head ends.
+            (_, b'\n') => return Err(HandshakeError::BareLineFeed),
+            // RFC 9112 §2.2: an empty line before a request line is ignored. One is.
+            (At::Begin, b'\r') if first && (self.kind == Kind::Response || self.line > 0) => {
+                return Err(HandshakeError::MalformedHead);
+            }
+            (At::Begin | At::Within, b'\r') => At::Cr,
+            (_, byte) if is_control(byte) && byte != b'\r' => return Err(HandshakeError::ControlCharacter),
+            // RFC 9112 §5.2: obs-fold.
+            (At::Begin, b' ' | b'\t') if !first => return Err(HandshakeError::FoldedHeader),
+            // Neither the first line nor the empty one is a header.
+            (At::Begin, _) if !first && self.lines > self.max_headers => {
+                return Err(HandshakeError::TooManyHeaders { limit: self.max_headers });
+            }
+            // RFC 9112 §3: a request begins with a token and a space. What speaks another
+            // protocol, such as TLS, mostly does not, and may never send a line's end.
+            (At::Method, b' ') => At::Within,
+            (At::Begin | At::Method, byte) if first && self.kind == Kind::Request => match is_tchar(byte) {
+                true => At::Method,
+                false => return Err(HandshakeError::MalformedHead),
+            },
+            // RFC 9112 §4: a response begins with the version.
+            (_, byte) if first && self.kind == Kind::Response && PROTOCOL.get(column).is_some_and(|&b| b != byte) => {
+                return Err(HandshakeError::MalformedHead);
+            }
+            _ => At::Within,
+        }))
+    }
+
+    /// Notes that a line is complete. True if it is the empty one behind the headers.
+    fn end_line(&mut self) -> bool {
+        let line = self.line..self.bytes.len() - 2;
+        self.line = self.bytes.len();
+        if self.lines == 0 {
+            if line.is_empty() {
+                return false;
+            }
+            self.first = line.clone();
+        }
+        self.lines += 1;
+        line.is_empty()
+    }
+
+    /// How many bytes have been gathered.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether the request's method is HEAD, as far as it has been read.
+    pub(super) fn is_head(&self) -> bool {
+        self.bytes.trim_ascii_start().starts_with(b"HEAD ")
+    }
+
+    /// The complete head as a request.
+    pub(super) fn into_request(mut self) -> Result<RequestHead, HandshakeError> {
+        // RFC 9112 §3: method SP request-target SP HTTP-version.
+        let mut words = self.bytes[self.first.clone()].split(|&byte| byte == b' ').skip(2);
+        let (Some(version), None) = (words.next(), words.next()) else { return Err(HandshakeError::MalformedHead) };
+        // §4.2.1: "an HTTP/1.1 or higher GET request".
+        if minor_version(version)? == 0 {
+            return Err(HandshakeError::HttpVersionTooOld);
+        }
+        // RFC 9110 §2.5: a higher minor version is read as the one that we know.
+        self.bytes[self.first.end - 1] = b'1';
+        let mut slots = vec![httparse::EMPTY_HEADER; self.lines];
+        let mut request = httparse::Request::new(&mut slots);
+        complete(request.parse(&self.bytes))?;
+        let method = request.method.unwrap_or_default().into();
+        let target = request.path.unwrap_or_default().into();
+        let fields = fields(&self.bytes, request.headers);
+        Ok(RequestHead { method, target, headers: Headers::parsed(self.bytes, fields) })
+    }
+
+    /// The complete head as a response.
+    pub(super) fn into_response(mut self) -> Result<ResponseHead, HandshakeError> {
+        let line = &mut self.bytes[self.first.clone()];
+        let end = line.iter().position(|&byte| byte == b' ').unwrap_or(line.len());
+        let minor = minor_version(&line[..end])?;
+        line[end - 1] = b'1';
+        let mut slots = vec![httparse::EMPTY_HEADER; self.lines];
+        let mut response = httparse::Response::new(&mut slots);
+        complete(response.parse(&self.bytes))?;
+        let status = response.code.unwrap_or_default();
+        let fields = fields(&self.bytes, response.headers);
+        Ok(ResponseHead { minor, status, headers: Headers::parsed(self.bytes, fields) })
+    }
+}
+
+/// What was received is the peer's, and may hold secrets.
+impl fmt::Debug for HeadReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeadReader").field("len", &self.len()).field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
+
+/// The parts of a request's head.
+#[derive(Debug)]
+pub(super) struct RequestHead {
+    pub(super) method: alloc::string::String,
+    pub(super) target: alloc::string::String,
+    pub(super) headers: Headers,
+}
+
+/// The parts of a response's head.
+#[derive(Debug)]
+pub(super) struct ResponseHead {
+    /// The y of HTTP/1.y.
+    pub(super) minor: u8,
+    pub(super) status: u16,
+    pub(super) headers: Headers,
+}
+
+fn complete(parsed: Result<httparse::Status<usize>, httparse::Error>) -> Result<(), HandshakeError> {
+    match parsed {
+        Ok(httparse::Status::Complete(_)) => Ok(()),
+        // The empty line is there, so "partial" means that the first line is not one.
+        _ => Err(HandshakeError::MalformedHead),
+    }
+}
+
+/// RFC 9112 §2.3: `HTTP/` DIGIT `.` DIGIT. The second digit, if the first is 1.
+fn minor_version(version: &[u8]) -> Result<u8, HandshakeError> {
+    match version.strip_prefix(PROTOCOL) {
+        Some([b'1', b'.', minor @ b'0'..=b'9']) => Ok(minor - b'0'),
+        // Its users write HTTP/2 as often as HTTP/2.0.
+        Some([b'0' | b'2'..=b'9'] | [b'0' | b'2'..=b'9', b'.', b'0'..=b'9']) => Err(HandshakeError::HttpVersionUnknown),
+        _ => Err(HandshakeError::MalformedHead),
+    }
+}
+
+/// Where names and values lie in `bytes`.
+fn fields(bytes: &[u8], headers: &[httparse::Header<'_>]) -> Vec<(Range<usize>, Range<usize>)> {
+    let base = bytes.as_ptr().addr();
+    let place = |part: &[u8]| {
+        let start = if part.is_empty() { 0 } else { part.as_ptr().addr() - base };
+        start..start + part.len()
+    };
+    headers.iter().map(|header| (place(header.name.as_bytes()), place(header.value))).collect()
+}
+
+const PROTOCOL: &[u8] = b"HTTP/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    /// The error and how much was left, which must be the same for every cut.
+    fn refused(mut reader: impl FnMut() -> HeadReader, bytes: &[u8]) -> (HandshakeError, usize) {
+        let mut whole = bytes;
+        let error = reader().receive(&mut whole).unwrap_err();
+        for cut in 0..bytes.len() {
+            let (mut front, mut back) = bytes.split_at(cut);
+            let mut reader = reader();
+            let left = match reader.receive(&mut front) {
+                Err(early) => {
+                    assert_eq!(early, error, "cut at {cut}");
+                    front.len() + back.len()
+                }
+                Ok(complete) => {
+                    assert!(!complete && front.is_empty());
+                    assert_eq!(reader.receive(&mut back), Err(error), "cut at {cut}");
+                    back.len()
+                }
+            };
+            assert_eq!(left, whole.len(), "cut at {cut}");
+        }
+        (error, whole.len())
+    }
+
+    #[test]
+    fn a_wrong_byte_is_refused_as_it_comes() {
+        use HandshakeError::*;
+        for (head, error) in [
+            (&b"\x16"[..], ControlCharacter),
+            (b"\x80", MalformedHead),
+            (b" ", MalformedHead),
+            (b"GE(", MalformedHead),
+            (b"GET\r", MalformedHead),
+            (b"\r\n\r", MalformedHead),
+            (b"\n", BareLineFeed),
+            (b"GET / HTTP/1.1\n", BareLineFeed),
+            (b"GET / HTTP/1.1\rX", ControlCharacter),
+            (b"GET /\0", ControlCharacter),
+            (b"GET / HTTP/1.1\r\n ", FoldedHeader),
+            (b"GET / HTTP/1.1\r\nA: b\r\n\t", FoldedHeader),
+            (b"GET / HTTP/1.1\r\nA: b\r\nB: c\r\nC", TooManyHeaders { limit: 2 }),
+        ] {
+            let bytes = [head, b"rest"].concat();
+            let name = format!("{:?}", std::string::String::from_utf8_lossy(head));
+            assert_eq!(refused(|| HeadReader::request(100, 2), &bytes), (error, 4), "{name}");
+        }
+        for wrong in [&b"\r"[..], b"S", b"HTTPS"] {
+            let bytes = [wrong, b"rest"].concat();
+            assert_eq!(refused(|| HeadReader::response(0, 100, 2), &bytes), (MalformedHead, 4));
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_beyond_the_limit() {
+        let head = b"GET /a HTTP/1.1\r\nA: bcd\r\n\r\n";
+        for limit in 0..head.len() {
+            let error = match limit {
+                ..17 => HandshakeError::TargetTooLong { limit },
+                _ => HandshakeError::HeadTooLarge { limit },
+            };
+            assert_eq!(refused(|| HeadReader::request(limit, 9), head), (error, head.len() - limit));
+        }
+        assert_eq!(HeadReader::request(head.len(), 9).receive(&mut &head[..]), Ok(true));
+        let long = (HandshakeError::HeadTooLarge { limit: 10 }, 3);
+        assert_eq!(refused(|| HeadReader::response(2, 10, 9), b"HTTP/1.1 20"), long);
+    }
+
+    #[test]
+    fn versions() {
+        use HandshakeError::*;
+        for (line, error) in [
+            ("GET / HTTP/1.1", None),
+            ("\r\nGET / HTTP/1.2", None),
+            ("GET / HTTP/1.0", Some(HttpVersionTooOld)),
+            ("GET / HTTP/2", Some(HttpVersionUnknown)),
+            ("PRI * HTTP/2.0", Some(HttpVersionUnknown)),
+            ("GET / FOOBAR/9", Some(MalformedHead)),
+            ("GET / http/1.1", Some(MalformedHead)),
+            ("GET / HTTP/1", Some(MalformedHead)),
+            ("GET / HTTP/11.1", Some(MalformedHead)),
+            ("GET / a HTTP/2.0", Some(MalformedHead)),
+            ("GET /", Some(MalformedHead)),
+            ("GET ", Some(MalformedHead)),
+        ] {
+            let mut reader = HeadReader::request(100, 9);
+            assert_eq!(reader.receive(&mut format!("{line}\r\nA: b\r\n\r\n").as_bytes()), Ok(true));
+            assert_eq!(reader.into_request().err(), error, "{line}");
+        }
+        for line in ["HTTP/1.1", "HTTP/", "HTTP/ 200", "HTTP/1.1 2x0", "HTTP/1.1  200"] {
+            let mut reader = HeadReader::response(0, 100, 9);
+            assert_eq!(reader.receive(&mut format!("{line}\r\n\r\n").as_bytes()), Ok(true));
+            assert_eq!(reader.into_response().err(), Some(MalformedHead), "{line}");
+        }
+    }
+}

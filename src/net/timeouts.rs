@@ -1,0 +1,186 @@
+//! How long a call into the transport may block, and what it means if it came back
+//! with nothing. The only place that looks at `WouldBlock` and its kin.
+//!
+//! A deadline moves with every message; a socket's timeout costs a system call. So
+//! the timeout is left alone while it is early enough and not much too early: a
+//! call that comes back early is simply made again. Waiting for one deadline takes
+//! a handful of such calls, however many messages come in the meantime.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::time::Time;
+
+/// The standard library's clock as the core's [`Time`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn new() -> Clock {
+        Clock(Instant::now())
+    }
+
+    pub(super) fn now(self) -> Time {
+        Time::from_epoch(self.0.elapsed())
+    }
+}
+
+/// How a call into the transport went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// It did what it was to do; or the transport has failed, and the driver knows.
+    Done,
+    /// Its time was over before it could. It may be called again at once.
+    Expired,
+    /// The transport does not block, because somebody made it so, and has nothing
+    /// to give or no place to take: it is the caller's business when to try again.
+    Refused,
+}
+
+/// The timeout of one direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Timeout {
+    /// What is set now, if that is known.
+    set: Option<Option<Duration>>,
+}
+
+impl Timeout {
+    /// Sees to it that a call does not block for much longer than `left`.
+    #[inline]
+    pub(super) fn arrange(&mut self, left: Option<Duration>, apply: impl FnOnce(Option<Duration>) -> io::Result<()>) {
+        let wanted = match left.map(|left| left.clamp(LEAST, MOST)) {
+            Some(left) => match self.set {
+                Some(Some(set)) if left / 8 <= set && set <= left => return,
+                _ => Some((left / 2).max(left.min(SHORT))),
+            },
+            None => None,
+        };
+        if self.set != Some(wanted) {
+            // An error here (of a socket that is closed, say) is one of the next call too.
+            self.set = apply(wanted).is_ok().then_some(wanted);
+        }
+    }
+
+    /// Whether `error` only means that nothing could be done for now; `took` is how
+    /// long that took to find out. `None`: the transport has failed.
+    #[cold]
+    pub(super) fn judge(&self, error: &io::Error, took: Duration) -> Option<Flow> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Some(Flow::Expired),
+            // On Unix a timeout that is over is called `WouldBlock`, and this is TCP
+            // giving up on the peer.
+            io::ErrorKind::TimedOut if cfg!(unix) && error.raw_os_error().is_some() => None,
+            io::ErrorKind::TimedOut => Some(Flow::Expired),
+            io::ErrorKind::WouldBlock => Some(match self.set {
+                // It may be over a little early. Taking a refusal for an expiry only
+                // means to ask again; the other way round a caller would be told of
+                // a `WouldBlock` that it did not ask for.
+                Some(Some(set)) if set <= SHORT || took >= set / 4 => Flow::Expired,
+                _ => Flow::Refused,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// No socket takes a timeout of zero, and less than this is not exact anyway.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// From here on a deadline is waited for in one go.
+const SHORT: Duration = Duration::from_millis(16);
+
+/// Some systems refuse timeouts of many years.
+const MOST: Duration = Duration::from_secs(60 * 60 * 24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn millis(millis: u64) -> Option<Duration> {
+        Some(Duration::from_millis(millis))
+    }
+
+    /// The timeouts that are set while `left` takes these values.
+    fn set_for(lefts: impl IntoIterator<Item = Option<Duration>>) -> Vec<Option<Duration>> {
+        let mut timeout = Timeout::default();
+        let mut all = Vec::new();
+        for left in lefts {
+            timeout.arrange(left, |set| {
+                all.push(set);
+                Ok(())
+            });
+        }
+        all
+    }
+
+    #[test]
+    fn no_deadline_is_no_timeout() {
+        assert_eq!(set_for([None, None]), [None]);
+    }
+
+    #[test]
+    fn messages_that_move_the_deadline_a_little_set_nothing_anew() {
+        assert_eq!(set_for((10_000..=20_000).rev().map(millis)), [millis(10_000)]);
+        assert_eq!(set_for((10_000..=80_000).step_by(8).map(millis)), [millis(5_000), millis(20_004)]);
+    }
+
+    #[test]
+    fn a_deadline_is_approached_in_a_few_steps_and_not_passed() {
+        let (mut timeout, mut left, mut sets, mut calls) = (Timeout::default(), Duration::from_secs(25), 0, 0);
+        while !left.is_zero() {
+            timeout.arrange(Some(left), |_| {
+                sets += 1;
+                Ok(())
+            });
+            let wait = timeout.set.unwrap().unwrap();
+            assert!(wait <= left.max(LEAST));
+            left = left.saturating_sub(wait);
+            calls += 1;
+        }
+        assert!(sets <= 12 && calls <= 16, "{sets} timeouts set, {calls} calls");
+    }
+
+    #[test]
+    fn extremes_are_legal_timeouts() {
+        assert_eq!(set_for([Some(Duration::ZERO)]), [millis(1)]);
+        assert_eq!(set_for([Some(Duration::from_nanos(1)), millis(1)]), [millis(1)]);
+        assert_eq!(set_for([Some(Duration::MAX), Some(Duration::MAX / 2)]), [Some(MOST / 2)]);
+        assert_eq!(set_for([millis(5), None, millis(5)]), [millis(5), None, millis(5)]);
+    }
+
+    #[test]
+    fn a_timeout_that_could_not_be_set_is_set_again() {
+        let mut timeout = Timeout::default();
+        timeout.arrange(millis(5), |_| Err(io::ErrorKind::InvalidInput.into()));
+        let mut set = None;
+        timeout.arrange(millis(5), |wanted| {
+            set = wanted;
+            Ok(())
+        });
+        assert_eq!(set, millis(5));
+    }
+
+    #[test]
+    fn nothing_for_now_is_told_from_failure() {
+        let after = |set: Option<Duration>, error: io::Error, took: u64| {
+            Timeout { set: Some(set) }.judge(&error, Duration::from_millis(took))
+        };
+        let would_block = || io::Error::from(io::ErrorKind::WouldBlock);
+        assert_eq!(after(millis(1000), would_block(), 999), Some(Flow::Expired));
+        assert_eq!(after(millis(1000), would_block(), 0), Some(Flow::Refused));
+        assert_eq!(after(millis(5), would_block(), 0), Some(Flow::Expired), "too short to tell");
+        assert_eq!(after(None, would_block(), 5000), Some(Flow::Refused));
+        assert_eq!(after(None, io::ErrorKind::TimedOut.into(), 0), Some(Flow::Expired));
+        assert_eq!(after(None, io::ErrorKind::Interrupted.into(), 0), Some(Flow::Expired));
+        assert_eq!(after(millis(1000), io::ErrorKind::ConnectionReset.into(), 999), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn tcp_giving_up_is_a_failure() {
+        let gave_up = io::Error::from_raw_os_error(110);
+        assert_eq!(gave_up.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(Timeout::default().judge(&gave_up, Duration::ZERO), None);
+    }
+}

@@ -1,0 +1,324 @@
+//! Opening handshakes over a tokio transport.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use ::tokio::net::TcpStream;
+
+use super::WebSocket;
+use super::clock::Clock;
+use crate::connection::Config;
+use crate::driver::{Answering, Calling, Error, LINGER, LINGER_READS};
+use crate::error::HandshakeError;
+use crate::handshake::{ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
+use crate::time::Time;
+use crate::upgrade::Upgrade;
+
+/// Connects to a `ws://` URI, with the defaults. [`Client`] has the choices.
+///
+/// # Errors
+///
+/// As [`Client::connect`].
+pub async fn connect(uri: &str) -> Result<WebSocket<TcpStream>, Error> {
+    Client::new(ClientRequest::new(uri)?).connect().await
+}
+
+/// Accepts a WebSocket on a transport that a client has just opened, with the
+/// defaults: any path, any origin, no subprotocol. [`Server`] has the choices.
+///
+/// For a `TcpStream`, call `set_nodelay(true)` first: otherwise small messages wait
+/// for the acknowledgement of those before them.
+///
+/// # Errors
+///
+/// As [`Server::accept`].
+pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> Result<WebSocket<S>, Error> {
+    Server::default().accept(io).await
+}
+
+/// How to open connections as a client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    request: ClientRequest,
+    handshake: Arc<HandshakeConfig>,
+    config: Config,
+}
+
+impl Client {
+    /// A client that makes this request.
+    #[must_use]
+    pub fn new(request: ClientRequest) -> Client {
+        Client { request, handshake: Arc::default(), config: Config::default() }
+    }
+
+    /// Sets the limits of the opening handshake.
+    #[must_use]
+    pub fn handshake(mut self, handshake: impl Into<Arc<HandshakeConfig>>) -> Client {
+        self.handshake = handshake.into();
+        self
+    }
+
+    /// Sets the limits and deadlines of the connection.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Client {
+        self.config = config;
+        self
+    }
+
+    /// Connects over TCP, with `TCP_NODELAY` set. Looking up the name, connecting and
+    /// the handshake share [`HandshakeConfig::timeout`].
+    ///
+    /// Dropping the future closes the transport.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], [`Error::Handshake`], or [`Error::Refused`] with what the server
+    /// answered instead. A `wss://` URI fails: for TLS, bring your own stream to
+    /// [`connect_on`](Self::connect_on).
+    pub async fn connect(&self) -> Result<WebSocket<TcpStream>, Error> {
+        let uri = self.request.uri();
+        // Never send in the clear what was meant to be secret.
+        if uri.is_secure() {
+            return Err(HandshakeError::TlsUnavailable.into());
+        }
+        let mut clock = Clock::new();
+        let deadline = clock.now() + self.handshake.timeout;
+        let connected = until(&mut clock, Some(deadline), TcpStream::connect((uri.host(), uri.port()))).await;
+        let io = connected.ok_or(HandshakeError::TimedOut)??;
+        io.set_nodelay(true)?;
+        self.open(io, clock, Time::ZERO).await
+    }
+
+    /// Opens the WebSocket on a transport that is connected to the server already.
+    ///
+    /// Dropping the future closes the transport.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], [`Error::Handshake`] or [`Error::Refused`].
+    pub async fn connect_on<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> Result<WebSocket<S>, Error> {
+        let clock = Clock::new();
+        let now = clock.now();
+        self.open(io, clock, now).await
+    }
+
+    async fn open<S>(&self, mut io: S, mut clock: Clock, begun: Time) -> Result<WebSocket<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut calling = Calling::new(&self.request, &self.handshake, begun)?;
+        loop {
+            while let Some(bytes) = calling.machine.poll_transmit() {
+                match until(&mut clock, calling.machine.poll_timeout(), io.write(bytes)).await {
+                    Some(len) => calling.machine.handle_transmitted(nonzero(len?)?),
+                    None => calling.handle_timeout(clock.now())?,
+                }
+            }
+            match until(&mut clock, calling.machine.poll_timeout(), io.read(&mut calling.buffer)).await {
+                Some(len) => {
+                    if let Some((upgrade, leftover)) = calling.filled(len?)? {
+                        return Ok(WebSocket::with_clock(io, upgrade, self.config, &leftover, clock));
+                    }
+                }
+                None => calling.handle_timeout(clock.now())?,
+            }
+        }
+    }
+}
+
+/// How to accept connections as a server.
+///
+/// ```no_run
+/// # async fn example(stream: tokio::net::TcpStream) -> Result<(), openline::Error> {
+/// use openline::HandshakeConfig;
+/// use openline::tokio::Server;
+///
+/// let mut handshake = HandshakeConfig::default();
+/// handshake.subprotocols = vec!["chat".into()];
+/// let server = Server::default().handshake(handshake); // one for all connections
+///
+/// let mut socket = server.accept(stream).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    handshake: Arc<HandshakeConfig>,
+    config: Config,
+}
+
+impl Server {
+    /// Sets the limits and choices of the opening handshake.
+    #[must_use]
+    pub fn handshake(mut self, handshake: impl Into<Arc<HandshakeConfig>>) -> Server {
+        self.handshake = handshake.into();
+        self
+    }
+
+    /// Sets the limits and deadlines of the connection.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Server {
+        self.config = config;
+        self
+    }
+
+    /// Accepts a WebSocket: waits for the request, and answers it.
+    ///
+    /// Dropping the future closes the transport.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], or [`Error::Handshake`] if the request was refused; the client
+    /// has its answer then.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> Result<WebSocket<S>, Error> {
+        self.request(io).await?.accept().await
+    }
+
+    /// Waits for a request that is in order, for the application to decide on.
+    ///
+    /// Dropping the future closes the transport.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    pub async fn request<S: AsyncRead + AsyncWrite + Unpin>(&self, mut io: S) -> Result<Accepting<S>, Error> {
+        let mut clock = Clock::new();
+        let mut answering = Answering::new(&self.handshake, clock.now());
+        loop {
+            let deadline = answering.machine.poll_timeout();
+            let step = match until(&mut clock, deadline, io.read(&mut answering.buffer)).await {
+                Some(len) => answering.filled(len?),
+                None => answering.machine.handle_timeout(clock.now()).map(|()| false),
+            };
+            match step {
+                Ok(false) => {}
+                Ok(true) => return Ok(Accepting { io, answering, clock, config: self.config }),
+                Err(error) => {
+                    // The client should get its answer, but whether it does changes nothing.
+                    let _ = refuse(&mut io, answering, &mut clock).await;
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+}
+
+/// A request that waits for the application's decision.
+#[derive(Debug)]
+pub struct Accepting<S> {
+    io: S,
+    answering: Answering,
+    clock: Clock,
+    config: Config,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request> {
+        self.answering.machine.request()
+    }
+
+    /// The transport, to look at.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.io
+    }
+
+    /// As [`ServerHandshake::accept`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], or [`Error::Handshake`] if time is over.
+    pub async fn accept(mut self) -> Result<WebSocket<S>, Error> {
+        let upgrade = self.answering.machine.accept()?;
+        self.finish(upgrade).await
+    }
+
+    /// As [`ServerHandshake::accept_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept), and those of [`ServerHandshake::accept_with`]; the
+    /// client is answered with 500 then.
+    pub async fn accept_with(mut self, subprotocol: Option<&str>, headers: &Headers) -> Result<WebSocket<S>, Error> {
+        match self.answering.machine.accept_with(subprotocol, headers) {
+            Ok(upgrade) => self.finish(upgrade).await,
+            Err(error) => {
+                // Our mistake, not the client's: it gets an answer all the same.
+                let _ = self.reject(Response::new(500)).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Answers with something else than a WebSocket, and closes the transport.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], or [`Error::Handshake`] if the answer did not go in time.
+    pub async fn reject(mut self, response: Response) -> Result<(), Error> {
+        self.answering.machine.reject(response);
+        refuse(&mut self.io, self.answering, &mut self.clock).await
+    }
+
+    async fn finish(mut self, upgrade: Upgrade) -> Result<WebSocket<S>, Error> {
+        transmit(&mut self.io, &mut self.answering.machine, &mut self.clock).await?;
+        Ok(WebSocket::with_clock(self.io, upgrade, self.config, &self.answering.leftover, self.clock))
+    }
+}
+
+async fn transmit<S>(io: &mut S, machine: &mut ServerHandshake, clock: &mut Clock) -> Result<(), Error>
+where
+    S: AsyncWrite + Unpin,
+{
+    while let Some(bytes) = machine.poll_transmit() {
+        match until(clock, machine.poll_timeout(), io.write(bytes)).await {
+            Some(len) => machine.handle_transmitted(nonzero(len?)?),
+            None => machine.handle_timeout(clock.now())?,
+        }
+    }
+    Ok(io.flush().await?)
+}
+
+/// Sends the answer and ends the transport so that it arrives.
+async fn refuse<S>(io: &mut S, mut answering: Answering, clock: &mut Clock) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let deadline = clock.now() + LINGER;
+    let farewell = async {
+        while let Some(bytes) = answering.machine.poll_transmit() {
+            let len = nonzero(io.write(bytes).await?)?;
+            answering.machine.handle_transmitted(len);
+        }
+        io.flush().await?;
+        io.shutdown().await?;
+        for _ in 0..LINGER_READS {
+            if io.read(&mut answering.buffer).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    };
+    until(clock, Some(deadline), farewell).await.unwrap_or(Err(HandshakeError::TimedOut.into()))
+}
+
+/// A transport that takes nothing will take nothing more.
+fn nonzero(len: usize) -> io::Result<usize> {
+    if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
+}
+
+/// Does the work until the deadline; `None` if that came first.
+async fn until<T>(clock: &mut Clock, deadline: Option<Time>, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => clock.poll_deadline(deadline, cx).map(|_| None),
+    })
+    .await
+}

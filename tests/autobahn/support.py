@@ -1,0 +1,179 @@
+"""What tests/autobahn/run and tests/browser/run both need: build the examples, start, await and end processes.
+
+Python 3.8 or later, standard library only.
+"""
+
+import atexit
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LISTENING = re.compile(r"listening on ws://(\S+):(\d+)")
+
+
+class Failure(Exception):
+    """A reason to stop, already worded for whoever reads the terminal."""
+
+
+_running = set()
+_lock = threading.Lock()
+
+
+def end_all():
+    with _lock:
+        left = list(_running)
+    for process in left:
+        process.end()
+
+
+atexit.register(end_all)
+# A signal ends this script in the ordinary way, so that it also ends what it started.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
+
+
+class Process:
+    """A child process whose output goes to a file. Only its own pid (and, if asked, its own group) is ever signalled."""
+
+    def __init__(self, name, command, log, cwd=None, env=None, group=False):
+        self.name, self.log, self.group = name, log, group
+        with open(log, "wb") as out:
+            try:
+                self.child = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                    cwd=cwd, env=env, start_new_session=group,
+                )
+            except OSError as error:
+                raise Failure(f"{name}: cannot be started: {error}") from error
+        with _lock:
+            _running.add(self)
+
+    def output(self):
+        with open(self.log, "r", encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def tail(self, lines=15):
+        return "".join(f"\n    | {line}" for line in self.output().splitlines()[-lines:])
+
+    def exited(self):
+        """The exit status, or None while it runs."""
+        return self.child.poll()
+
+    def await_output(self, pattern, seconds):
+        """The first match of `pattern` in the output. It is a failure to exit, or to stay silent, before it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            gone = self.exited()  # asked before reading, so that its last words are not missed
+            match = pattern.search(self.output())
+            if match:
+                return match
+            if gone is not None:
+                raise Failure(f"{self.name}: exited with status {gone} before it was ready{self.tail()}")
+            if time.monotonic() > deadline:
+                raise Failure(f"{self.name}: not ready after {seconds} s{self.tail()}")
+            time.sleep(0.02)
+
+    def await_port(self, port, seconds):
+        """Until somebody accepts on `port`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if self.exited() is not None:
+                raise Failure(f"{self.name}: exited with status {self.exited()} before it was ready{self.tail()}")
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise Failure(f"{self.name}: not ready after {seconds} s{self.tail()}") from None
+                time.sleep(0.05)
+
+    def await_exit(self, seconds):
+        try:
+            return self.child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{self.name}: still running after {seconds} s{self.tail()}") from None
+
+    def end(self):
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(10)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+        if self.group:  # whatever it started and left behind; the group's id is the pid of its first process
+            try:
+                os.killpg(self.child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        with _lock:
+            _running.discard(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+
+def free_port():
+    """A port that was free a moment ago. Whoever uses it must be ready to try another."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def target_directory():
+    """cargo's target directory, wherever the environment or the configuration puts it."""
+    command = ["cargo", "metadata", "--no-deps", "--format-version=1"]
+    try:
+        out = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Failure(f"cargo metadata: {error}") from error
+    return json.loads(out)["target_directory"]
+
+
+def build_examples(names, bin_dir=None):
+    """Builds the examples in release mode: a dictionary from name to executable. With `bin_dir`, takes them from there."""
+    if bin_dir:
+        found = {name: os.path.join(os.path.abspath(bin_dir), name) for name in names}
+        missing = [path for path in found.values() if not os.access(path, os.X_OK)]
+        if missing:
+            raise Failure("not an executable: " + ", ".join(missing))
+        return found
+    command = ["cargo", "build", "--release", "--features", "tokio", "--message-format=json-render-diagnostics"]
+    for name in names:
+        command += ["--example", name]
+    try:
+        build = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    except OSError as error:
+        raise Failure(f"cargo build: {error}") from error
+    if build.returncode != 0:
+        raise Failure(f"cargo build failed: {' '.join(command)}")
+    found = {}
+    for line in build.stdout.splitlines():
+        message = json.loads(line)
+        if message.get("reason") == "compiler-artifact" and message.get("executable"):
+            if message["target"]["kind"] == ["example"]:
+                found[message["target"]["name"]] = message["executable"]
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise Failure(f"cargo build made no executable for: {', '.join(missing)}")
+    return found
+
+
+def start_server(name, executable, log, *arguments):
+    """Starts an echo server on a port of its choice: the process and the port it printed."""
+    server = Process(name, [executable, "--listen", "127.0.0.1:0", *arguments], log)
+    try:
+        return server, int(server.await_output(LISTENING, 30).group(2))
+    except BaseException:
+        server.end()
+        raise
