@@ -889,7 +889,7 @@ fn an_idle_connection_owns_next_to_nothing() {
     for role in BOTH {
         let mut us = open(role);
         let info = allocation_counter::measure(|| {
-            us.send(&vec![1; 60_000]).unwrap();
+            us.send(&[1; 60_000]).unwrap();
             us.send(vec![2; 60_000]).unwrap();
             let bytes =
                 frames(role.peer(), [(BINARY_BEGINS, vec![3; 100_000]), (PING, vec![4; 100]), (ENDS, vec![5; 9])]);
