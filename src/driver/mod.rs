@@ -133,6 +133,9 @@ impl Driver {
             };
             self.deaf = self.early.is_some();
         }
+        if !self.deaf {
+            self.catch_up();
+        }
         !self.deaf && self.may_read()
     }
 

@@ -317,14 +317,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             if self.driver.may_queue() {
                 return Poll::Ready(Ok(()));
             }
-            if self.poll_write(cx).is_pending() {
-                ready!(self.poll_read_ahead(cx));
+            // What is read ahead may be the end of sending: the peer's Close, say.
+            if self.poll_write(cx).is_pending() && self.poll_read_ahead(cx).is_pending() && !self.driver.may_queue() {
+                return Poll::Pending;
             }
         }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while self.poll_write(cx).is_pending() {
+        while self.poll_write(cx).is_pending() && !self.driver.is_over() {
             ready!(self.poll_read_ahead(cx));
         }
         Poll::Ready(self.driver.check_flushed())
@@ -382,10 +383,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// the deadlines.
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..READS {
-            if !self.driver.may_read_ahead() {
-                return self.poll_timeout(cx);
+            let more = self.driver.may_read_ahead();
+            if self.driver.is_over() {
+                return Poll::Ready(());
             }
-            if self.poll_read(cx).is_pending() {
+            if !more || self.poll_read(cx).is_pending() {
                 self.driver.release();
                 return self.poll_timeout(cx);
             }
