@@ -22,7 +22,7 @@ impl Entropy {
 
     /// The next masking key (§5.3: fresh and unpredictable for every frame).
     pub(crate) fn mask_key(&mut self) -> [u8; 4] {
-        self.0.next_u32().to_ne_bytes()
+        self.0.next_u32().to_le_bytes()
     }
 
     /// The next nonce for `Sec-WebSocket-Key` (§4.1: 16 bytes, chosen at random).

@@ -17,8 +17,9 @@ use core::time::Duration;
 pub struct Config {
     /// The longest message to receive, in payload bytes; a longer one fails the
     /// connection with 1009, as soon as its length is announced. Default 16 MiB.
-    /// It holds in chunk mode too: raise it to `u64::MAX` to take messages
-    /// without end there, at no cost in memory.
+    /// It holds in chunk mode too: raise it to `u64::MAX`, and
+    /// [`max_fragments`](Self::max_fragments) too, to take messages without end there,
+    /// at no cost in memory. Nothing is read ahead then while a send is blocked.
     pub max_message_size: u64,
     /// The most frames that one received message may come in, empty ones
     /// counted; more fail the connection with 1008. Default 131,072.

@@ -18,7 +18,8 @@ pub enum Event<'b> {
     Message(Message<'b>),
     /// A part of a message, from [`receive_chunk`](crate::Connection::receive_chunk).
     Chunk(Chunk<'b>),
-    /// A Ping; the Pong that answers it is queued already (§5.5.2).
+    /// A Ping (§5.5.2). Its Pong is queued by itself, unless this end has said Close, or
+    /// later Pings take its place because the peer does not take what we send.
     Ping(Cow<'b, [u8]>),
     /// A Pong (§5.5.3).
     Pong {

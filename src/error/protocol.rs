@@ -33,8 +33,7 @@ pub enum ProtocolError {
     UnexpectedContinuation,
     /// §5.4: a new message began inside a fragmented one.
     ExpectedContinuation,
-    /// §8.1: a text message is not UTF-8. `at` counts the message's bytes
-    /// before the first one that cannot be part of UTF-8 text.
+    /// §8.1: a text message is not UTF-8.
     InvalidUtf8 {
         /// How many bytes of the message are valid UTF-8.
         at: u64,

@@ -9,8 +9,8 @@ use crate::code::CloseCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
-    /// §5.5.1: nothing may be sent after a Close frame, and one is queued or
-    /// sent, or the connection has ended.
+    /// A Close frame has been queued or sent, or the connection has ended. §5.5.1 rules
+    /// out data behind a Close frame; this crate sends nothing at all behind it.
     Closed,
     /// The send buffer is at its high-water mark. Transmit, then try again.
     Full,
