@@ -28,12 +28,18 @@ impl Connection {
     /// [`SendError::MessageUnfinished`] between the fragments of another message.
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        self.check_open()?;
-        if self.sending.is_some() {
-            return Err(SendError::MessageUnfinished);
-        }
+        self.check_whole()?;
         self.check_room()?;
         let (opcode, payload) = parts(message.into());
+        self.queue_data(true, opcode, payload);
+        Ok(())
+    }
+
+    /// As [`send`](Self::send), for one message that was promised room before.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn send_beyond(&mut self, message: Message<'_>) -> Result<(), SendError> {
+        self.check_whole()?;
+        let (opcode, payload) = parts(message);
         self.queue_data(true, opcode, payload);
         Ok(())
     }
@@ -110,6 +116,13 @@ impl Connection {
         self.queue_last(&payload);
         self.phase.on(Input::CloseQueued { by: now + self.config.close_timeout });
         Ok(())
+    }
+
+    /// Whether a whole message may be sent.
+    fn check_whole(&self) -> Result<(), SendError> {
+        self.check_open()?;
+        // §5.4: the fragments of one message come without those of another between them.
+        if self.sending.is_some() { Err(SendError::MessageUnfinished) } else { Ok(()) }
     }
 
     fn check_open(&self) -> Result<(), SendError> {

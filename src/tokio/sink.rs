@@ -65,7 +65,8 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        self.with(|socket| socket.driver.queue(|connection| connection.send(message)))
+        // `poll_ready` found room, which a Pong may have taken since.
+        self.with(|socket| socket.driver.queue(|connection| connection.send_beyond(message)))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

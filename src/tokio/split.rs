@@ -7,16 +7,18 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::WebSocket;
 use crate::code::CloseCode;
-use crate::connection::{Closed, State};
+use crate::connection::{Closed, Connection, State};
 use crate::driver::Error;
+use crate::error::SendError;
 use crate::message::Message;
+use crate::time::Time;
 use crate::upgrade::Agreement;
 
 /// The receiving half of a [`WebSocket`], from [`split`](WebSocket::split).
@@ -89,8 +91,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::send`].
     pub async fn feed(&mut self, message: impl Into<Message<'_>>) -> Result<(), Error> {
-        self.room().await?;
-        self.with(|socket| socket.driver.queue(|connection| connection.send(message)))
+        let mut message = Some(message.into());
+        self.queue(|connection, _| message.take().map_or(Ok(()), |message| connection.send(message))).await
     }
 
     /// As [`WebSocket::send_fragment`].
@@ -99,8 +101,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::send_fragment`].
     pub async fn send_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
-        self.room().await?;
-        self.with(|socket| socket.driver.queue(|connection| connection.send_fragment(data, fin)))?;
+        let mut data = Some(data.into());
+        self.queue(|connection, _| data.take().map_or(Ok(()), |data| connection.send_fragment(data, fin))).await?;
         self.flush().await
     }
 
@@ -110,11 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::ping`].
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.room().await?;
-        self.with(|socket| {
-            let now = socket.clock.now();
-            socket.driver.queue(|connection| connection.ping(payload, now))
-        })?;
+        self.queue(|connection, now| connection.ping(payload, now)).await?;
         self.flush().await
     }
 
@@ -147,8 +145,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         self.0.lock().state()
     }
 
-    async fn room(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll(cx, WebSocket::poll_room)).await
+    /// Waits for room and fills it, under one lock: in between, the other half could
+    /// queue a Pong there.
+    async fn queue(
+        &mut self,
+        mut command: impl FnMut(&mut Connection, Time) -> Result<(), SendError>,
+    ) -> Result<(), Error> {
+        let mut queue = |socket: &mut WebSocket<S>, cx: &mut Context<'_>| {
+            ready!(socket.poll_room(cx))?;
+            let now = socket.clock.now();
+            Poll::Ready(socket.driver.queue(|connection| command(connection, now)))
+        };
+        poll_fn(|cx| self.poll(cx, &mut queue)).await
     }
 
     pub(super) fn poll<T>(
