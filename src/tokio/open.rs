@@ -115,13 +115,16 @@ impl Client {
         let seed = driver::seed()?;
         let mut machine = ClientHandshake::new(self.request.clone(), Arc::clone(&self.handshake), seed, begun);
         let mut buffer = vec![0; BUFFER];
-        let outcome = loop {
+        let deadline = machine.poll_timeout();
+        let request = async {
             while let Some(bytes) = machine.poll_transmit() {
-                match until(&mut clock, machine.poll_timeout(), io.write(bytes)).await {
-                    Some(len) => machine.handle_transmitted(nonzero(len?)?),
-                    None => machine.handle_timeout(clock.now())?,
-                }
+                let len = nonzero(io.write(bytes).await?)?;
+                machine.handle_transmitted(len);
             }
+            io.flush().await
+        };
+        until(&mut clock, deadline, request).await.ok_or(HandshakeError::TimedOut)??;
+        let outcome = loop {
             let step = match until(&mut clock, machine.poll_timeout(), read(&mut io, &mut buffer)).await {
                 None => machine.handle_timeout(clock.now()).map(|()| None),
                 Some(Ok(0)) => machine.handle_eof().map(|()| None),
@@ -286,22 +289,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     }
 
     async fn finish(mut self, upgrade: Upgrade) -> Result<WebSocket<S>, Error> {
-        transmit(&mut self.io, &mut self.machine, &mut self.clock).await?;
+        let deadline = self.machine.poll_timeout();
+        transmit(&mut self.io, &mut self.machine, &mut self.clock, deadline).await?;
         Ok(WebSocket::with_clock(self.io, upgrade, self.config, &self.leftover, self.clock))
     }
 }
 
-async fn transmit<S>(io: &mut S, machine: &mut ServerHandshake, clock: &mut Clock) -> Result<(), Error>
+/// Sends the answer, and sees it leave before the deadline.
+async fn transmit<S>(
+    io: &mut S,
+    machine: &mut ServerHandshake,
+    clock: &mut Clock,
+    deadline: Option<Time>,
+) -> Result<(), Error>
 where
     S: AsyncWrite + Unpin,
 {
-    while let Some(bytes) = machine.poll_transmit() {
-        match until(clock, machine.poll_timeout(), io.write(bytes)).await {
-            Some(len) => machine.handle_transmitted(nonzero(len?)?),
-            None => machine.handle_timeout(clock.now())?,
+    let answer = async {
+        while let Some(bytes) = machine.poll_transmit() {
+            let len = nonzero(io.write(bytes).await?)?;
+            machine.handle_transmitted(len);
         }
-    }
-    Ok(io.flush().await?)
+        io.flush().await
+    };
+    Ok(until(clock, deadline, answer).await.ok_or(HandshakeError::TimedOut)??)
 }
 
 /// Sends the answer and ends the transport so that it arrives: closing a socket with
@@ -315,13 +326,9 @@ async fn refuse<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let deadline = clock.now() + LINGER;
+    let deadline = Some(clock.now() + LINGER);
+    transmit(io, machine, clock, deadline).await?;
     let farewell = async {
-        while let Some(bytes) = machine.poll_transmit() {
-            let len = nonzero(io.write(bytes).await?)?;
-            machine.handle_transmitted(len);
-        }
-        io.flush().await?;
         io.shutdown().await?;
         for _ in 0..MOST_READS {
             if read(io, &mut buffer).await? == 0 {
@@ -330,7 +337,8 @@ where
         }
         Ok(())
     };
-    until(clock, Some(deadline), farewell).await.unwrap_or(Err(HandshakeError::TimedOut.into()))
+    // The answer has left: a client that stays does no harm.
+    until(clock, deadline, farewell).await.unwrap_or(Ok(()))
 }
 
 async fn read<S: AsyncRead + Unpin>(io: &mut S, buffer: &mut [u8]) -> io::Result<usize> {
