@@ -111,13 +111,14 @@ impl Client {
 
     fn open<S: Transport>(&self, mut line: Line<S>, begun: Time) -> Result<WebSocket<S>, Error> {
         let mut calling = Calling::new(&self.request, &self.handshake, begun)?;
-        loop {
-            while let Some(bytes) = calling.machine.poll_transmit() {
-                match line.write(bytes, calling.machine.poll_timeout())? {
-                    Some(len) => calling.machine.handle_transmitted(len),
-                    None => calling.handle_timeout(line.clock.now())?,
-                }
+        while let Some(bytes) = calling.machine.poll_transmit() {
+            match line.write(bytes, calling.machine.poll_timeout())? {
+                Some(len) => calling.machine.handle_transmitted(len),
+                None => calling.handle_timeout(line.clock.now())?,
             }
+        }
+        line.io.flush()?;
+        loop {
             match line.read(&mut calling.buffer, calling.machine.poll_timeout())? {
                 Some(len) => {
                     if let Some((upgrade, leftover)) = calling.filled(len)? {

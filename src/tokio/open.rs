@@ -111,13 +111,16 @@ impl Client {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut calling = Calling::new(&self.request, &self.handshake, begun)?;
-        loop {
+        let deadline = calling.machine.poll_timeout();
+        let request = async {
             while let Some(bytes) = calling.machine.poll_transmit() {
-                match until(&mut clock, calling.machine.poll_timeout(), io.write(bytes)).await {
-                    Some(len) => calling.machine.handle_transmitted(nonzero(len?)?),
-                    None => calling.handle_timeout(clock.now())?,
-                }
+                let len = nonzero(io.write(bytes).await?)?;
+                calling.machine.handle_transmitted(len);
             }
+            io.flush().await
+        };
+        until(&mut clock, deadline, request).await.ok_or(HandshakeError::TimedOut)??;
+        loop {
             match until(&mut clock, calling.machine.poll_timeout(), io.read(&mut calling.buffer)).await {
                 Some(len) => {
                     if let Some((upgrade, leftover)) = calling.filled(len?)? {
@@ -267,22 +270,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     }
 
     async fn finish(mut self, upgrade: Upgrade) -> Result<WebSocket<S>, Error> {
-        transmit(&mut self.io, &mut self.answering.machine, &mut self.clock).await?;
+        let deadline = self.answering.machine.poll_timeout();
+        transmit(&mut self.io, &mut self.answering.machine, &mut self.clock, deadline).await?;
         Ok(WebSocket::with_clock(self.io, upgrade, self.config, &self.answering.leftover, self.clock))
     }
 }
 
-async fn transmit<S>(io: &mut S, machine: &mut ServerHandshake, clock: &mut Clock) -> Result<(), Error>
+/// Sends the answer, and sees it leave before the deadline.
+async fn transmit<S>(
+    io: &mut S,
+    machine: &mut ServerHandshake,
+    clock: &mut Clock,
+    deadline: Option<Time>,
+) -> Result<(), Error>
 where
     S: AsyncWrite + Unpin,
 {
-    while let Some(bytes) = machine.poll_transmit() {
-        match until(clock, machine.poll_timeout(), io.write(bytes)).await {
-            Some(len) => machine.handle_transmitted(nonzero(len?)?),
-            None => machine.handle_timeout(clock.now())?,
+    let answer = async {
+        while let Some(bytes) = machine.poll_transmit() {
+            let len = nonzero(io.write(bytes).await?)?;
+            machine.handle_transmitted(len);
         }
-    }
-    Ok(io.flush().await?)
+        io.flush().await
+    };
+    Ok(until(clock, deadline, answer).await.ok_or(HandshakeError::TimedOut)??)
 }
 
 /// Sends the answer and ends the transport so that it arrives.
@@ -290,13 +301,9 @@ async fn refuse<S>(io: &mut S, mut answering: Answering, clock: &mut Clock) -> R
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let deadline = clock.now() + LINGER;
+    let deadline = Some(clock.now() + LINGER);
+    transmit(io, &mut answering.machine, clock, deadline).await?;
     let farewell = async {
-        while let Some(bytes) = answering.machine.poll_transmit() {
-            let len = nonzero(io.write(bytes).await?)?;
-            answering.machine.handle_transmitted(len);
-        }
-        io.flush().await?;
         io.shutdown().await?;
         for _ in 0..LINGER_READS {
             if io.read(&mut answering.buffer).await? == 0 {
@@ -305,7 +312,8 @@ where
         }
         Ok(())
     };
-    until(clock, Some(deadline), farewell).await.unwrap_or(Err(HandshakeError::TimedOut.into()))
+    // The answer has left: a client that stays does no harm.
+    until(clock, deadline, farewell).await.unwrap_or(Ok(()))
 }
 
 /// A transport that takes nothing will take nothing more.
