@@ -352,7 +352,11 @@ fn check_offer(request: &Request, config: &HandshakeConfig) -> Result<(), Handsh
 /// Whether the list has exactly one element that is `wanted`, in any case, and all are
 /// well-formed.
 fn has_once(headers: &Headers, name: &str, wanted: &[u8]) -> bool {
-    let well_formed = |element: &[u8]| element.split(|&byte| byte == b'/').take(3).all(is_token);
+    // RFC 9110 §7.8: a protocol is a name, or a name and a version; an option is a token.
+    let well_formed = |element: &[u8]| {
+        let mut parts = element.split(|&byte| byte == b'/');
+        parts.by_ref().take(2).all(is_token) && parts.next().is_none()
+    };
     headers.list(name).all(well_formed)
         && headers.list(name).filter(|element| element.eq_ignore_ascii_case(wanted)).count() == 1
 }

@@ -33,7 +33,8 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for WebSocket<S> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        self.driver.queue(|connection| connection.send(message))
+        // `poll_ready` found room, which a Pong may have taken since.
+        self.driver.queue(|connection| connection.send_beyond(message))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -65,7 +66,6 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        // `poll_ready` found room, which a Pong may have taken since.
         self.with(|socket| socket.driver.queue(|connection| connection.send_beyond(message)))
     }
 
