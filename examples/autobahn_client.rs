@@ -2,10 +2,10 @@
 //! that it has.
 //!
 //! ```text
-//! cargo run --release --features tokio --example autobahn_client -- [--impl tokio|std] ws://127.0.0.1:9001
+//! cargo run --release --features tokio,deflate --example autobahn_client -- [--impl tokio|std] ws://127.0.0.1:9001
 //! ```
 
-use openline::{ClientRequest, Config, Error, Message};
+use openline::{ClientRequest, Config, Error, HandshakeConfig, Message};
 
 fn main() -> Result<(), Error> {
     let mut adapter = "tokio".to_owned();
@@ -65,8 +65,21 @@ fn config() -> Config {
     config
 }
 
+/// Offers permessage-deflate, if this was built with it.
+fn handshake() -> HandshakeConfig {
+    #[allow(unused_mut, reason = "only what is built in is offered")]
+    let mut handshake = HandshakeConfig::default();
+    #[cfg(feature = "deflate")]
+    {
+        let mut deflate = openline::Deflate::default();
+        (deflate.send.takeover, deflate.receive.takeover) = (true, true);
+        handshake.deflate.push(deflate);
+    }
+    handshake
+}
+
 async fn over_tokio(uri: &str, received: &mut Received) -> Result<(), Error> {
-    let client = openline::tokio::Client::new(ClientRequest::new(uri)?).config(config());
+    let client = openline::tokio::Client::new(ClientRequest::new(uri)?).handshake(handshake()).config(config());
     let mut socket = client.connect().await?;
     while let Some(message) = socket.recv().await? {
         received.keep(&message);
@@ -78,7 +91,7 @@ async fn over_tokio(uri: &str, received: &mut Received) -> Result<(), Error> {
 }
 
 fn over_std(uri: &str, received: &mut Received) -> Result<(), Error> {
-    let client = openline::net::Client::new(ClientRequest::new(uri)?).config(config());
+    let client = openline::net::Client::new(ClientRequest::new(uri)?).handshake(handshake()).config(config());
     let mut socket = client.connect()?;
     while let Some(message) = socket.recv()? {
         received.keep(&message);

@@ -2,7 +2,7 @@
 //! message, each message that comes is printed.
 //!
 //! ```text
-//! cargo run --features tokio --example client -- ws://127.0.0.1:9001/ [--subprotocol P]
+//! cargo run --features tokio,deflate --example client -- ws://127.0.0.1:9001/ [--subprotocol P]
 //!     [--header 'Name: value'] [--ping-interval SECONDS] [--linger SECONDS]
 //! ```
 //!

@@ -1,7 +1,7 @@
 //! Sends every message back, over tokio.
 //!
 //! ```text
-//! cargo run --release --features tokio --example echo_server
+//! cargo run --release --features tokio,deflate --example echo_server
 //! ```
 //!
 //! Then open <http://127.0.0.1:9001/>, or point any WebSocket client at it.

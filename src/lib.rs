@@ -96,12 +96,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
-#[cfg(any(feature = "std", test))]
+#[cfg(any(feature = "std", feature = "deflate", test))]
 extern crate std;
 
 mod buffer;
 mod code;
 mod connection;
+#[cfg(feature = "deflate")]
+mod deflate;
 #[cfg(feature = "std")]
 mod driver;
 mod entropy;
@@ -120,6 +122,8 @@ mod upgrade;
 
 pub use code::CloseCode;
 pub use connection::{Cause, Closed, Config, Connection, Event, Keepalive, State};
+#[cfg(feature = "deflate")]
+pub use deflate::{Deflate, DeflateContext};
 #[cfg(feature = "std")]
 pub use driver::Error;
 pub use entropy::Seed;
@@ -128,7 +132,7 @@ pub use frame::CloseFrame;
 pub use handshake::{
     ClientHandshake, ClientRequest, HandshakeConfig, Headers, Origins, Plain, Request, Response, ServerHandshake, Uri,
 };
-pub use message::{Chunk, Message};
+pub use message::{Chunk, Message, Outgoing, Prepared};
 pub use role::Role;
 pub use time::Time;
 pub use upgrade::{Agreement, Upgrade};

@@ -5,6 +5,8 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 use crate::entropy::{Entropy, Seed};
 use crate::role::Role;
 
@@ -14,6 +16,9 @@ use crate::role::Role;
 pub struct Agreement {
     /// The subprotocol in use (RFC 6455 §1.9), if one was chosen.
     pub subprotocol: Option<String>,
+    /// permessage-deflate (RFC 7692) as agreed, if it was.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<Deflate>,
 }
 
 /// A completed opening handshake: everything that a

@@ -8,9 +8,9 @@ use std::error::Error;
 use common::*;
 use openline::{CloseCode, HandshakeError, ProtocolError, SendError};
 
-const PROTOCOL: [(ProtocolError, &str, u16); 16] = [
+const PROTOCOL: [(ProtocolError, &str, u16); 18] = [
     (ProtocolError::ReservedOpcode(3), "reserved opcode 0x3 in a frame header", 1002),
-    (ProtocolError::ReservedBits(4), "reserved bits 100 set in a frame header without an extension", 1002),
+    (ProtocolError::ReservedBits(4), "reserved bits 100 set in a frame header that no extension defines there", 1002),
     (ProtocolError::FrameNotMasked, "unmasked frame from a client", 1002),
     (ProtocolError::FrameMasked, "masked frame from a server", 1002),
     (ProtocolError::LengthNotMinimal, "frame length not in its shortest form", 1002),
@@ -22,6 +22,8 @@ const PROTOCOL: [(ProtocolError, &str, u16); 16] = [
     (ProtocolError::InvalidUtf8 { at: 7 }, "text message is not UTF-8 after byte 7", 1007),
     (ProtocolError::MessageTooBig { limit: 1024 }, "message longer than the limit of 1024 bytes", 1009),
     (ProtocolError::TooManyFragments { limit: 9 }, "message in more frames than the limit of 9", 1008),
+    (ProtocolError::DeflateInvalid, "compressed message is not valid DEFLATE data", 1007),
+    (ProtocolError::DeflateTruncated, "compressed message ends inside a DEFLATE block", 1007),
     (ProtocolError::CloseTruncated, "close frame with a payload of one byte", 1002),
     (
         ProtocolError::CloseCodeInvalid(CloseCode::ABNORMAL),
@@ -107,7 +109,7 @@ fn no_variant_is_forgotten() {
     assert_eq!(send, variants(include_str!("../src/error/send.rs"), "SendError"));
 }
 
-const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 38] = [
+const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 39] = [
     (HandshakeError::BareLineFeed, "line feed without a carriage return in the head", Some(400)),
     (HandshakeError::ControlCharacter, "control character in the head", Some(400)),
     (HandshakeError::FoldedHeader, "header folded over several lines", Some(400)),
@@ -136,6 +138,7 @@ const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 38] = [
     (HandshakeError::Refused { status: 403 }, "server answered with status 403 instead of 101", None),
     (HandshakeError::AcceptInvalid, "missing, repeated or wrong Sec-WebSocket-Accept", None),
     (HandshakeError::SubprotocolNotOffered, "server chose a subprotocol that was not offered", None),
+    (HandshakeError::DeflateInvalid, "server's permessage-deflate parameters accept no offer", None),
     (HandshakeError::ExtensionNotOffered, "server chose an extension that was not offered", None),
     (HandshakeError::UriInvalid, "not a valid ws or wss URI", None),
     (HandshakeError::UriFragment, "websocket URI with a fragment", None),

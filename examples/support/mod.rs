@@ -7,7 +7,7 @@ use std::time::Duration;
 use openline::{Config, HandshakeConfig, Origins, Request, Response};
 
 const USAGE: &str = "options: --listen ADDRESS:PORT  --max-message-size BYTES  --subprotocols A,B
-         --origin URL  --handshake-timeout SECONDS  --threads N";
+         --origin URL  --handshake-timeout SECONDS  --threads N  --deflate takeover|alone|off";
 
 /// `--name value` pairs.
 pub(crate) struct Options(HashMap<String, String>);
@@ -15,7 +15,7 @@ pub(crate) struct Options(HashMap<String, String>);
 impl Options {
     /// Reads the command line; says what is wrong with it and exits, if anything is.
     pub(crate) fn from_args() -> Options {
-        let known = ["listen", "max-message-size", "subprotocols", "origin", "handshake-timeout", "threads"];
+        let known = ["listen", "max-message-size", "subprotocols", "origin", "handshake-timeout", "threads", "deflate"];
         let mut options = HashMap::new();
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
@@ -64,8 +64,25 @@ impl Options {
         if let Some(origin) = self.get("origin") {
             handshake.origins = Origins::Only(vec![origin.to_owned()]);
         }
+        #[cfg(feature = "deflate")]
+        handshake.deflate.extend(self.deflate());
         handshake.plain = Some(Arc::new(page));
         handshake
+    }
+
+    /// How to compress: with context takeover unless the client does not want it (best for
+    /// few clients), each message alone (for many), or not at all.
+    #[cfg(feature = "deflate")]
+    fn deflate(&self) -> Option<openline::Deflate> {
+        let mut deflate = openline::Deflate::default();
+        let takeover = match self.get("deflate") {
+            Some("off") => return None,
+            Some("alone") => false,
+            Some("takeover") | None => true,
+            Some(other) => exit(&format!("--deflate takes takeover, alone or off, not {other}")),
+        };
+        (deflate.send.takeover, deflate.receive.takeover) = (takeover, takeover);
+        Some(deflate)
     }
 }
 

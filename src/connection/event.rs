@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use core::time::Duration;
 
 use crate::frame::CloseFrame;
-use crate::message::{Chunk, Message};
+use crate::message::{Chunk, Message, Received};
 
 /// Something the peer said.
 ///
@@ -43,6 +43,16 @@ impl Event<'_> {
             Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
             Event::Pong { payload, latency } => Event::Pong { payload: Cow::Owned(payload.into_owned()), latency },
             Event::Close(frame) => Event::Close(frame),
+        }
+    }
+}
+
+impl<'b> From<Received<'b>> for Event<'b> {
+    #[inline]
+    fn from(received: Received<'b>) -> Event<'b> {
+        match received {
+            Received::Message(message) => Event::Message(message),
+            Received::Chunk(chunk) => Event::Chunk(chunk),
         }
     }
 }

@@ -13,6 +13,8 @@ use core::time::Duration;
 
 use crate::buffer::SendBuffer;
 use crate::frame::{Decoder, Encoder, Opcode};
+#[cfg(feature = "deflate")]
+use crate::message::deflate::{self, Deflater, Inflater};
 use crate::message::{Assembler, Limits};
 use crate::role::Role;
 use crate::time::Time;
@@ -72,6 +74,8 @@ pub struct Connection {
     /// The payload of a control frame that did not come in one piece.
     control: Vec<u8>,
 
+    #[cfg(feature = "deflate")]
+    deflater: Option<Deflater>,
     encoder: Encoder,
     out: SendBuffer,
     /// The type of the message that is being sent in fragments.
@@ -88,14 +92,23 @@ impl Connection {
     pub fn new(upgrade: Upgrade, config: Config, now: Time) -> Connection {
         let role = upgrade.role();
         let limits = Limits { message_size: config.max_message_size, fragments: config.max_fragments };
+        #[allow(unused_mut, reason = "what extensions change")]
+        let (mut decoder, mut assembler) = (Decoder::new(role), Assembler::new(limits));
+        #[cfg(feature = "deflate")]
+        if let Some(agreed) = &upgrade.agreement.deflate {
+            decoder = Decoder::with_rsv(role, deflate::RSV1);
+            assembler.inflate_with(Inflater::new(agreed.receive));
+        }
         Connection {
             role,
             config,
+            #[cfg(feature = "deflate")]
+            deflater: upgrade.agreement.deflate.as_ref().map(Deflater::new),
             agreement: upgrade.agreement,
             phase: Phase::Open,
             pulse: Pulse::new(config.keepalive, now),
-            decoder: Decoder::new(role),
-            assembler: Assembler::new(limits),
+            decoder,
+            assembler,
             control: Vec::new(),
             encoder: Encoder::new(upgrade.entropy),
             out: SendBuffer::default(),

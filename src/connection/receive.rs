@@ -9,7 +9,7 @@ use super::event::Event;
 use super::state::{Cause, Closed, Input, Phase};
 use crate::error::ProtocolError;
 use crate::frame::{CloseFrame, Opcode, Piece};
-use crate::message::{Delivery, Received};
+use crate::message::Delivery;
 use crate::time::Time;
 
 impl Connection {
@@ -117,16 +117,17 @@ impl Connection {
         now: Time,
         delivery: Delivery,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
+        #[cfg(feature = "deflate")]
+        if let Some(received) = self.assembler.resume(delivery)? {
+            return Ok(Some(received.into()));
+        }
         while let Some(piece) = self.decoder.decode(input)? {
             if piece.header.opcode.is_control() {
                 if let Some(event) = self.control(piece, now)? {
                     return Ok(Some(event));
                 }
             } else if let Some(received) = self.assembler.accept(piece, delivery)? {
-                return Ok(Some(match received {
-                    Received::Message(message) => Event::Message(message),
-                    Received::Chunk(chunk) => Event::Chunk(chunk),
-                }));
+                return Ok(Some(received.into()));
             }
         }
         Ok(None)

@@ -8,14 +8,19 @@ use bytes::Bytes;
 
 use super::Connection;
 use super::state::{Input, Phase};
+use crate::buffer::SendBuffer;
 use crate::code::CloseCode;
 use crate::error::SendError;
-use crate::frame::{CloseFrame, Header, MAX_CONTROL_PAYLOAD, Opcode};
-use crate::message::Message;
+use crate::frame::{CloseFrame, Encoder, Header, Kind, MAX_CONTROL_PAYLOAD, Opcode};
+#[cfg(feature = "deflate")]
+use crate::message::deflate;
+use crate::message::{Message, Outgoing, Prepared};
+use crate::role::Role;
 use crate::time::Time;
 
 impl Connection {
-    /// Queues a message, in one frame.
+    /// Queues a message, in one frame: anything that becomes a [`Message`], or a
+    /// reference to a [`Prepared`] one.
     ///
     /// A borrowed payload is copied, and masked on the way if this is a client. An
     /// owned one of 16 KiB or more is not copied: it is masked where it lies and
@@ -27,11 +32,10 @@ impl Connection {
     /// [`SendError::Closed`] once closing has begun,
     /// [`SendError::MessageUnfinished`] between the fragments of another message.
     #[inline]
-    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+    pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), SendError> {
         self.check_whole()?;
         self.check_room()?;
-        let (opcode, payload) = parts(message.into());
-        self.queue_data(true, opcode, payload);
+        self.queue_message(message.into());
         Ok(())
     }
 
@@ -39,8 +43,7 @@ impl Connection {
     #[cfg(feature = "tokio")]
     pub(crate) fn send_beyond(&mut self, message: Message<'_>) -> Result<(), SendError> {
         self.check_whole()?;
-        let (opcode, payload) = parts(message);
-        self.queue_data(true, opcode, payload);
+        self.queue_message(message.into());
         Ok(())
     }
 
@@ -143,23 +146,64 @@ impl Connection {
     }
 
     #[inline]
-    fn queue_data(&mut self, fin: bool, opcode: Opcode, payload: Cow<'_, [u8]>) {
-        match payload {
-            Cow::Owned(mut data) if data.len() >= BLOCK => {
-                let out = self.out.run(Header::MAX_SIZE);
-                self.encoder.frame_in_place(out, fin, opcode, &mut data);
-                self.out.push_block(Bytes::from(data));
+    fn queue_message(&mut self, message: Outgoing<'_>) {
+        match message {
+            Outgoing::Message(message) => {
+                let (opcode, payload) = parts(message);
+                self.queue_data(true, opcode, payload);
             }
-            data => {
-                let out = self.out.run(Header::MAX_SIZE + data.len());
-                self.encoder.frame(out, fin, opcode, &data);
-            }
+            Outgoing::Prepared(message) => match self.prepared_frame(message) {
+                Some(frame) if frame.len() >= BLOCK => self.out.push_block(frame.clone()),
+                Some(frame) => self.out.run(frame.len()).extend_from_slice(frame),
+                None => self.queue_data(true, message.opcode(), Cow::Borrowed(message.payload())),
+            },
         }
+    }
+
+    /// The frame to send as it is, if that can be.
+    fn prepared_frame<'m>(&self, message: &'m Prepared) -> Option<&'m Bytes> {
+        if self.role == Role::Client {
+            return None;
+        }
+        #[cfg(feature = "deflate")]
+        if let Some(deflater) = &self.deflater {
+            return message.deflated(deflater);
+        }
+        Some(message.plain())
+    }
+
+    #[inline]
+    fn queue_data(&mut self, fin: bool, opcode: Opcode, payload: Cow<'_, [u8]>) {
+        #[cfg(feature = "deflate")]
+        if self.deflater.is_some() {
+            return self.queue_deflated(fin, opcode, payload);
+        }
+        queue_frame(&mut self.encoder, &mut self.out, Kind { fin, rsv: 0, opcode }, payload);
+    }
+
+    /// RFC 7692 §6: queues a frame of a message that may be sent compressed.
+    #[cfg(feature = "deflate")]
+    fn queue_deflated(&mut self, fin: bool, opcode: Opcode, payload: Cow<'_, [u8]>) {
+        let Connection { deflater: Some(deflater), encoder, out, .. } = self else { return };
+        let begins = opcode != Opcode::Continuation;
+        // §6.1: RSV1 is in the first frame only.
+        let plain = Kind { fin, rsv: 0, opcode };
+        let compressed = Kind { rsv: if begins { deflate::RSV1 } else { 0 }, ..plain };
+        if !(begins && fin) {
+            return deflater.fragment(&payload, fin, |payload| queue_frame(encoder, out, compressed, payload));
+        }
+        if !deflater.wants(payload.len()) {
+            return queue_frame(encoder, out, plain, payload);
+        }
+        deflater.message(&payload, |shorter| match shorter {
+            Some(shorter) => queue_frame(encoder, out, compressed, shorter),
+            None => queue_frame(encoder, out, plain, Cow::Borrowed(&payload)),
+        });
     }
 
     fn queue_control(&mut self, opcode: Opcode, payload: &[u8]) {
         let out = self.out.run(Header::MAX_SIZE + payload.len());
-        self.encoder.frame(out, true, opcode, payload);
+        self.encoder.frame(out, Kind { fin: true, rsv: 0, opcode }, payload);
     }
 
     pub(super) fn queue_ping(&mut self, payload: &[u8], now: Time) {
@@ -209,6 +253,18 @@ impl Connection {
             self.queue_control(Opcode::Pong, &pong);
         }
         self.queue_control(Opcode::Close, payload);
+    }
+}
+
+/// Queues a frame: by reference if it owns a long payload, else as a copy.
+#[inline]
+fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, kind: Kind, payload: Cow<'_, [u8]>) {
+    match payload {
+        Cow::Owned(mut data) if data.len() >= BLOCK => {
+            encoder.frame_in_place(out.run(Header::MAX_SIZE), kind, &mut data);
+            out.push_block(Bytes::from(data));
+        }
+        data => encoder.frame(out.run(Header::MAX_SIZE + data.len()), kind, &data),
     }
 }
 

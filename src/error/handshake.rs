@@ -90,6 +90,9 @@ pub enum HandshakeError {
     /// §4.1: an extension that was not offered.
     ExtensionNotOffered,
 
+    /// RFC 7692 §7.1: the answer's permessage-deflate accepts none of the offers.
+    DeflateInvalid,
+
     // What this end asked for.
     /// §3: not a `ws:` or `wss:` URI of valid form.
     UriInvalid,
@@ -170,6 +173,7 @@ impl fmt::Display for HandshakeError {
             AcceptInvalid => "missing, repeated or wrong Sec-WebSocket-Accept",
             SubprotocolNotOffered => "server chose a subprotocol that was not offered",
             ExtensionNotOffered => "server chose an extension that was not offered",
+            DeflateInvalid => "server's permessage-deflate parameters accept no offer",
             UriInvalid => "not a valid ws or wss URI",
             UriFragment => "websocket URI with a fragment",
             TlsUnavailable => "wss URI on a transport without TLS",

@@ -14,8 +14,8 @@ use crate::code::CloseCode;
 pub enum ProtocolError {
     /// §5.2: opcodes 3–7 and 11–15 are reserved.
     ReservedOpcode(u8),
-    /// §5.2: a reserved bit was set that no agreed extension defines. The
-    /// value holds RSV1 as 4, RSV2 as 2, RSV3 as 1.
+    /// §5.2: a reserved bit was set that no agreed extension defines for such a frame.
+    /// The value holds RSV1 as 4, RSV2 as 2, RSV3 as 1.
     ReservedBits(u8),
     /// §5.1: a client must mask every frame.
     FrameNotMasked,
@@ -38,7 +38,8 @@ pub enum ProtocolError {
         /// How many bytes of the message are valid UTF-8.
         at: u64,
     },
-    /// §10.4: the message is, or announces to become, longer than our limit.
+    /// §10.4: the message is, or announces to become, longer than our limit; inflated,
+    /// if it is compressed.
     MessageTooBig {
         /// The limit in bytes.
         limit: u64,
@@ -48,6 +49,10 @@ pub enum ProtocolError {
         /// The limit in frames.
         limit: u32,
     },
+    /// RFC 7692 §7.2.2: a compressed message is not valid DEFLATE data.
+    DeflateInvalid,
+    /// RFC 7692 §7.2.2: a compressed message ends in the middle of a DEFLATE block.
+    DeflateTruncated,
     /// §5.5.1: a Close payload of one byte has no room for a code.
     CloseTruncated,
     /// §7.4: this close code may not be sent.
@@ -62,6 +67,8 @@ impl ProtocolError {
     pub const fn close_code(self) -> CloseCode {
         match self {
             ProtocolError::InvalidUtf8 { .. } | ProtocolError::CloseReasonInvalid => CloseCode::INVALID_PAYLOAD,
+            // RFC 7692 names no code; the payload is not what its frame says.
+            ProtocolError::DeflateInvalid | ProtocolError::DeflateTruncated => CloseCode::INVALID_PAYLOAD,
             ProtocolError::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
             ProtocolError::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::PROTOCOL_ERROR,
@@ -74,7 +81,7 @@ impl fmt::Display for ProtocolError {
         match self {
             ProtocolError::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode:#x} in a frame header"),
             ProtocolError::ReservedBits(bits) => {
-                write!(f, "reserved bits {bits:03b} set in a frame header without an extension")
+                write!(f, "reserved bits {bits:03b} set in a frame header that no extension defines there")
             }
             ProtocolError::FrameNotMasked => f.write_str("unmasked frame from a client"),
             ProtocolError::FrameMasked => f.write_str("masked frame from a server"),
@@ -89,6 +96,8 @@ impl fmt::Display for ProtocolError {
             ProtocolError::TooManyFragments { limit } => {
                 write!(f, "message in more frames than the limit of {limit}")
             }
+            ProtocolError::DeflateInvalid => f.write_str("compressed message is not valid DEFLATE data"),
+            ProtocolError::DeflateTruncated => f.write_str("compressed message ends inside a DEFLATE block"),
             ProtocolError::CloseTruncated => f.write_str("close frame with a payload of one byte"),
             ProtocolError::CloseCodeInvalid(code) => {
                 write!(f, "close frame with the code {}, which may not be sent", code.get())

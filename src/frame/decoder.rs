@@ -44,7 +44,14 @@ impl Decoder {
     /// A decoder at the start of a connection, for what `receiver` gets.
     #[must_use]
     pub fn new(receiver: Role) -> Decoder {
-        Decoder { receiver, rsv: 0, held: 0, partial: [0; Header::MAX_SIZE], frame: None, remaining: 0 }
+        Decoder::with_rsv(receiver, 0)
+    }
+
+    /// As [`new`](Self::new), where an extension defines these reserved bits (RSV1 as 4,
+    /// RSV2 as 2, RSV3 as 1) for the first frames of messages.
+    #[must_use]
+    pub fn with_rsv(receiver: Role, rsv: u8) -> Decoder {
+        Decoder { receiver, rsv, held: 0, partial: [0; Header::MAX_SIZE], frame: None, remaining: 0 }
     }
 
     /// Takes the next piece from the front of `input` and moves `input` past it.

@@ -7,6 +7,14 @@ use super::header::{Header, Opcode};
 use super::mask::MaskKey;
 use crate::entropy::Entropy;
 
+/// The first byte of a frame: what it is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    pub(crate) fin: bool,
+    pub(crate) rsv: u8,
+    pub(crate) opcode: Opcode,
+}
+
 /// Encodes the frames that one end sends.
 #[derive(Debug)]
 pub(crate) struct Encoder {
@@ -21,8 +29,8 @@ impl Encoder {
 
     /// Appends a whole frame to `out`: header, then the payload, masked.
     #[inline]
-    pub(crate) fn frame(&mut self, out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload: &[u8]) {
-        let mask = self.header(out, fin, opcode, payload.len());
+    pub(crate) fn frame(&mut self, out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+        let mask = self.header(out, kind, payload.len());
         let Some(mut key) = mask else { return out.extend_from_slice(payload) };
         // Copy and mask a stretch at a time, so that each is masked while the
         // copy has it in the nearest cache: memory is walked once.
@@ -34,18 +42,19 @@ impl Encoder {
     }
 
     /// Appends a frame's header to `out` and masks its payload where it lies.
-    pub(crate) fn frame_in_place(&mut self, out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload: &mut [u8]) {
-        if let Some(key) = self.header(out, fin, opcode, payload.len()) {
+    pub(crate) fn frame_in_place(&mut self, out: &mut Vec<u8>, kind: Kind, payload: &mut [u8]) {
+        if let Some(key) = self.header(out, kind, payload.len()) {
             let _ = key.apply(payload);
         }
     }
 
     #[inline]
-    fn header(&mut self, out: &mut Vec<u8>, fin: bool, opcode: Opcode, len: usize) -> Option<MaskKey> {
+    fn header(&mut self, out: &mut Vec<u8>, kind: Kind, len: usize) -> Option<MaskKey> {
         // §5.3: a new key for every frame.
         let mask = self.entropy.as_mut().map(|entropy| MaskKey::new(entropy.mask_key()));
         let mut bytes = [0; Header::MAX_SIZE];
-        let size = Header { fin, rsv: 0, opcode, mask, len: len as u64 }.encode(&mut bytes);
+        let Kind { fin, rsv, opcode } = kind;
+        let size = Header { fin, rsv, opcode, mask, len: len as u64 }.encode(&mut bytes);
         out.extend_from_slice(&bytes[..size]);
         mask
     }

@@ -67,8 +67,8 @@ impl Header {
 
     /// Reads the header at the front of `bytes`, as `receiver` gets it from its
     /// peer, and says how many bytes it takes. `rsv` has the reserved bits that
-    /// an agreed extension defines. `Ok(None)` means that more bytes are needed;
-    /// no header needs more than [`MAX_SIZE`](Self::MAX_SIZE).
+    /// an agreed extension defines, for the first frames of messages. `Ok(None)` means
+    /// that more bytes are needed; no header needs more than [`MAX_SIZE`](Self::MAX_SIZE).
     ///
     /// # Errors
     ///
@@ -92,9 +92,11 @@ impl Header {
         let Some(opcode) = Opcode::new(first & 0x0f) else {
             return Err(ProtocolError::ReservedOpcode(first & 0x0f));
         };
-        // §5.2: RSV bits MUST be 0 unless an extension defines them.
+        // §5.2: RSV bits MUST be 0 unless an extension defines them. RFC 7692 §6 does so
+        // for the first frame of a message only.
         let bits = first >> 4 & 0x7;
-        if bits & !rsv != 0 {
+        let begins = matches!(opcode, Opcode::Text | Opcode::Binary);
+        if bits != 0 && (bits & !rsv != 0 || !begins) {
             return Err(ProtocolError::ReservedBits(bits));
         }
         let fin = first & 0x80 != 0;

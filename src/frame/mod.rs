@@ -25,7 +25,7 @@ mod mask;
 
 pub use close::CloseFrame;
 pub use decoder::{Decoder, Piece};
-pub(crate) use encoder::Encoder;
+pub(crate) use encoder::{Encoder, Kind};
 pub use header::{Header, Opcode};
 pub use mask::MaskKey;
 

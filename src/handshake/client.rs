@@ -7,7 +7,7 @@ use core::{fmt, mem};
 
 use super::HandshakeConfig;
 use super::body::Body;
-use super::fields::{self, Headers, is_token, write_field};
+use super::fields::{Headers, is_token, write_field};
 use super::head::{HeadReader, ResponseHead};
 use super::key;
 use super::message::Response;
@@ -88,7 +88,7 @@ impl ClientRequest {
     }
 
     /// §4.1: the request as it goes over the wire.
-    fn write(&self, key: &str) -> Vec<u8> {
+    fn write(&self, key: &str, config: &HandshakeConfig) -> Vec<u8> {
         let mut out = Vec::new();
         for part in ["GET ", self.uri.resource(), " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
@@ -102,6 +102,9 @@ impl ClientRequest {
         write_field(&mut out, "Sec-WebSocket-Version", "13");
         if !self.subprotocols.is_empty() {
             write_field(&mut out, "Sec-WebSocket-Protocol", self.subprotocols.join(", "));
+        }
+        if let Some(offers) = config.offer_extensions() {
+            write_field(&mut out, "Sec-WebSocket-Extensions", offers);
         }
         if let Some(authorization) = self.uri.authorization()
             && !self.headers.contains("Authorization")
@@ -166,7 +169,7 @@ impl ClientHandshake {
         ClientHandshake {
             deadline: now + config.timeout,
             accept: key::accept(key.as_bytes()),
-            out: request.write(&key),
+            out: request.write(&key, &config),
             subprotocols: request.subprotocols,
             entropy: Some(entropy),
             phase: Phase::Reading(HeadReader::response(0, config.max_head, config.max_headers)),
@@ -301,11 +304,8 @@ impl ClientHandshake {
         if headers.only("Sec-WebSocket-Accept") != Some(self.accept.as_bytes()) {
             return Err(HandshakeError::AcceptInvalid);
         }
-        // None is offered, so none may be chosen.
-        if fields::extensions(headers).map_or(true, |chosen| !chosen.is_empty()) {
-            return Err(HandshakeError::ExtensionNotOffered);
-        }
         let mut agreement = Agreement::default();
+        self.config.confirm_extensions(headers, &mut agreement)?;
         if headers.contains("Sec-WebSocket-Protocol") {
             let chosen = headers.only("Sec-WebSocket-Protocol");
             let offered = chosen.and_then(|chosen| self.subprotocols.iter().find(|offer| offer.as_bytes() == chosen));

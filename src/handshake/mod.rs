@@ -3,6 +3,9 @@
 
 mod body;
 mod client;
+#[cfg(feature = "deflate")]
+mod deflate;
+mod extensions;
 mod fields;
 mod head;
 mod key;
@@ -22,6 +25,9 @@ pub use message::{Request, Response};
 pub use server::ServerHandshake;
 pub use uri::Uri;
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
+
 /// Limits and choices for an opening handshake.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -37,6 +43,10 @@ pub struct HandshakeConfig {
     /// The subprotocols that a server speaks. Of those that the client offers it
     /// takes the first that is among them, and none if none is. Default: none.
     pub subprotocols: Vec<String>,
+    /// permessage-deflate (RFC 7692): what a client offers, best first. A server accepts
+    /// by the first of these. Default: none, so that nothing is compressed.
+    #[cfg(feature = "deflate")]
+    pub deflate: Vec<Deflate>,
     /// Whose pages may open a connection to this server. Default: anybody's.
     pub origins: Origins,
     /// What a server answers to a plain GET, one that asks for no upgrade: a page, or
@@ -55,6 +65,8 @@ impl Default for HandshakeConfig {
             max_headers: 64,
             max_body: 16 * 1024,
             subprotocols: Vec::new(),
+            #[cfg(feature = "deflate")]
+            deflate: Vec::new(),
             origins: Origins::Any,
             plain: None,
         }
@@ -63,16 +75,13 @@ impl Default for HandshakeConfig {
 
 impl fmt::Debug for HandshakeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HandshakeConfig { timeout, max_head, max_headers, max_body, subprotocols, origins, plain } = self;
-        f.debug_struct("HandshakeConfig")
-            .field("timeout", timeout)
-            .field("max_head", max_head)
-            .field("max_headers", max_headers)
-            .field("max_body", max_body)
-            .field("subprotocols", subprotocols)
-            .field("origins", origins)
-            .field("plain", &plain.is_some())
-            .finish()
+        let mut shown = f.debug_struct("HandshakeConfig");
+        shown.field("timeout", &self.timeout).field("max_head", &self.max_head);
+        shown.field("max_headers", &self.max_headers).field("max_body", &self.max_body);
+        shown.field("subprotocols", &self.subprotocols);
+        #[cfg(feature = "deflate")]
+        shown.field("deflate", &self.deflate);
+        shown.field("origins", &self.origins).field("plain", &self.plain.is_some()).finish()
     }
 }
 

@@ -147,10 +147,14 @@ impl ServerHandshake {
         if let Some(chosen) = subprotocol {
             write_field(&mut self.out, "Sec-WebSocket-Protocol", chosen);
         }
+        let mut agreement = Agreement { subprotocol: subprotocol.map(String::from), ..Agreement::default() };
+        if let Some(answer) = self.config.accept_extensions(&request.headers, &mut agreement) {
+            write_field(&mut self.out, "Sec-WebSocket-Extensions", answer);
+        }
         headers.write(&mut self.out);
         self.out.extend_from_slice(b"\r\n");
         self.phase = Phase::Accepted;
-        Ok(Upgrade::server(Agreement { subprotocol: subprotocol.map(String::from) }))
+        Ok(Upgrade::server(agreement))
     }
 
     /// Answers the request with something else than a WebSocket. Also replaces the

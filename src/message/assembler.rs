@@ -1,6 +1,9 @@
 //! §5.4: fragments become messages. The only place that compares a length with a
 //! limit. Memory follows the bytes that came, never the length announced.
 
+#[cfg(feature = "deflate")]
+mod inflate;
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -31,14 +34,23 @@ impl Limits {
         if header.fin { 0 } else { self.message_size.saturating_sub(announced) }
     }
 
-    fn check(self, size: u64, fragments: u32) -> Result<(), ProtocolError> {
-        if size > self.message_size {
-            return Err(ProtocolError::MessageTooBig { limit: self.message_size });
+    /// Judges what the headers of a message have announced.
+    fn check(self, announced: u64, fragments: u32, compressed: bool) -> Result<(), ProtocolError> {
+        // A compressed message may be somewhat longer than what will be inflated from it,
+        // which is judged by itself. No compressor needs nine bits for eight.
+        let overhead = if compressed { self.message_size / 8 + u64::from(fragments) * 8 + 1024 } else { 0 };
+        self.check_size(announced.saturating_sub(overhead))?;
+        match fragments > self.fragments {
+            true => Err(ProtocolError::TooManyFragments { limit: self.fragments }),
+            false => Ok(()),
         }
-        if fragments > self.fragments {
-            return Err(ProtocolError::TooManyFragments { limit: self.fragments });
+    }
+
+    fn check_size(self, size: u64) -> Result<(), ProtocolError> {
+        match size > self.message_size {
+            true => Err(ProtocolError::MessageTooBig { limit: self.message_size }),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -53,12 +65,17 @@ pub(crate) enum Received<'b> {
 pub(crate) struct Assembler {
     limits: Limits,
     unfinished: Option<Unfinished>,
+    /// For messages that come compressed, if that was agreed.
+    #[cfg(feature = "deflate")]
+    inflate: Option<inflate::Inflate>,
 }
 
 /// A message of which some has come, and more is to come.
 #[derive(Debug)]
 struct Unfinished {
     body: Body,
+    /// RFC 7692 §6: whether its first frame had RSV1.
+    compressed: bool,
     /// Payload bytes that have been announced by the headers so far.
     announced: u64,
     /// What later frames may still add: nothing, once the last has begun.
@@ -92,7 +109,12 @@ enum Body {
 
 impl Assembler {
     pub(crate) fn new(limits: Limits) -> Assembler {
-        Assembler { limits, unfinished: None }
+        Assembler {
+            limits,
+            unfinished: None,
+            #[cfg(feature = "deflate")]
+            inflate: None,
+        }
     }
 
     /// Takes a piece of a data frame.
@@ -105,8 +127,9 @@ impl Assembler {
         if piece.first {
             self.begin(&piece.header)?;
             // The common case: a whole message in one piece. It never leaves the buffer.
-            if piece.last && piece.header.fin && piece.header.opcode != Opcode::Continuation {
-                let message = whole(piece.header.opcode, piece.payload)?;
+            let header = &piece.header;
+            if piece.last && header.fin && header.opcode != Opcode::Continuation && header.rsv == 0 {
+                let message = whole(header.opcode, piece.payload)?;
                 return Ok(Some(match delivery {
                     Delivery::Messages => Received::Message(message),
                     Delivery::Chunks => Received::Chunk(Chunk { data: message, first: true, last: true }),
@@ -120,9 +143,8 @@ impl Assembler {
     /// it here and `remaining` in its frame to be worth it. Never more than has
     /// come already, so that an announcement alone makes nobody allocate.
     pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
-        let Some(Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, beyond, .. }) =
-            &mut self.unfinished
-        else {
+        let message = self.unfinished.as_mut().filter(|message| !message.compressed)?;
+        let Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, beyond, .. } = message else {
             return None;
         };
         let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
@@ -152,12 +174,12 @@ impl Assembler {
             // §5.4: "fragments of one message MUST NOT be interleaved" with another's.
             (Some(_), Opcode::Text | Opcode::Binary) => Err(ProtocolError::ExpectedContinuation),
             (None, Opcode::Continuation) => Err(ProtocolError::UnexpectedContinuation),
-            (None, _) => self.limits.check(header.len, 1),
+            (None, _) => self.limits.check(header.len, 1, header.rsv != 0),
             (Some(message), _) => {
                 message.announced = message.announced.saturating_add(header.len);
                 message.fragments = message.fragments.saturating_add(1);
                 message.beyond = self.limits.beyond(header, message.announced);
-                self.limits.check(message.announced, message.fragments)
+                self.limits.check(message.announced, message.fragments, message.compressed)
             }
         }
     }
@@ -166,23 +188,15 @@ impl Assembler {
         let Piece { header, payload, last, .. } = piece;
         let ends = last && header.fin;
         let message = self.unfinished.get_or_insert_with(|| Unfinished::new(&header, self.limits));
-        // What was gathered before chunks were asked for is their beginning; what
-        // is left after chunks were asked for is not a message, and is dropped.
-        let received = match (message.handed, delivery) {
-            (Handed::Nothing | Handed::Chunks, Delivery::Chunks) => message.chunk(payload, ends)?.map(Received::Chunk),
-            (Handed::Chunks, Delivery::Messages) | (Handed::Skipped, _) => {
-                message.skip(payload, ends)?;
-                None
-            }
-            (Handed::Nothing, Delivery::Messages) => {
-                message.gather(payload, ends)?;
-                ends.then(|| Received::Message(message.take()))
-            }
-        };
+        #[cfg(feature = "deflate")]
+        if message.compressed {
+            return self.accept_compressed(payload, ends, delivery);
+        }
+        let received = message.take_in(payload, ends, delivery);
         if ends {
             self.unfinished = None;
         }
-        Ok(received)
+        received
     }
 }
 
@@ -193,19 +207,52 @@ impl Unfinished {
             _ => Body::Binary { data: Vec::new(), filled: 0 },
         };
         let beyond = limits.beyond(first, first.len);
-        Unfinished { body, announced: first.len, beyond, fragments: 1, handed: Handed::Nothing }
+        let compressed = first.rsv != 0;
+        Unfinished { body, compressed, announced: first.len, beyond, fragments: 1, handed: Handed::Nothing }
+    }
+
+    /// Takes the next part of the payload, as plain as the application will see it.
+    fn take_in<'b>(
+        &mut self,
+        payload: &'b [u8],
+        ends: bool,
+        delivery: Delivery,
+    ) -> Result<Option<Received<'b>>, ProtocolError> {
+        // What was gathered before chunks were asked for is their beginning; what
+        // is left after chunks were asked for is not a message, and is dropped.
+        Ok(match (self.handed, delivery) {
+            (Handed::Nothing | Handed::Chunks, Delivery::Chunks) => self.chunk(payload, ends)?.map(Received::Chunk),
+            (Handed::Chunks, Delivery::Messages) | (Handed::Skipped, _) => {
+                self.skip(payload, ends)?;
+                None
+            }
+            (Handed::Nothing, Delivery::Messages) => {
+                self.gather(payload, ends)?;
+                ends.then(|| Received::Message(self.take()))
+            }
+        })
+    }
+
+    /// How long the message is announced to become, and how much may come beyond that.
+    fn promise(&self, ends: bool) -> (usize, u64) {
+        match (self.compressed, ends) {
+            (false, _) => (usize::try_from(self.announced).unwrap_or(usize::MAX), self.beyond),
+            // Nothing is announced of what will be inflated.
+            (true, false) => (0, self.beyond),
+            (true, true) => (0, 0),
+        }
     }
 
     /// Keeps the payload.
     fn gather(&mut self, payload: &[u8], ends: bool) -> Result<(), ProtocolError> {
-        let announced = usize::try_from(self.announced).unwrap_or(usize::MAX);
+        let (announced, beyond) = self.promise(ends);
         match &mut self.body {
             Body::Text { text, utf8 } => {
                 let (first, rest) = checked(utf8, payload, ends)?;
                 let growth = rest.len() + first.map_or(0, char::len_utf8);
                 if text.capacity() - text.len() < growth {
-                    let announced_after = announced - (text.len() + growth).min(announced);
-                    let target = target(text.len(), growth, announced_after, self.beyond);
+                    let announced_after = announced.saturating_sub(text.len() + growth);
+                    let target = target(text.len(), growth, announced_after, beyond);
                     text.reserve_exact(target - text.len());
                 }
                 text.extend(first);
@@ -213,7 +260,7 @@ impl Unfinished {
             }
             Body::Binary { data, filled } => {
                 data.truncate(*filled);
-                reserve(data, *filled, payload.len(), announced - (*filled).min(announced), self.beyond);
+                reserve(data, *filled, payload.len(), announced.saturating_sub(*filled), beyond);
                 data.extend_from_slice(payload);
                 *filled = data.len();
             }

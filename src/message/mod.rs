@@ -2,9 +2,13 @@
 //! connection opens or ends.
 
 mod assembler;
+#[cfg(feature = "deflate")]
+pub(crate) mod deflate;
 #[allow(clippy::module_inception, reason = "the directory is the RFC's word, and so is the type")]
 mod message;
+mod prepared;
 pub(crate) mod utf8;
 
 pub(crate) use assembler::{Assembler, Delivery, Limits, Received};
 pub use message::{Chunk, Message};
+pub use prepared::{Outgoing, Prepared};

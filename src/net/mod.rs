@@ -27,7 +27,7 @@ use std::time::Duration;
 use crate::code::CloseCode;
 use crate::connection::{Closed, Config, Connection, Event, State};
 use crate::driver::{Driver, Error, Found};
-use crate::message::{Chunk, Message};
+use crate::message::{Chunk, Message, Outgoing};
 use crate::upgrade::{Agreement, Upgrade};
 pub use open::{Accepting, Client, Server, accept, connect};
 pub use split::{Receiver, Sender, SplitError};
@@ -148,7 +148,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Send`] if the connection is closing, or ended before the transport
     /// had taken all, or if a fragmented message is unfinished; otherwise as
     /// [`recv`](Self::recv).
-    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+    pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
         self.feed(message)?;
         self.push()
     }
@@ -163,7 +163,7 @@ impl<S: Transport> WebSocket<S> {
     /// # Errors
     ///
     /// As [`send`](Self::send).
-    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+    pub fn feed<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
         self.room()?;
         self.driver.queue(|connection| connection.send(message))
     }

@@ -16,7 +16,7 @@ use crate::connection::{Closed, State};
 use crate::driver::Driver;
 use crate::driver::Error;
 use crate::error::SendError;
-use crate::message::Message;
+use crate::message::{Message, Outgoing};
 use crate::upgrade::Agreement;
 
 /// The receiving half of a [`WebSocket`], from [`split`](WebSocket::split).
@@ -107,7 +107,7 @@ impl<S: Transport> Sender<S> {
     /// # Errors
     ///
     /// As [`WebSocket::send`].
-    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+    pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
         let mark = self.command(|driver, _| driver.connection.send(message))?;
         self.push(mark)
     }
@@ -118,7 +118,7 @@ impl<S: Transport> Sender<S> {
     /// # Errors
     ///
     /// As [`WebSocket::send`].
-    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+    pub fn feed<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
         self.command(|driver, _| driver.connection.send(message)).map(drop)
     }
 

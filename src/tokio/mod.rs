@@ -28,7 +28,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::code::CloseCode;
 use crate::connection::{Closed, Config, Connection, Event, State};
 use crate::driver::{Driver, Error, Found};
-use crate::message::{Chunk, Message};
+use crate::message::{Chunk, Message, Outgoing};
 use crate::upgrade::{Agreement, Upgrade};
 use clock::Clock;
 pub use open::{Accepting, Client, Server, accept, connect};
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// [`Error::Send`] if the connection is closing or a fragmented message is
     /// unfinished; otherwise as [`recv`](Self::recv).
-    pub async fn send(&mut self, message: impl Into<Message<'_>>) -> Result<(), Error> {
+    pub async fn send(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.feed(message).await?;
         self.flush().await
     }
@@ -160,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     ///
     /// As [`send`](Self::send).
-    pub async fn feed(&mut self, message: impl Into<Message<'_>>) -> Result<(), Error> {
+    pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.room().await?;
         self.driver.queue(|connection| connection.send(message))
     }

@@ -17,7 +17,7 @@ use crate::code::CloseCode;
 use crate::connection::{Closed, Connection, State};
 use crate::driver::Error;
 use crate::error::SendError;
-use crate::message::Message;
+use crate::message::{Message, Outgoing};
 use crate::time::Time;
 use crate::upgrade::Agreement;
 
@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// # Errors
     ///
     /// As [`WebSocket::send`].
-    pub async fn send(&mut self, message: impl Into<Message<'_>>) -> Result<(), Error> {
+    pub async fn send(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.feed(message).await?;
         self.flush().await
     }
@@ -90,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// # Errors
     ///
     /// As [`WebSocket::send`].
-    pub async fn feed(&mut self, message: impl Into<Message<'_>>) -> Result<(), Error> {
+    pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         let mut message = Some(message.into());
         self.queue(|connection, _| message.take().map_or(Ok(()), |message| connection.send(message))).await
     }

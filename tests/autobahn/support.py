@@ -148,7 +148,7 @@ def build_examples(names, bin_dir=None):
         if missing:
             raise Failure("not an executable: " + ", ".join(missing))
         return found
-    command = ["cargo", "build", "--release", "--features", "tokio", "--message-format=json-render-diagnostics"]
+    command = ["cargo", "build", "--release", "--features", "tokio,deflate", "--message-format=json-render-diagnostics"]
     for name in names:
         command += ["--example", name]
     try:

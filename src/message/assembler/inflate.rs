@@ -1,0 +1,101 @@
+//! RFC 7692 §7.2.2: compressed messages on their way in.
+
+use alloc::vec::Vec;
+
+use super::{Assembler, Delivery, Received};
+use crate::error::ProtocolError;
+use crate::message::deflate::{Inflater, with_scratch};
+
+/// What it takes besides to receive compressed messages.
+#[derive(Debug)]
+pub(super) struct Inflate {
+    inflater: Inflater,
+    rest: Option<Rest>,
+    /// How long the message is so far.
+    inflated: u64,
+}
+
+/// Compressed payload that made more than one chunk.
+#[derive(Debug)]
+struct Rest {
+    bytes: Vec<u8>,
+    /// How much of it has been inflated.
+    taken: usize,
+    /// Whether the message ends with it.
+    ends: bool,
+}
+
+impl Assembler {
+    /// From now on messages may come compressed.
+    pub(crate) fn inflate_with(&mut self, inflater: Inflater) {
+        self.inflate = Some(Inflate { inflater, rest: None, inflated: 0 });
+    }
+
+    /// Takes the next part of a compressed message's payload.
+    pub(super) fn accept_compressed(
+        &mut self,
+        payload: &[u8],
+        ends: bool,
+        delivery: Delivery,
+    ) -> Result<Option<Received<'static>>, ProtocolError> {
+        let mut left = payload;
+        let (received, done) = self.inflate(&mut left, ends, delivery)?;
+        if let (false, Some(inflate)) = (done, &mut self.inflate) {
+            inflate.rest = Some(Rest { bytes: left.to_vec(), taken: 0, ends });
+        }
+        Ok(received)
+    }
+
+    /// Hands out the next chunk of compressed payload that made more than one, if there
+    /// is such. To be asked before more is accepted.
+    #[inline]
+    pub(crate) fn resume(&mut self, delivery: Delivery) -> Result<Option<Received<'static>>, ProtocolError> {
+        let Some(mut rest) = self.inflate.as_mut().and_then(|inflate| inflate.rest.take()) else { return Ok(None) };
+        let mut left = &rest.bytes[rest.taken..];
+        let (received, done) = self.inflate(&mut left, rest.ends, delivery)?;
+        rest.taken = rest.bytes.len() - left.len();
+        if let (false, Some(inflate)) = (done, &mut self.inflate) {
+            inflate.rest = Some(rest);
+        }
+        Ok(received)
+    }
+
+    /// RFC 7692 §7.2.2: inflates until something can be handed out, or there is no more
+    /// (`true`). A stretch of output at a time, so that no more of it is at hand at once
+    /// than the message has come to, or one chunk.
+    fn inflate(
+        &mut self,
+        payload: &mut &[u8],
+        ends: bool,
+        delivery: Delivery,
+    ) -> Result<(Option<Received<'static>>, bool), ProtocolError> {
+        let (Some(message), Some(inflate)) = (&mut self.unfinished, &mut self.inflate) else { return Ok((None, true)) };
+        let (received, done) = with_scratch(|scratch| {
+            loop {
+                let (len, done) = inflate.inflater.inflate(payload, ends, scratch)?;
+                inflate.inflated += len as u64;
+                // §10.4: the limit is for what we keep. A few bytes may become very many.
+                self.limits.check_size(inflate.inflated)?;
+                message.beyond = self.limits.message_size - inflate.inflated;
+                let received = message.take_in(&scratch[..len], ends && done, delivery)?.map(Received::into_owned);
+                if done || received.is_some() {
+                    return Ok((received, done));
+                }
+            }
+        })?;
+        if ends && done {
+            inflate.inflated = 0;
+            self.unfinished = None;
+        }
+        Ok((received, done))
+    }
+}
+
+impl Received<'_> {
+    fn into_owned(self) -> Received<'static> {
+        match self {
+            Received::Message(message) => Received::Message(message.into_owned()),
+            Received::Chunk(chunk) => Received::Chunk(chunk.into_owned()),
+        }
+    }
+}

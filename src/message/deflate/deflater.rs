@@ -1,0 +1,129 @@
+//! §7.2.1: plain payload becomes compressed payload.
+
+use core::fmt;
+use std::borrow::Cow;
+use std::boxed::Box;
+use std::vec::Vec;
+
+use zlib_rs::{Deflate, DeflateFlush};
+
+use super::TAIL;
+use super::pool::{self, Settings, with_scratch};
+use crate::deflate::Deflate as Parameters;
+
+/// Compresses what one end sends.
+pub(crate) struct Deflater {
+    settings: Settings,
+    threshold: usize,
+    takeover: bool,
+    /// Made for the first message, and without takeover given away after each.
+    state: Option<Box<Deflate>>,
+}
+
+impl Deflater {
+    pub(crate) fn new(agreed: &Parameters) -> Deflater {
+        Deflater {
+            settings: Settings::new(agreed),
+            threshold: agreed.threshold,
+            takeover: agreed.send.takeover,
+            state: None,
+        }
+    }
+
+    /// Whether a message of `len` bytes is worth it.
+    pub(crate) fn wants(&self, len: usize) -> bool {
+        len >= self.threshold
+    }
+
+    /// Compresses a whole message and hands it to `send`; or `None`, if that would not
+    /// make it shorter.
+    pub(crate) fn message(&mut self, payload: &[u8], send: impl FnOnce(Option<Cow<'_, [u8]>>)) {
+        let takeover = self.takeover;
+        self.compress(payload, true, |compressed| {
+            // With takeover the compressor has learnt from it what the peer must learn too.
+            let pays = takeover || compressed.len() < payload.len();
+            send(pays.then_some(compressed));
+        });
+    }
+
+    /// Compresses the next fragment of a message, which is worth it whatever its length:
+    /// nobody knows how many are to come.
+    pub(crate) fn fragment(&mut self, payload: &[u8], fin: bool, send: impl FnOnce(Cow<'_, [u8]>)) {
+        self.compress(payload, fin, send);
+    }
+
+    /// The bits of the window, if messages are compressed without regard to each other.
+    pub(crate) fn window_bits_alone(&self) -> Option<u8> {
+        if self.takeover { None } else { Some(self.settings.window_bits) }
+    }
+
+    /// Compresses a message without regard to others; `None`, if that would not make it
+    /// shorter.
+    pub(crate) fn alone<T>(&self, payload: &[u8], encode: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let mut encoded = None;
+        let mut alone = Deflater { state: None, takeover: false, ..*self };
+        alone.message(payload, |shorter| encoded = shorter.map(|shorter| encode(&shorter)));
+        encoded
+    }
+
+    fn compress<T>(&mut self, payload: &[u8], fin: bool, then: impl FnOnce(Cow<'_, [u8]>) -> T) -> T {
+        let mut state = self.state.take().unwrap_or_else(|| pool::deflater(self.settings));
+        let result = with_scratch(|scratch| then(flush(&mut state, payload, fin, scratch)));
+        if self.takeover || !fin {
+            self.state = Some(state);
+        } else {
+            pool::keep_deflater(self.settings, state);
+        }
+        result
+    }
+}
+
+/// §7.2.1: compresses `payload` up to its last byte, so that the peer can read it.
+fn flush<'s>(state: &mut Deflate, mut payload: &[u8], fin: bool, scratch: &'s mut [u8]) -> Cow<'s, [u8]> {
+    let mut gathered = Vec::new();
+    let made = loop {
+        let (taken, given) = (state.total_in(), state.total_out());
+        // Does not fail in the middle of a stream: there is no more memory to be had, and
+        // the state is sound. That nothing was left to do is not an error.
+        let status = state.compress(payload, scratch, DeflateFlush::SyncFlush);
+        debug_assert!(status.is_ok(), "{status:?}");
+        payload = payload.get((state.total_in() - taken) as usize..).unwrap_or_default();
+        let made = (state.total_out() - given) as usize;
+        // Room left: all has come out.
+        if made < scratch.len() {
+            break made;
+        }
+        gathered.extend_from_slice(scratch);
+    };
+    let mut compressed = Cow::Borrowed(&scratch[..made]);
+    if !gathered.is_empty() {
+        gathered.extend_from_slice(&compressed);
+        compressed = Cow::Owned(gathered);
+    }
+    if fin {
+        take_off_tail(&mut compressed);
+    }
+    compressed
+}
+
+/// §7.2.1: the last four bytes of a message stay at home. Without any, it is an empty
+/// block that follows the last one (§7.2.3.6).
+fn take_off_tail(compressed: &mut Cow<'_, [u8]>) {
+    let len = compressed.len().saturating_sub(if compressed.ends_with(&TAIL) { TAIL.len() } else { 0 });
+    match compressed {
+        _ if len == 0 => *compressed = Cow::Borrowed(&[0]),
+        Cow::Borrowed(bytes) => *bytes = &bytes[..len],
+        Cow::Owned(bytes) => bytes.truncate(len),
+    }
+}
+
+impl fmt::Debug for Deflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Deflater { settings, threshold, takeover, .. } = self;
+        f.debug_struct("Deflater")
+            .field("settings", settings)
+            .field("threshold", threshold)
+            .field("takeover", takeover)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,132 @@
+//! One message for many: encoded, and compressed, once.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+
+use super::message::Message;
+use crate::frame::{Encoder, Header, Kind, Opcode};
+
+#[cfg(feature = "deflate")]
+use super::deflate::{Deflater, RSV1};
+
+/// A message that is encoded once, to be sent to many connections.
+///
+/// A server's connections send the bytes as they lie here. Those that have agreed on
+/// permessage-deflate without context takeover share one compressed form for each size
+/// of window, made when it is first asked for. With context takeover every connection
+/// must compress for itself, and a client must mask for itself; to them this is a
+/// message like any other.
+///
+/// A clone is the same message: it costs a reference count.
+///
+/// ```
+/// use openline::{Agreement, Config, Connection, Prepared, Time, Upgrade};
+///
+/// let open = || Connection::new(Upgrade::server(Agreement::default()), Config::default(), Time::ZERO);
+/// let mut bidders = [open(), open(), open()];
+/// let price = Prepared::new("lot 7: 120");
+/// for bidder in &mut bidders {
+///     bidder.send(&price)?;
+///     assert_eq!(bidder.poll_transmit(), Some(&b"\x81\x0alot 7: 120"[..]));
+/// }
+/// # Ok::<(), openline::SendError>(())
+/// ```
+#[derive(Clone)]
+pub struct Prepared(Arc<Inner>);
+
+struct Inner {
+    opcode: Opcode,
+    /// The whole frame, unmasked.
+    plain: Bytes,
+    /// Where its payload begins.
+    payload: usize,
+    /// The whole frame with a compressed payload, by the bits of the window; `None` where
+    /// that would be no shorter.
+    #[cfg(feature = "deflate")]
+    deflated: [std::sync::OnceLock<Option<Bytes>>; 16],
+}
+
+impl Prepared {
+    /// Encodes the message.
+    #[must_use]
+    pub fn new<'m>(message: impl Into<Message<'m>>) -> Prepared {
+        let message = message.into();
+        let opcode = if message.is_text() { Opcode::Text } else { Opcode::Binary };
+        let plain = frame(0, opcode, message.as_bytes());
+        Prepared(Arc::new(Inner {
+            opcode,
+            payload: plain.len() - message.len(),
+            plain,
+            #[cfg(feature = "deflate")]
+            deflated: [const { std::sync::OnceLock::new() }; 16],
+        }))
+    }
+
+    /// The message's payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.0.plain[self.0.payload..]
+    }
+
+    pub(crate) fn opcode(&self) -> Opcode {
+        self.0.opcode
+    }
+
+    /// The frame that a server sends.
+    pub(crate) fn plain(&self) -> &Bytes {
+        &self.0.plain
+    }
+
+    /// The frame that a server sends where it has a compressor; `None` if that must have
+    /// seen the message.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn deflated(&self, deflater: &Deflater) -> Option<&Bytes> {
+        let window = deflater.window_bits_alone()?;
+        if !deflater.wants(self.payload().len()) {
+            return Some(self.plain());
+        }
+        let made = self.0.deflated[usize::from(window)]
+            .get_or_init(|| deflater.alone(self.payload(), |shorter| frame(RSV1, self.opcode(), shorter)));
+        Some(made.as_ref().unwrap_or(self.plain()))
+    }
+}
+
+/// A frame without a mask.
+fn frame(rsv: u8, opcode: Opcode, payload: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(Header::MAX_SIZE + payload.len());
+    Encoder::new(None).frame(&mut bytes, Kind { fin: true, rsv, opcode }, payload);
+    Bytes::from(bytes)
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prepared({:?}, {} bytes)", self.0.opcode, self.payload().len())
+    }
+}
+
+/// What can be sent: a [`Message`], whatever becomes one, or a [`Prepared`] one.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outgoing<'m> {
+    /// A message, to be encoded.
+    Message(Message<'m>),
+    /// A message that was encoded before.
+    Prepared(&'m Prepared),
+}
+
+impl<'m, T: Into<Message<'m>>> From<T> for Outgoing<'m> {
+    #[inline]
+    fn from(message: T) -> Outgoing<'m> {
+        Outgoing::Message(message.into())
+    }
+}
+
+impl<'m> From<&'m Prepared> for Outgoing<'m> {
+    #[inline]
+    fn from(prepared: &'m Prepared) -> Outgoing<'m> {
+        Outgoing::Prepared(prepared)
+    }
+}
