@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{Assembler, Delivery, Received};
 use crate::error::ProtocolError;
-use crate::message::deflate::{Inflater, with_scratch};
+use crate::message::deflate::{Inflater, SCRATCH_SIZE, with_scratch};
 
 /// What it takes besides to receive compressed messages.
 #[derive(Debug)]
@@ -72,9 +72,12 @@ impl Assembler {
         let (Some(message), Some(inflate)) = (&mut self.unfinished, &mut self.inflate) else { return Ok((None, true)) };
         let (received, done) = with_scratch(|scratch| {
             loop {
+                // §10.4: the limit is for what we keep; a few bytes may become very many. When
+                // it has been reached, one byte more is too many.
+                let room = usize::try_from(self.limits.message_size - inflate.inflated).unwrap_or(usize::MAX);
+                let scratch = &mut scratch[..room.clamp(1, SCRATCH_SIZE)];
                 let (len, done) = inflate.inflater.inflate(payload, ends, scratch)?;
                 inflate.inflated += len as u64;
-                // §10.4: the limit is for what we keep. A few bytes may become very many.
                 self.limits.check_size(inflate.inflated)?;
                 message.beyond = self.limits.message_size - inflate.inflated;
                 let received = message.take_in(&scratch[..len], ends && done, delivery)?.map(Received::into_owned);

@@ -82,7 +82,7 @@ fn keep<T>(spares: &mut Vec<T>, spare: T) {
     spares.push(spare);
 }
 
-/// Lends a place to put output in: [`SCRATCH`](const@SCRATCH_SIZE) bytes of it.
+/// Lends a place to put output in, of [`SCRATCH_SIZE`] bytes.
 pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
     let mut scratch = SCRATCH.try_with(|scratch| scratch.take()).unwrap_or_default();
     if scratch.is_empty() {
@@ -94,7 +94,7 @@ pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 /// Large enough that most messages come out in one go, small enough for a cache.
-const SCRATCH_SIZE: usize = 32 * 1024;
+pub(crate) const SCRATCH_SIZE: usize = 32 * 1024;
 
 /// How many compressors, and inflaters, a thread keeps.
 const MOST_SPARE: usize = 4;
