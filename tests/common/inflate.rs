@@ -128,14 +128,14 @@ fn block(bits: &mut Bits<'_>, literals: &Code, distances: &Code, data: &mut Vec<
             symbol @ 257..265 => symbol - 254,
             symbol => {
                 let extra = (symbol - 261) / 4;
-                (4 + (symbol - 261) % 4 << extra) + 3 + bits.take(extra)
+                ((4 + (symbol - 261) % 4) << extra) + 3 + bits.take(extra)
             }
         };
         let distance = match distances.read(bits) {
             symbol @ 0..4 => symbol + 1,
             symbol => {
                 let extra = symbol / 2 - 1;
-                (2 + symbol % 2 << extra) + 1 + bits.take(extra)
+                ((2 + symbol % 2) << extra) + 1 + bits.take(extra)
             }
         };
         *farthest = distance.max(*farthest);

@@ -41,6 +41,7 @@ impl Settings {
 }
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "it goes to a connection and comes back without an allocation")]
     static INFLATERS: RefCell<Vec<Box<Inflate>>> = const { RefCell::new(Vec::new()) };
     static DEFLATERS: RefCell<Vec<(Settings, Box<Deflate>)>> = const { RefCell::new(Vec::new()) };
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
