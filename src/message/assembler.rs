@@ -117,6 +117,19 @@ impl Assembler {
         }
     }
 
+    /// Whether no message is unfinished.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.unfinished.is_none()
+    }
+
+    /// Takes a whole message, while [idle](Self::is_idle).
+    #[inline]
+    pub(crate) fn accept_whole<'b>(&self, opcode: Opcode, payload: &'b [u8]) -> Result<Message<'b>, ProtocolError> {
+        self.limits.check(payload.len() as u64, 1, false)?;
+        whole(opcode, payload)
+    }
+
     /// Takes a piece of a data frame.
     #[inline]
     pub(crate) fn accept<'b>(
