@@ -5,6 +5,7 @@
 mod inflate;
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
@@ -64,10 +65,11 @@ pub(crate) enum Received<'b> {
 #[derive(Debug)]
 pub(crate) struct Assembler {
     limits: Limits,
-    unfinished: Option<Unfinished>,
+    /// Boxed: between messages a connection should be small.
+    unfinished: Option<Box<Unfinished>>,
     /// For messages that come compressed, if that was agreed.
     #[cfg(feature = "deflate")]
-    inflate: Option<inflate::Inflate>,
+    inflate: Option<Box<inflate::Inflate>>,
 }
 
 /// A message of which some has come, and more is to come.
@@ -157,7 +159,8 @@ impl Assembler {
     /// come already, so that an announcement alone makes nobody allocate.
     pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
         let message = self.unfinished.as_mut().filter(|message| !message.compressed)?;
-        let Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, beyond, .. } = message else {
+        let Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, beyond, .. } = &mut **message
+        else {
             return None;
         };
         let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
@@ -174,7 +177,7 @@ impl Assembler {
 
     /// The first `len` bytes of the room have been filled.
     pub(crate) fn fill(&mut self, len: usize) -> Option<&mut [u8]> {
-        let Some(Unfinished { body: Body::Binary { data, filled }, .. }) = &mut self.unfinished else { return None };
+        let Body::Binary { data, filled } = &mut self.unfinished.as_mut()?.body else { return None };
         let start = *filled;
         *filled = data.len().min(start.saturating_add(len));
         data.get_mut(start..*filled)
@@ -200,7 +203,7 @@ impl Assembler {
     fn append<'b>(&mut self, piece: Piece<'b>, delivery: Delivery) -> Result<Option<Received<'b>>, ProtocolError> {
         let Piece { header, payload, last, .. } = piece;
         let ends = last && header.fin;
-        let message = self.unfinished.get_or_insert_with(|| Unfinished::new(&header, self.limits));
+        let message = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(&header, self.limits)));
         #[cfg(feature = "deflate")]
         if message.compressed {
             return self.accept_compressed(payload, ends, delivery);

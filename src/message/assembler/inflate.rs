@@ -1,12 +1,13 @@
 //! RFC 7692 §7.2.2: compressed messages on their way in.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::{Assembler, Delivery, Received};
 use crate::error::ProtocolError;
 use crate::message::deflate::{Inflater, SCRATCH_SIZE, with_scratch};
 
-/// What it takes besides to receive compressed messages.
+/// What it takes besides to receive compressed messages. Boxed: most connections have none.
 #[derive(Debug)]
 pub(super) struct Inflate {
     inflater: Inflater,
@@ -28,7 +29,7 @@ struct Rest {
 impl Assembler {
     /// From now on messages may come compressed.
     pub(crate) fn inflate_with(&mut self, inflater: Inflater) {
-        self.inflate = Some(Inflate { inflater, rest: None, inflated: 0 });
+        self.inflate = Some(Box::new(Inflate { inflater, rest: None, inflated: 0 }));
     }
 
     /// Takes the next part of a compressed message's payload.
