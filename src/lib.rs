@@ -94,6 +94,19 @@
 //! reconnecting, no HTTP server around the upgrade.
 
 #![no_std]
+// Nothing that a peer sends may panic: where one of these is needed, its reason stands beside it.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;

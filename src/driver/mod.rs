@@ -237,6 +237,7 @@ impl Driver {
 
     /// Copies up to `most` bytes of what is queued to `batch`, in place of what was
     /// there. Whether that is all.
+    #[expect(clippy::indexing_slicing, reason = "the shorter of both; `batch` never outgrows `most`")]
     pub(crate) fn copy_output(&self, batch: &mut Vec<u8>, most: usize) -> bool {
         batch.clear();
         for bytes in self.connection.transmits() {

@@ -64,6 +64,7 @@ impl Decoder {
     /// As [`Header::decode`]. What the decoder returns after an error is
     /// unspecified (but safe): there is no way back into step with the peer.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`size <= end`, which adds the payload to it")]
     pub fn decode<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
         // The common case: a frame that lies whole in the input leaves no trace here.
         if self.frame.is_none()
@@ -135,6 +136,10 @@ impl Decoder {
         }
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "no header is longer than `partial`, so one is whole before `held` gets there"
+    )]
     fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
         if self.held == 0
             && let Some((header, size)) = Header::decode(input, self.receiver, self.rsv)?

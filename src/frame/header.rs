@@ -168,6 +168,7 @@ impl Header {
     /// assert_eq!(out[..2], [0x89, 0x05]);
     /// ```
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`size` is 10 at the most, and `out` has room for 4 more")]
     pub fn encode(&self, out: &mut [u8; Header::MAX_SIZE]) -> usize {
         let masked = if self.mask.is_some() { 0x80 } else { 0 };
         out[0] = u8::from(self.fin) << 7 | (self.rsv & 0x7) << 4 | self.opcode as u8;

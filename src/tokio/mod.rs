@@ -351,6 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(())
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
     fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let io = Pin::new(&mut self.io);
         let mut slices = [IoSlice::new(&[]); SLICES];

@@ -50,6 +50,7 @@ impl Assembler {
     /// Hands out the next chunk of compressed payload that made more than one, if there
     /// is such. To be asked before more is accepted.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`taken` is what inflating left of them")]
     pub(crate) fn resume(&mut self, delivery: Delivery) -> Result<Option<Received<'static>>, ProtocolError> {
         let Some(mut rest) = self.inflate.as_mut().and_then(|inflate| inflate.rest.take()) else { return Ok(None) };
         let mut left = &rest.bytes[rest.taken..];
@@ -64,6 +65,7 @@ impl Assembler {
     /// RFC 7692 §7.2.2: inflates until something can be handed out, or there is no more
     /// (`true`). A stretch of output at a time, so that no more of it is at hand at once
     /// than the message has come to, or one chunk.
+    #[expect(clippy::indexing_slicing, reason = "1 to its size; and the inflater fills no more than it is given")]
     fn inflate(
         &mut self,
         payload: &mut &[u8],

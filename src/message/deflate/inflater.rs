@@ -59,6 +59,7 @@ impl Inflater {
     }
 
     /// Fills `out`, or as much of it as there is to fill.
+    #[expect(clippy::indexing_slicing, reason = "the inflater takes and fills no more than it is given")]
     fn stretch(
         &mut self,
         state: &mut Inflate,
