@@ -2,7 +2,12 @@
 
 use alloc::borrow::Cow;
 use alloc::string::ToString;
+#[cfg(feature = "tokio")]
+use alloc::vec::Vec;
 use core::mem;
+
+#[cfg(feature = "tokio")]
+use bytes::buf::Limit;
 
 use super::Connection;
 use super::event::Event;
@@ -57,14 +62,24 @@ impl Connection {
     /// It never asks for more than the rest of the frame, nor for more than has come
     /// of the message already.
     pub fn receive_room(&mut self) -> Option<&mut [u8]> {
+        let remaining = self.remaining()?;
+        self.assembler.room(remaining)
+    }
+
+    /// As [`receive_room`](Self::receive_room), for a transport that appends.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn receive_spare(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+        let remaining = self.remaining()?;
+        self.assembler.spare_room(remaining)
+    }
+
+    /// What is still to come of a data frame that has begun.
+    fn remaining(&self) -> Option<u64> {
         if !matches!(self.phase, Phase::Open | Phase::CloseSent { .. }) {
             return None;
         }
         let (header, remaining) = self.decoder.unfinished()?;
-        if header.opcode.is_control() {
-            return None;
-        }
-        self.assembler.room(remaining)
+        if header.opcode.is_control() { None } else { Some(remaining) }
     }
 
     /// The first `len` bytes of [`receive_room`](Self::receive_room) have been filled.

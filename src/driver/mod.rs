@@ -11,6 +11,8 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::vec::Vec;
 
+#[cfg(feature = "tokio")]
+use bytes::buf::Limit;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -179,6 +181,22 @@ impl Driver {
             _ if len == 0 => self.handle_eof(now),
             Some(_) => self.connection.handle_filled(len, now),
             None => self.input.fill(len),
+        }
+    }
+
+    /// Where to append to instead of [`space`](Self::space), while a long message is gathered.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn spare(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+        self.connection.receive_spare()
+    }
+
+    /// `len` bytes have been appended to [`spare`](Self::spare).
+    #[cfg(feature = "tokio")]
+    pub(crate) fn appended(&mut self, len: usize, now: Time) {
+        self.read_at = now;
+        match len {
+            0 => self.handle_eof(now),
+            _ => self.connection.handle_filled(len, now),
         }
     }
 

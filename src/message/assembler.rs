@@ -10,6 +10,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
+#[cfg(feature = "tokio")]
+use bytes::{BufMut, buf::Limit};
+
 use super::message::{Chunk, Message};
 use super::utf8::{self, Utf8};
 use crate::error::ProtocolError;
@@ -158,6 +161,25 @@ impl Assembler {
     /// it here and `remaining` in its frame to be worth it. Never more than has
     /// come already, so that an announcement alone makes nobody allocate.
     pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
+        let (data, filled, len) = self.reserve_room(remaining)?;
+        if data.len() - filled < len {
+            data.resize(filled + len, 0);
+        }
+        data.get_mut(filled..filled + len)
+    }
+
+    /// As [`room`](Self::room), for a transport that appends: it need not be filled with
+    /// zeros before.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn spare_room(&mut self, remaining: u64) -> Option<Limit<&mut Vec<u8>>> {
+        let (data, filled, len) = self.reserve_room(remaining)?;
+        data.truncate(filled);
+        Some(data.limit(len))
+    }
+
+    /// Where the next bytes belong, how many are there and how many to read, for which
+    /// there is capacity.
+    fn reserve_room(&mut self, remaining: u64) -> Option<(&mut Vec<u8>, usize, usize)> {
         let message = self.unfinished.as_mut().filter(|message| !message.compressed)?;
         let Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, beyond, .. } = &mut **message
         else {
@@ -168,11 +190,8 @@ impl Assembler {
         if len < LEAST_ROOM {
             return None;
         }
-        if data.len() - *filled < len {
-            reserve(data, *filled, len, remaining, *beyond);
-            data.resize(*filled + len, 0);
-        }
-        data.get_mut(*filled..*filled + len)
+        reserve(data, *filled, len, remaining, *beyond);
+        Some((data, *filled, len))
     }
 
     /// The first `len` bytes of the room have been filled.
