@@ -148,15 +148,24 @@ impl Connection {
     #[inline]
     fn queue_message(&mut self, message: Outgoing<'_>) {
         match message {
+            // The common case, without a detour through what owned payloads need.
+            Outgoing::Message(Message::Text(Cow::Borrowed(text))) => {
+                self.queue_copy(true, Opcode::Text, text.as_bytes());
+            }
+            Outgoing::Message(Message::Binary(Cow::Borrowed(data))) => self.queue_copy(true, Opcode::Binary, data),
             Outgoing::Message(message) => {
                 let (opcode, payload) = parts(message);
                 self.queue_data(true, opcode, payload);
             }
-            Outgoing::Prepared(message) => match self.prepared_frame(message) {
-                Some(frame) if frame.len() >= BLOCK => self.out.push_block(frame.clone()),
-                Some(frame) => self.out.run(frame.len()).extend_from_slice(frame),
-                None => self.queue_data(true, message.opcode(), Cow::Borrowed(message.payload())),
-            },
+            Outgoing::Prepared(message) => self.queue_prepared(message),
+        }
+    }
+
+    fn queue_prepared(&mut self, message: &Prepared) {
+        match self.prepared_frame(message) {
+            Some(frame) if frame.len() >= BLOCK => self.out.push_block(frame.clone()),
+            Some(frame) => self.out.run(frame.len()).extend_from_slice(frame),
+            None => self.queue_copy(true, message.opcode(), message.payload()),
         }
     }
 
@@ -172,7 +181,15 @@ impl Connection {
         Some(message.plain())
     }
 
-    #[inline]
+    fn queue_copy(&mut self, fin: bool, opcode: Opcode, payload: &[u8]) {
+        #[cfg(feature = "deflate")]
+        if self.deflater.is_some() {
+            return self.queue_deflated(fin, opcode, Cow::Borrowed(payload));
+        }
+        let out = self.out.run(Header::MAX_SIZE + payload.len());
+        self.encoder.frame(out, Kind { fin, rsv: 0, opcode }, payload);
+    }
+
     fn queue_data(&mut self, fin: bool, opcode: Opcode, payload: Cow<'_, [u8]>) {
         #[cfg(feature = "deflate")]
         if self.deflater.is_some() {
@@ -257,7 +274,6 @@ impl Connection {
 }
 
 /// Queues a frame: by reference if it owns a long payload, else as a copy.
-#[inline]
 fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, kind: Kind, payload: Cow<'_, [u8]>) {
     match payload {
         Cow::Owned(mut data) if data.len() >= BLOCK => {
