@@ -18,7 +18,7 @@
 /// | `send`, `memory` 5 | 147 | 149 | 153 | 161 | 177 | 209 | 273 |
 /// | `send`, `memory` 8 (default) | 245 | 247 | 251 | 259 | 275 | 307 | 371 |
 /// | `send`, `memory` 9 | 357 | 359 | 363 | 371 | 387 | 419 | 483 |
-/// | `receive` | 48 | 48 | 48 | 48 | 48 | 48 | 48 |
+/// | `receive` | 46 | 46 | 46 | 46 | 46 | 46 | 46 |
 ///
 /// The level makes no difference to that. A window of 8 bits takes as much as one of 9.
 ///

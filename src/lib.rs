@@ -3,11 +3,11 @@
 //! [`tokio`](https://docs.rs/tokio) in the module of that name.
 //!
 //! ```text
-//!  socket ─bytes─► frames ─► unmask ─► UTF-8 ─► messages ─► Event ─► application
-//!                     │ Ping, Close                                     │
-//!    now ─────────► state, deadlines ──► what to do next ─► adapter     │
-//!                     │ Pong, Close                                     │
-//!  socket ◄─bytes─ send buffer ◄─ mask ◄─ frames ◄─── send, ping, close ┘
+//!  socket ─bytes─► frames ─► unmask ─► (inflate) ─► UTF-8 ─► messages ─► Event ─► application
+//!                     │ Ping, Close                                                  │
+//!    now ─────────► state, deadlines ──► what to do next ─► adapter                  │
+//!                     │ Pong, Close                                                  │
+//!  socket ◄─bytes─ send buffer ◄─ mask ◄─ frames ◄─ (deflate) ◄──── send, ping, close ┘
 //! ```
 //!
 //! - Most programs want an adapter: `openline::tokio::connect` and `accept`, or the
@@ -84,15 +84,29 @@
 //! | `std` | yes | [`net`], [`Error`] |
 //! | `simdutf8` | yes | faster UTF-8 checks of text from 128 bytes up |
 //! | `tokio` | no | the tokio adapter |
+//! | `deflate` | no | permessage-deflate (RFC 7692), to be asked for in [`HandshakeConfig`] |
 //!
-//! Without `std` the core needs `alloc` only.
+//! Without `std` and `deflate` the core needs `alloc` only.
 //!
 //! # What it does not do
 //!
-//! No TLS (bring a stream that has it), no permessage-deflate yet, no proxies, no
+//! No TLS (bring a stream that has it), no proxies, no
 //! reconnecting, no HTTP server around the upgrade.
 
 #![no_std]
+// Nothing that a peer sends may panic: where one of these is needed, its reason stands beside it.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;

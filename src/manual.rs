@@ -50,6 +50,7 @@
 //! | limit | default | what happens beyond |
 //! |---|---|---|
 //! | [`max_message_size`](crate::Config::max_message_size) | 16 MiB | 1009, as soon as a header announces it |
+//! | a compressed message | the same, inflated | 1009, at the first byte beyond |
 //! | [`max_fragments`](crate::Config::max_fragments) | 131,072 | 1008 |
 //! | [`high_water`](crate::Config::high_water) | 64 KiB | sending waits, or is refused |
 //! | Pongs that wait for a peer that does not read | 4 KiB, then one | only the latest Ping is answered |
@@ -62,6 +63,22 @@
 //! Memory grows with the bytes that came, at most to four times as much, and never with
 //! a length that was only announced. A connection is bounded by its message limit, its
 //! high-water mark, the last message queued, and a constant.
+//!
+//! # Compression
+//!
+//! permessage-deflate (RFC 7692, feature `deflate`) is negotiated if
+//! [`HandshakeConfig::deflate`](crate::HandshakeConfig) says so. Nothing else changes:
+//! messages, chunks and fragments are plain on this side of the connection.
+//!
+//! - A message limit holds for the inflated message, and is checked while it is inflated: a
+//!   bomb costs the limit and 32 KiB, not more. In chunk mode 32 KiB are handed out at a time.
+//! - A message that was cut short, or is no DEFLATE data, fails the connection with 1007. It
+//!   is never delivered.
+//! - After a block with BFINAL a new stream begins, with nothing to refer back to.
+//! - Without context takeover (the default) connections hold no state between messages.
+//!   The docs of `Deflate` have a table of what they hold with it.
+//! - A [`Prepared`](crate::Prepared) message is compressed once for all connections without
+//!   context takeover.
 //!
 //! # Back-pressure
 //!
@@ -100,3 +117,18 @@
 //! **Why does `feed` exist?** A write for each message costs more than everything else
 //! together. Fed messages leave in one write when the receiver would otherwise wait;
 //! `send` means sent.
+//!
+//! **Why does a thread share memory, where all state is said to be in the connection?** A
+//! compressor takes 371 KiB and is of use for some microseconds a message. Shared by the
+//! connections of a thread it costs them nothing, and what comes out depends on it in no way:
+//! it begins anew with every message. A pool that is passed in would need a lock, or tie a
+//! connection to its thread.
+//!
+//! **Why `zlib-rs` itself, and not `flate2` around it?** `flate2` has no memory level, and adds
+//! nothing that is needed here.
+//!
+//! **How is a message found to be cut short?** RFC 7692 takes four bytes off the end of each
+//! message, and the receiver puts them back. They must end a block, with the last of them, and
+//! say nothing. If the data before was cut, they are taken for something else: a code or a stored
+//! byte, which would say something, or lengths that do not match. Most implementations look at
+//! none of this, and deliver what they have.

@@ -491,3 +491,80 @@ async fn over_tcp_from_the_first_byte_to_the_last() {
 fn a_socket_is_small() {
     assert!(size_of::<WebSocket<TcpStream>>() <= 1024, "{}", size_of::<WebSocket<TcpStream>>());
 }
+
+// permessage-deflate over real handshakes.
+
+#[cfg(feature = "deflate")]
+mod deflate {
+    use super::*;
+
+    const LEN: usize = 3_000_000;
+
+    fn handshake() -> HandshakeConfig {
+        let mut deflate = openline::Deflate::default();
+        (deflate.send.takeover, deflate.receive.takeover) = (true, true);
+        let mut config = HandshakeConfig::default();
+        config.deflate.push(deflate);
+        config
+    }
+
+    fn request() -> ClientRequest {
+        ClientRequest::new("ws://h/").unwrap()
+    }
+
+    /// A few kilobytes on the wire are many chunks, all of which are handed out before the
+    /// adapter waits for more.
+    #[tokio::test]
+    async fn chunks_of_one_read() {
+        let (client, server) = duplex(64 * 1024);
+        let server = tokio::spawn(async move {
+            let mut socket = Server::default().handshake(handshake()).accept(server).await.unwrap();
+            assert!(socket.agreement().deflate.is_some_and(|agreed| agreed.receive.takeover));
+            let (mut total, mut chunks) = (0, 0);
+            while let Some(chunk) = socket.recv_chunk().await.unwrap() {
+                (total, chunks) = (total + chunk.data.len(), chunks + 1);
+                if chunk.last {
+                    break;
+                }
+            }
+            assert!(total == LEN && chunks > 50, "{total} bytes in {chunks} chunks");
+            socket.send("got it").await.unwrap();
+            assert_eq!(socket.recv().await.unwrap(), Some(Message::from("thanks, thanks, thanks")));
+        });
+        let work = async {
+            let mut socket = Client::new(request()).handshake(handshake()).connect_on(client).await.unwrap();
+            socket.send(vec![b'x'; LEN]).await.unwrap();
+            assert_eq!(socket.recv().await.unwrap(), Some(Message::from("got it")));
+            socket.send("thanks, thanks, thanks").await.unwrap();
+            server.await.unwrap();
+        };
+        timeout(LONG, work).await.unwrap();
+    }
+
+    #[test]
+    fn chunks_of_one_read_blocking() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut socket = openline::net::Server::default().handshake(handshake()).accept(stream).unwrap();
+            let mut total = 0;
+            while let Some(chunk) = socket.recv_chunk().unwrap() {
+                total += chunk.data.len();
+                if chunk.last {
+                    break;
+                }
+            }
+            assert_eq!(total, LEN);
+            socket.send("got it").unwrap();
+            assert_eq!(socket.recv().unwrap(), Some(Message::from("thanks, thanks, thanks")));
+        });
+        let request = ClientRequest::new(&format!("ws://{address}/")).unwrap();
+        let mut socket = openline::net::Client::new(request).handshake(handshake()).connect().unwrap();
+        assert!(socket.agreement().deflate.is_some_and(|agreed| agreed.send.takeover));
+        socket.send(vec![b'x'; LEN]).unwrap();
+        assert_eq!(socket.recv().unwrap(), Some(Message::from("got it")));
+        socket.send("thanks, thanks, thanks").unwrap();
+        server.join().unwrap();
+    }
+}

@@ -9,13 +9,13 @@ use crate::time::Time;
 /// Pings sent by themselves, the Ping that waits for its Pong, and the latency.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    keepalive: Option<Keepalive>,
     next_ping: Time,
     /// The number of the last Ping sent by itself: its payload.
     count: u64,
     /// When the peer last gave a sign of life.
     heard: Time,
-    waiting: Option<Waiting>,
+    /// Boxed: most of the time there is none.
+    waiting: Option<Box<Waiting>>,
     latency: Option<Duration>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Due {
 impl Pulse {
     pub(crate) fn new(keepalive: Option<Keepalive>, now: Time) -> Pulse {
         let next_ping = keepalive.map_or(now, |keepalive| now + keepalive.interval);
-        Pulse { keepalive, next_ping, count: 0, heard: now, waiting: None, latency: None }
+        Pulse { next_ping, count: 0, heard: now, waiting: None, latency: None }
     }
 
     pub(crate) fn latency(&self) -> Option<Duration> {
@@ -63,7 +63,7 @@ impl Pulse {
     /// that still waits: only the last is measured.
     pub(crate) fn pinged(&mut self, payload: &[u8], end: u64, now: Time) {
         let (first_end, since) = self.waiting.as_ref().map_or((end, now), |first| (first.first_end, first.since));
-        self.waiting = Some(Waiting { payload: payload.into(), end, left: None, first_end, since });
+        self.waiting = Some(Box::new(Waiting { payload: payload.into(), end, left: None, first_end, since }));
     }
 
     /// The outgoing stream, transmitted up to `before` until now, has got to `position`.
@@ -89,16 +89,16 @@ impl Pulse {
         self.latency
     }
 
-    pub(crate) fn deadline(&self) -> Option<Time> {
-        let keepalive = self.keepalive?;
+    pub(crate) fn deadline(&self, keepalive: Option<Keepalive>) -> Option<Time> {
+        let keepalive = keepalive?;
         Some(match &self.waiting {
             Some(waiting) => waiting.since.max(self.heard) + keepalive.timeout,
             None => self.next_ping,
         })
     }
 
-    pub(crate) fn due(&mut self, now: Time) -> Due {
-        let (Some(keepalive), Some(deadline)) = (self.keepalive, self.deadline()) else { return Due::Nothing };
+    pub(crate) fn due(&mut self, keepalive: Option<Keepalive>, now: Time) -> Due {
+        let (Some(keepalive), Some(deadline)) = (keepalive, self.deadline(keepalive)) else { return Due::Nothing };
         if now < deadline {
             return Due::Nothing;
         }

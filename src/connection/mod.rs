@@ -8,6 +8,8 @@ mod receive;
 mod send;
 mod state;
 
+#[cfg(feature = "deflate")]
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -75,7 +77,7 @@ pub struct Connection {
     control: Vec<u8>,
 
     #[cfg(feature = "deflate")]
-    deflater: Option<Deflater>,
+    deflater: Option<Box<Deflater>>,
     encoder: Encoder,
     out: SendBuffer,
     /// The type of the message that is being sent in fragments.
@@ -103,7 +105,7 @@ impl Connection {
             role,
             config,
             #[cfg(feature = "deflate")]
-            deflater: upgrade.agreement.deflate.as_ref().map(Deflater::new),
+            deflater: upgrade.agreement.deflate.as_ref().map(|agreed| Box::new(Deflater::new(agreed))),
             agreement: upgrade.agreement,
             phase: Phase::Open,
             pulse: Pulse::new(config.keepalive, now),
@@ -194,7 +196,7 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.phase {
-            Phase::Open => self.pulse.deadline(),
+            Phase::Open => self.pulse.deadline(self.config.keepalive),
             _ => self.phase.deadline(),
         }
     }
@@ -251,7 +253,7 @@ impl Connection {
     /// counts.
     pub fn handle_timeout(&mut self, now: Time) {
         match self.phase {
-            Phase::Open => match self.pulse.due(now) {
+            Phase::Open => match self.pulse.due(self.config.keepalive, now) {
                 Due::Nothing => {}
                 Due::Ping(payload) => self.queue_ping(&payload, now),
                 Due::Dead => {

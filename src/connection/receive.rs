@@ -2,14 +2,19 @@
 
 use alloc::borrow::Cow;
 use alloc::string::ToString;
+#[cfg(feature = "tokio")]
+use alloc::vec::Vec;
 use core::mem;
+
+#[cfg(feature = "tokio")]
+use bytes::buf::Limit;
 
 use super::Connection;
 use super::event::Event;
 use super::state::{Cause, Closed, Input, Phase};
 use crate::error::ProtocolError;
 use crate::frame::{CloseFrame, Opcode, Piece};
-use crate::message::Delivery;
+use crate::message::{Chunk, Delivery};
 use crate::time::Time;
 
 impl Connection {
@@ -57,14 +62,24 @@ impl Connection {
     /// It never asks for more than the rest of the frame, nor for more than has come
     /// of the message already.
     pub fn receive_room(&mut self) -> Option<&mut [u8]> {
+        let remaining = self.remaining()?;
+        self.assembler.room(remaining)
+    }
+
+    /// As [`receive_room`](Self::receive_room), for a transport that appends.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn receive_spare(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+        let remaining = self.remaining()?;
+        self.assembler.spare_room(remaining)
+    }
+
+    /// What is still to come of a data frame that has begun.
+    fn remaining(&self) -> Option<u64> {
         if !matches!(self.phase, Phase::Open | Phase::CloseSent { .. }) {
             return None;
         }
         let (header, remaining) = self.decoder.unfinished()?;
-        if header.opcode.is_control() {
-            return None;
-        }
-        self.assembler.room(remaining)
+        if header.opcode.is_control() { None } else { Some(remaining) }
     }
 
     /// The first `len` bytes of [`receive_room`](Self::receive_room) have been filled.
@@ -80,6 +95,28 @@ impl Connection {
 
     #[inline]
     fn next_event<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        now: Time,
+        delivery: Delivery,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        // The common case. Nothing is decided here that is not decided below too.
+        if matches!(self.phase, Phase::Open)
+            && self.assembler.is_idle()
+            && let Some((opcode, payload)) = self.decoder.decode_message(input)
+        {
+            self.pulse.heard(now);
+            return match (self.assembler.accept_whole(opcode, payload), delivery) {
+                (Ok(message), Delivery::Messages) => Ok(Some(Event::Message(message))),
+                (Ok(data), Delivery::Chunks) => Ok(Some(Event::Chunk(Chunk { data, first: true, last: true }))),
+                (Err(error), _) => Err(self.fail(error, input, now)),
+            };
+        }
+        self.next_of_any(input, now, delivery)
+    }
+
+    #[inline(never)]
+    fn next_of_any<'b>(
         &mut self,
         input: &mut &'b mut [u8],
         now: Time,
@@ -102,15 +139,9 @@ impl Connection {
         if !input.is_empty() {
             self.pulse.heard(now);
         }
-        let event = self.decode(input, now, delivery);
-        if let Err(error) = event {
-            *input = &mut [];
-            self.fail(error, now);
-        }
-        event
+        self.decode(input, now, delivery).map_err(|error| self.fail(error, input, now))
     }
 
-    #[inline]
     fn decode<'b>(
         &mut self,
         input: &mut &'b mut [u8],
@@ -171,11 +202,13 @@ impl Connection {
 
     /// §7.1.7: _Fail the WebSocket Connection_.
     #[cold]
-    fn fail(&mut self, error: ProtocolError, now: Time) {
+    fn fail(&mut self, error: ProtocolError, input: &mut &mut [u8], now: Time) -> ProtocolError {
+        *input = &mut [];
         if matches!(self.phase, Phase::Open) {
             self.queue_close(error.close_code(), &error.to_string());
         }
         let by = now + self.config.close_timeout;
         self.phase.on(Input::Failed { by, error });
+        error
     }
 }

@@ -24,12 +24,14 @@ impl ReadBuffer {
         ReadBuffer { memory: bytes.into(), start: 0, end: bytes.len() }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`start <= end <= memory.len()` always")]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.end]
     }
 
     /// Lets `f` take bytes off the front; what it leaves stays.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`start <= end <= memory.len()` always")]
     pub(crate) fn take<'b, T>(&'b mut self, f: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
         let mut input = &mut self.memory[self.start..self.end];
         let result = f(&mut input);
@@ -38,6 +40,7 @@ impl ReadBuffer {
     }
 
     /// Bytes that were taken, and lie there still.
+    #[expect(clippy::indexing_slicing, reason = "the caller has just been told that they lie there")]
     pub(crate) fn slice(&self, at: usize, len: usize) -> &[u8] {
         &self.memory[at..at + len]
     }

@@ -11,6 +11,8 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::vec::Vec;
 
+#[cfg(feature = "tokio")]
+use bytes::buf::Limit;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -182,6 +184,22 @@ impl Driver {
         }
     }
 
+    /// Where to append to instead of [`space`](Self::space), while a long message is gathered.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn spare(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+        self.connection.receive_spare()
+    }
+
+    /// `len` bytes have been appended to [`spare`](Self::spare).
+    #[cfg(feature = "tokio")]
+    pub(crate) fn appended(&mut self, len: usize, now: Time) {
+        self.read_at = now;
+        match len {
+            0 => self.handle_eof(now),
+            _ => self.connection.handle_filled(len, now),
+        }
+    }
+
     /// The buffer, to read into while others use the driver. Comes back with
     /// [`give_back`](Self::give_back).
     pub(crate) fn lend_buffer(&mut self) -> ReadBuffer {
@@ -237,6 +255,7 @@ impl Driver {
 
     /// Copies up to `most` bytes of what is queued to `batch`, in place of what was
     /// there. Whether that is all.
+    #[expect(clippy::indexing_slicing, reason = "the shorter of both; `batch` never outgrows `most`")]
     pub(crate) fn copy_output(&self, batch: &mut Vec<u8>, most: usize) -> bool {
         batch.clear();
         for bytes in self.connection.transmits() {

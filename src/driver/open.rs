@@ -27,6 +27,7 @@ impl Calling {
 
     /// `len` bytes have been read into the buffer. If that was all, there is an upgrade,
     /// and what came behind it.
+    #[expect(clippy::indexing_slicing, reason = "a read does not bring more than the buffer holds")]
     pub(crate) fn filled(&mut self, len: usize) -> Result<Option<(Upgrade, Vec<u8>)>, Error> {
         if len == 0 {
             let ended = self.machine.handle_eof();
@@ -70,6 +71,7 @@ impl Answering {
 
     /// `len` bytes have been read into the buffer. Whether there is a request now. If it
     /// was refused, the answer waits.
+    #[expect(clippy::indexing_slicing, reason = "a read does not bring more than the buffer holds")]
     pub(crate) fn filled(&mut self, len: usize) -> Result<bool, HandshakeError> {
         if len == 0 {
             return self.machine.handle_eof().map(|()| false);

@@ -29,6 +29,7 @@ impl Encoder {
 
     /// Appends a whole frame to `out`: header, then the payload, masked.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`start` was the length a moment ago")]
     pub(crate) fn frame(&mut self, out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
         let mask = self.header(out, kind, payload.len());
         let Some(mut key) = mask else { return out.extend_from_slice(payload) };
@@ -49,6 +50,7 @@ impl Encoder {
     }
 
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`encode` returns how much of `bytes` it has filled")]
     fn header(&mut self, out: &mut Vec<u8>, kind: Kind, len: usize) -> Option<MaskKey> {
         // §5.3: a new key for every frame.
         let mask = self.entropy.as_mut().map(|entropy| MaskKey::new(entropy.mask_key()));

@@ -64,6 +64,7 @@ impl Headers {
     }
 
     /// As [`append`](Self::append), and removes the other fields of this name.
+    #[expect(clippy::indexing_slicing, reason = "the ranges of all fields lie in `bytes`")]
     pub(super) fn replace(&mut self, name: &str, value: &str) -> Result<(), HandshakeError> {
         self.append(name, value)?;
         let others = self.fields.len() - 1;
@@ -93,6 +94,7 @@ impl Headers {
     }
 
     /// All fields: name and value.
+    #[expect(clippy::indexing_slicing, reason = "the ranges of all fields lie in `bytes`")]
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|(name, value)| {
             let name = core::str::from_utf8(&self.bytes[name.clone()]).unwrap_or_default();
@@ -205,6 +207,7 @@ impl<'a> Scanner<'a> {
         self.0.starts_with(prefix)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there is a first byte")]
     fn eat(&mut self, byte: u8) -> bool {
         self.skip_space();
         let there = self.0.first() == Some(&byte);
@@ -239,6 +242,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// §9.1: a quoted value "MUST conform to the token ABNF" once unquoted.
+    #[expect(clippy::indexing_slicing, reason = "there is a first byte")]
     fn value(&mut self) -> Option<String> {
         if self.0.first() != Some(&b'"') {
             return self.token();

@@ -146,6 +146,7 @@ impl HeadReader {
     }
 
     /// The complete head as a request.
+    #[expect(clippy::indexing_slicing, reason = "`first` is a line in `bytes`, and ends in a version")]
     pub(super) fn into_request(mut self) -> Result<RequestHead, HandshakeError> {
         // RFC 9112 §3: method SP request-target SP HTTP-version.
         let mut words = self.bytes[self.first.clone()].split(|&byte| byte == b' ').skip(2);
@@ -166,6 +167,7 @@ impl HeadReader {
     }
 
     /// The complete head as a response.
+    #[expect(clippy::indexing_slicing, reason = "`first` is a line in `bytes`, and begins with a version")]
     pub(super) fn into_response(mut self) -> Result<ResponseHead, HandshakeError> {
         let line = &mut self.bytes[self.first.clone()];
         let end = line.iter().position(|&byte| byte == b' ').unwrap_or(line.len());

@@ -340,7 +340,7 @@ fn check_offer(request: &Request, config: &HandshakeConfig) -> Result<(), Handsh
     let mut offers: Vec<_> = headers.list("Sec-WebSocket-Protocol").collect();
     // Sorted, for there may be thousands in a head: the square of that is a long time.
     offers.sort_unstable();
-    if !offers.iter().all(|offer| is_token(offer)) || offers.windows(2).any(|pair| pair[0] == pair[1]) {
+    if !offers.iter().all(|offer| is_token(offer)) || offers.iter().zip(offers.iter().skip(1)).any(|(a, b)| a == b) {
         return Err(HandshakeError::SubprotocolsInvalid);
     }
     fields::extensions(headers)?;

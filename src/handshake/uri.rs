@@ -174,11 +174,12 @@ fn percent_decode(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {
         let code = match after {
-            [a, b, ..] if *byte == b'%' => hex(*a).zip(hex(*b)).map(|(a, b)| a << 4 | b),
+            [a, b, after @ ..] if *byte == b'%' => hex(*a).zip(hex(*b)).map(|(a, b)| (a << 4 | b, after)),
             _ => None,
         };
-        decoded.push(code.unwrap_or(*byte));
-        rest = if code.is_some() { &after[2..] } else { after };
+        let (byte, after) = code.unwrap_or((*byte, after));
+        decoded.push(byte);
+        rest = after;
     }
     decoded
 }

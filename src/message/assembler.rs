@@ -5,9 +5,13 @@
 mod inflate;
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
+
+#[cfg(feature = "tokio")]
+use bytes::{BufMut, buf::Limit};
 
 use super::message::{Chunk, Message};
 use super::utf8::{self, Utf8};
@@ -64,10 +68,11 @@ pub(crate) enum Received<'b> {
 #[derive(Debug)]
 pub(crate) struct Assembler {
     limits: Limits,
-    unfinished: Option<Unfinished>,
+    /// Boxed: between messages a connection should be small.
+    unfinished: Option<Box<Unfinished>>,
     /// For messages that come compressed, if that was agreed.
     #[cfg(feature = "deflate")]
-    inflate: Option<inflate::Inflate>,
+    inflate: Option<Box<inflate::Inflate>>,
 }
 
 /// A message of which some has come, and more is to come.
@@ -117,6 +122,19 @@ impl Assembler {
         }
     }
 
+    /// Whether no message is unfinished.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.unfinished.is_none()
+    }
+
+    /// Takes a whole message, while [idle](Self::is_idle).
+    #[inline]
+    pub(crate) fn accept_whole<'b>(&self, opcode: Opcode, payload: &'b [u8]) -> Result<Message<'b>, ProtocolError> {
+        self.limits.check(payload.len() as u64, 1, false)?;
+        whole(opcode, payload)
+    }
+
     /// Takes a piece of a data frame.
     #[inline]
     pub(crate) fn accept<'b>(
@@ -143,8 +161,28 @@ impl Assembler {
     /// it here and `remaining` in its frame to be worth it. Never more than has
     /// come already, so that an announcement alone makes nobody allocate.
     pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
+        let (data, filled, len) = self.reserve_room(remaining)?;
+        if data.len() - filled < len {
+            data.resize(filled + len, 0);
+        }
+        data.get_mut(filled..filled + len)
+    }
+
+    /// As [`room`](Self::room), for a transport that appends: it need not be filled with
+    /// zeros before.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn spare_room(&mut self, remaining: u64) -> Option<Limit<&mut Vec<u8>>> {
+        let (data, filled, len) = self.reserve_room(remaining)?;
+        data.truncate(filled);
+        Some(data.limit(len))
+    }
+
+    /// Where the next bytes belong, how many are there and how many to read, for which
+    /// there is capacity.
+    fn reserve_room(&mut self, remaining: u64) -> Option<(&mut Vec<u8>, usize, usize)> {
         let message = self.unfinished.as_mut().filter(|message| !message.compressed)?;
-        let Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, beyond, .. } = message else {
+        let Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, beyond, .. } = &mut **message
+        else {
             return None;
         };
         let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
@@ -152,16 +190,13 @@ impl Assembler {
         if len < LEAST_ROOM {
             return None;
         }
-        if data.len() - *filled < len {
-            reserve(data, *filled, len, remaining, *beyond);
-            data.resize(*filled + len, 0);
-        }
-        data.get_mut(*filled..*filled + len)
+        reserve(data, *filled, len, remaining, *beyond);
+        Some((data, *filled, len))
     }
 
     /// The first `len` bytes of the room have been filled.
     pub(crate) fn fill(&mut self, len: usize) -> Option<&mut [u8]> {
-        let Some(Unfinished { body: Body::Binary { data, filled }, .. }) = &mut self.unfinished else { return None };
+        let Body::Binary { data, filled } = &mut self.unfinished.as_mut()?.body else { return None };
         let start = *filled;
         *filled = data.len().min(start.saturating_add(len));
         data.get_mut(start..*filled)
@@ -187,7 +222,7 @@ impl Assembler {
     fn append<'b>(&mut self, piece: Piece<'b>, delivery: Delivery) -> Result<Option<Received<'b>>, ProtocolError> {
         let Piece { header, payload, last, .. } = piece;
         let ends = last && header.fin;
-        let message = self.unfinished.get_or_insert_with(|| Unfinished::new(&header, self.limits));
+        let message = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(&header, self.limits)));
         #[cfg(feature = "deflate")]
         if message.compressed {
             return self.accept_compressed(payload, ends, delivery);

@@ -67,6 +67,7 @@ impl Prepared {
 
     /// The message's payload.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "it was made of a header and the payload")]
     pub fn payload(&self) -> &[u8] {
         &self.0.plain[self.0.payload..]
     }
@@ -83,6 +84,7 @@ impl Prepared {
     /// The frame that a server sends where it has a compressor; `None` if that must have
     /// seen the message.
     #[cfg(feature = "deflate")]
+    #[expect(clippy::indexing_slicing, reason = "a window has 15 bits at the most")]
     pub(crate) fn deflated(&self, deflater: &Deflater) -> Option<&Bytes> {
         let window = deflater.window_bits_alone()?;
         if !deflater.wants(self.payload().len()) {

@@ -46,6 +46,7 @@ impl Utf8 {
     }
 
     /// Adds one byte to the character that was cut.
+    #[expect(clippy::indexing_slicing, reason = "a fourth byte completes a character, or is wrong")]
     fn carry(&mut self, byte: u8) -> Result<Option<char>, Invalid> {
         let held = usize::from(self.held);
         self.carry[held] = byte;

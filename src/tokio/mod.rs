@@ -17,13 +17,13 @@ mod open;
 mod sink;
 mod split;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::code::CloseCode;
 use crate::connection::{Closed, Config, Connection, Event, State};
@@ -351,6 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(())
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
     fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let io = Pin::new(&mut self.io);
         let mut slices = [IoSlice::new(&[]); SLICES];
@@ -367,6 +368,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.driver.may_read() {
             return Poll::Pending;
+        }
+        if let Some(mut spare) = self.driver.spare() {
+            match ready!(pin!(self.io.read_buf(&mut spare)).poll(cx)) {
+                Ok(len) => self.driver.appended(len, self.clock.now()),
+                Err(error) => self.driver.read_failed(error),
+            }
+            return Poll::Ready(());
         }
         let mut buffer = ReadBuf::new(self.driver.space());
         match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {

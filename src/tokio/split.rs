@@ -236,6 +236,7 @@ impl<S> Half<S> {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "there are two sides, and a place for each")]
 impl Wakers {
     fn register(&self, side: Side, waker: &Waker) {
         let slot = &mut self.lock()[side as usize];

@@ -1,12 +1,13 @@
 //! RFC 7692 §7.2.2: compressed messages on their way in.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::{Assembler, Delivery, Received};
 use crate::error::ProtocolError;
-use crate::message::deflate::{Inflater, with_scratch};
+use crate::message::deflate::{Inflater, SCRATCH_SIZE, with_scratch};
 
-/// What it takes besides to receive compressed messages.
+/// What it takes besides to receive compressed messages. Boxed: most connections have none.
 #[derive(Debug)]
 pub(super) struct Inflate {
     inflater: Inflater,
@@ -28,7 +29,7 @@ struct Rest {
 impl Assembler {
     /// From now on messages may come compressed.
     pub(crate) fn inflate_with(&mut self, inflater: Inflater) {
-        self.inflate = Some(Inflate { inflater, rest: None, inflated: 0 });
+        self.inflate = Some(Box::new(Inflate { inflater, rest: None, inflated: 0 }));
     }
 
     /// Takes the next part of a compressed message's payload.
@@ -49,6 +50,7 @@ impl Assembler {
     /// Hands out the next chunk of compressed payload that made more than one, if there
     /// is such. To be asked before more is accepted.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`taken` is what inflating left of them")]
     pub(crate) fn resume(&mut self, delivery: Delivery) -> Result<Option<Received<'static>>, ProtocolError> {
         let Some(mut rest) = self.inflate.as_mut().and_then(|inflate| inflate.rest.take()) else { return Ok(None) };
         let mut left = &rest.bytes[rest.taken..];
@@ -63,6 +65,7 @@ impl Assembler {
     /// RFC 7692 §7.2.2: inflates until something can be handed out, or there is no more
     /// (`true`). A stretch of output at a time, so that no more of it is at hand at once
     /// than the message has come to, or one chunk.
+    #[expect(clippy::indexing_slicing, reason = "1 to its size; and the inflater fills no more than it is given")]
     fn inflate(
         &mut self,
         payload: &mut &[u8],
@@ -72,9 +75,12 @@ impl Assembler {
         let (Some(message), Some(inflate)) = (&mut self.unfinished, &mut self.inflate) else { return Ok((None, true)) };
         let (received, done) = with_scratch(|scratch| {
             loop {
+                // §10.4: the limit is for what we keep; a few bytes may become very many. When
+                // it has been reached, one byte more is too many.
+                let room = usize::try_from(self.limits.message_size - inflate.inflated).unwrap_or(usize::MAX);
+                let scratch = &mut scratch[..room.clamp(1, SCRATCH_SIZE)];
                 let (len, done) = inflate.inflater.inflate(payload, ends, scratch)?;
                 inflate.inflated += len as u64;
-                // §10.4: the limit is for what we keep. A few bytes may become very many.
                 self.limits.check_size(inflate.inflated)?;
                 message.beyond = self.limits.message_size - inflate.inflated;
                 let received = message.take_in(&scratch[..len], ends && done, delivery)?.map(Received::into_owned);

@@ -79,6 +79,7 @@ impl Deflater {
 }
 
 /// §7.2.1: compresses `payload` up to its last byte, so that the peer can read it.
+#[expect(clippy::indexing_slicing, reason = "the compressor fills no more than it is given")]
 fn flush<'s>(state: &mut Deflate, mut payload: &[u8], fin: bool, scratch: &'s mut [u8]) -> Cow<'s, [u8]> {
     let mut gathered = Vec::new();
     let made = loop {
@@ -108,6 +109,7 @@ fn flush<'s>(state: &mut Deflate, mut payload: &[u8], fin: bool, scratch: &'s mu
 
 /// §7.2.1: the last four bytes of a message stay at home. Without any, it is an empty
 /// block that follows the last one (§7.2.3.6).
+#[expect(clippy::indexing_slicing, reason = "`len` is its length, less a tail that it has")]
 fn take_off_tail(compressed: &mut Cow<'_, [u8]>) {
     let len = compressed.len().saturating_sub(if compressed.ends_with(&TAIL) { TAIL.len() } else { 0 });
     match compressed {

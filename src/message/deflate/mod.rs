@@ -7,7 +7,7 @@ mod pool;
 
 pub(crate) use deflater::Deflater;
 pub(crate) use inflater::Inflater;
-pub(crate) use pool::with_scratch;
+pub(crate) use pool::{SCRATCH_SIZE, with_scratch};
 
 /// RFC 7692 §6: RSV1 says that a message is compressed.
 pub(crate) const RSV1: u8 = 4;

@@ -41,6 +41,7 @@ impl Settings {
 }
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "it goes to a connection and comes back without an allocation")]
     static INFLATERS: RefCell<Vec<Box<Inflate>>> = const { RefCell::new(Vec::new()) };
     static DEFLATERS: RefCell<Vec<(Settings, Box<Deflate>)>> = const { RefCell::new(Vec::new()) };
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -82,7 +83,7 @@ fn keep<T>(spares: &mut Vec<T>, spare: T) {
     spares.push(spare);
 }
 
-/// Lends a place to put output in: [`SCRATCH`](const@SCRATCH_SIZE) bytes of it.
+/// Lends a place to put output in, of [`SCRATCH_SIZE`] bytes.
 pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
     let mut scratch = SCRATCH.try_with(|scratch| scratch.take()).unwrap_or_default();
     if scratch.is_empty() {
@@ -94,7 +95,7 @@ pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 /// Large enough that most messages come out in one go, small enough for a cache.
-const SCRATCH_SIZE: usize = 32 * 1024;
+pub(crate) const SCRATCH_SIZE: usize = 32 * 1024;
 
 /// How many compressors, and inflaters, a thread keeps.
 const MOST_SPARE: usize = 4;
