@@ -13,7 +13,7 @@ from support import Failure
 
 TAIL = b"\x00\x00\xff\xff"  # RFC 7692 §7.2.2: what every compressed message ends in, and does not carry
 TEXT, BINARY, CONTROL = 1, 2, 8
-STEP = 32
+STEP = 32  # bytes that are decompressed at a time, to see how far back they refer
 
 # The four parameters (RFC 7692 §7.1): whether a message may refer to those before it, and how far, as a power of two.
 Direction = collections.namedtuple("Direction", "takeover bits")
@@ -96,7 +96,8 @@ def head(record):
 def agreed(record):
     """What the server's answer says has been agreed."""
     text, _ = head(record)
-    fields = [line.split(":", 1)[1] for line in text.split("\r\n") if line.lower().startswith("sec-websocket-extensions:")]
+    lines = [line.partition(":") for line in text.split("\r\n")]
+    fields = [value for name, _, value in lines if name.lower() == "sec-websocket-extensions"]
     if len(fields) != 1 or "," in fields[0]:
         raise Failure(f"the server's extensions are {fields}, not one")
     name, *params = [part.strip() for part in fields[0].split(";")]
