@@ -4,23 +4,30 @@
 //! ```text
 //! cargo run --features tokio,deflate --example client -- ws://127.0.0.1:9001/ [--subprotocol P]
 //!     [--header 'Name: value'] [--ping-interval SECONDS] [--linger SECONDS]
+//!     [--deflate takeover|alone|off]
 //! ```
 //!
 //! Prints `text:…` or `binary:<hex>` for a message, and at the end `close:<code>` (exit
 //! status 0) or `error:<kind>` (1). After the end of the input it waits until
 //! `--linger` seconds (1 if not given) have passed without a message, and closes.
+//! permessage-deflate is offered with context takeover, unless `--deflate` wants each
+//! message compressed alone, or none.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use openline::tokio::{Client, WebSocket};
-use openline::{ClientRequest, CloseCode, Config, Error, Keepalive, Message};
+use openline::{ClientRequest, CloseCode, Config, Error, HandshakeConfig, Keepalive, Message};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
+const USAGE: &str = "usage: client URL [--subprotocol P] [--header 'K: V'] [--ping-interval S] [--linger S]
+         [--deflate takeover|alone|off]";
+
 struct Options {
     request: ClientRequest,
+    handshake: HandshakeConfig,
     config: Config,
     linger: Duration,
 }
@@ -30,9 +37,7 @@ async fn main() -> ExitCode {
     let options = match options() {
         Ok(options) => options,
         Err(message) => {
-            eprintln!(
-                "{message}\nusage: client URL [--subprotocol P] [--header 'K: V'] [--ping-interval S] [--linger S]"
-            );
+            eprintln!("{message}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -50,7 +55,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<CloseCode, Error> {
-    let mut socket = Client::new(options.request).config(options.config).connect().await?;
+    let client = Client::new(options.request).handshake(options.handshake).config(options.config);
+    let mut socket = client.connect().await?;
     let mut lines = Some(BufReader::new(tokio::io::stdin()).lines());
     // Set once the input has ended.
     let mut until: Option<Instant> = None;
@@ -131,6 +137,7 @@ fn options() -> Result<Options, String> {
     let mut request = ClientRequest::new(&uri).map_err(|error| format!("{uri}: {error}"))?;
     let mut config = Config::default();
     let mut linger = Duration::from_secs(1);
+    let mut deflate = "takeover".to_owned();
     while let Some(option) = args.next() {
         let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
         let seconds = || {
@@ -146,8 +153,28 @@ fn options() -> Result<Options, String> {
             }
             "--ping-interval" => config.keepalive = Some(Keepalive { interval: seconds()?, ..Keepalive::default() }),
             "--linger" => linger = seconds()?,
+            "--deflate" => deflate = value,
             _ => return Err(format!("unknown option {option}")),
         }
     }
-    Ok(Options { request, config, linger })
+    Ok(Options { request, handshake: handshake(&deflate)?, config, linger })
+}
+
+/// What to offer, if compression is built in: with context takeover, alone, or none.
+fn handshake(how: &str) -> Result<HandshakeConfig, String> {
+    #[allow(unused_mut, reason = "only what is built in is offered")]
+    let mut handshake = HandshakeConfig::default();
+    match how {
+        "off" => {}
+        "takeover" | "alone" => {
+            #[cfg(feature = "deflate")]
+            {
+                let mut deflate = openline::Deflate::default();
+                (deflate.send.takeover, deflate.receive.takeover) = (how == "takeover", how == "takeover");
+                handshake.deflate.push(deflate);
+            }
+        }
+        other => return Err(format!("--deflate takes takeover, alone or off, not {other}")),
+    }
+    Ok(handshake)
 }

@@ -1,4 +1,4 @@
-"""What tests/autobahn/run and tests/browser/run both need: build the examples, start, await and end processes.
+"""What the runners in tests/autobahn, tests/browser and tests/interop need: build the examples, start, await and end processes.
 
 Python 3.8 or later, standard library only.
 """
