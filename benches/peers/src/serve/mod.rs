@@ -67,6 +67,7 @@ pub fn main(mut args: Args) -> Result<()> {
     raise_files()?;
 
     match name.as_str() {
+        "raw-lean" => listen(port, raw::echo_lean),
         "raw" => run::<raw::Raw>(port, setup, Flush::Each),
         "openline" => run::<openline::Openline>(port, setup, Flush::Never),
         "openline-event" => listen(port, move |io| openline::echo_events(io, setup)),
@@ -76,6 +77,10 @@ pub fn main(mut args: Args) -> Result<()> {
         "fastwebsockets" => run::<fastwebsockets::Fast>(port, setup, Flush::Each),
         "tokio-websockets" => run::<tokio_websockets::TokioWebsockets>(port, setup, Flush::Each),
         "tokio-websockets+batch" => run::<tokio_websockets::TokioWebsockets>(port, setup, Flush::Batch),
+        "soketto" if setup.broadcast => {
+            let hub = Arc::default();
+            listen(port, move |io| soketto::broadcast(io, setup, Arc::clone(&hub)))
+        }
         "soketto" => run::<soketto::Soketto>(port, setup, Flush::Each),
         "yawc" => run::<yawc::Yawc>(port, setup, Flush::Each),
         "yawc+batch" => run::<yawc::Yawc>(port, setup, Flush::Batch),

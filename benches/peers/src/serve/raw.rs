@@ -1,5 +1,7 @@
 //! Not a WebSocket: gives back the bytes that come. What the kernel and tokio cost, and so the limit.
 
+use std::io::ErrorKind;
+
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -50,5 +52,19 @@ impl Peer for Raw {
             self.outbox.clear();
         }
         Ok(())
+    }
+}
+
+/// An echo that holds nothing while it waits: what a task and a socket take.
+pub async fn echo_lean(mut io: TcpStream) -> Result<()> {
+    loop {
+        io.readable().await?;
+        let mut buffer = Vec::with_capacity(2048);
+        match io.try_read_buf(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(_) => io.write_all(&buffer).await?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
