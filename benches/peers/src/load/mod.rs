@@ -3,11 +3,13 @@
 mod check;
 mod conn;
 mod engine;
-mod frame;
+pub mod frame;
 mod handshakes;
 mod idle;
 mod meter;
-mod script;
+pub mod script;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 use std::thread::sleep;

@@ -70,7 +70,7 @@ impl Script {
 }
 
 /// RFC 7692 §7.2.1.
-fn pack(compress: &mut Compress, message: &[u8]) -> Vec<u8> {
+pub fn pack(compress: &mut Compress, message: &[u8]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(message.len() + 64);
     compress.compress_vec(message, &mut packed, FlushCompress::Sync).expect("compressing into a vector");
     assert!(packed.ends_with(&[0, 0, 0xff, 0xff]), "it had room to flush");

@@ -10,7 +10,7 @@ mod raw;
 mod sockudo;
 mod soketto;
 mod tokio_websockets;
-mod tungstenite;
+pub mod tungstenite;
 mod web_socket;
 mod wtx;
 mod yawc;
