@@ -68,17 +68,20 @@ fn time(cases: &mut [Case], messages: usize) -> Vec<f64> {
 
 /// Nanoseconds of a pass.
 fn turn(pass: &mut dyn FnMut()) -> f64 {
-    // Back to the cache, and to the branch predictor.
-    pass();
-    let start = Instant::now();
-    let mut passes = 0;
-    while start.elapsed() < TURN {
-        for _ in 0..8 {
+    // The first brings it back to the cache. Then more and more between two looks at the clock, which costs as much as
+    // a short pass.
+    let mut passes = 1_u32;
+    loop {
+        let start = Instant::now();
+        for _ in 0..passes {
             black_box(&mut *pass)();
         }
-        passes += 8;
+        let time = start.elapsed();
+        if time > TURN {
+            return time.as_secs_f64() * 1e9 / f64::from(passes);
+        }
+        passes *= 2;
     }
-    start.elapsed().as_secs_f64() * 1e9 / f64::from(passes)
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
