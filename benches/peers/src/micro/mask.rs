@@ -14,7 +14,7 @@ pub fn run() {
         let copied = vec![7; size];
         let mut copy = copied.clone();
         let cases = vec![
-            Case::new("memcpy (limit)", move || black_box(&mut copy[..]).copy_from_slice(black_box(&copied))),
+            Case::new("memcpy", move || black_box(&mut copy[..]).copy_from_slice(black_box(&copied))),
             case("openline", size, |data| _ = MaskKey::new(KEY).apply(data)),
             case("fastwebsockets", size, |data| fastwebsockets::unmask(data, KEY)),
             case("yawc", size, |data| yawc::mask::apply_mask(data, KEY)),

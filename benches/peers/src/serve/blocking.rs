@@ -18,7 +18,7 @@ pub fn listen(port: u16, serve: fn(TcpStream) -> Result<()>) -> Result<()> {
 }
 
 pub fn raw(mut io: TcpStream) -> Result<()> {
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; 512 * 1024];
     loop {
         let len = io.read(&mut buffer)?;
         if len == 0 {

@@ -16,8 +16,8 @@ pub struct Raw {
     outbox: Vec<u8>,
 }
 
-/// Large enough for a burst of small messages, and for few reads of a large one.
-const BUFFER: usize = 64 * 1024;
+/// Large enough for few reads of a large message. Pages that are never touched cost nothing.
+const BUFFER: usize = 512 * 1024;
 
 impl Peer for Raw {
     /// How many bytes of the buffer.
