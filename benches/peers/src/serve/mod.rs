@@ -101,18 +101,21 @@ pub fn main(mut args: Args) -> Result<()> {
 
 /// Serves echoes, or broadcasts, over a peer.
 fn run<P: Peer>(port: u16, setup: &'static Setup, flush: Flush) -> Result<()> {
-    if setup.broadcast {
-        let hub = Arc::new(Hub::<P::Shared>::default());
-        return listen(port, move |io| {
-            let hub = hub.clone();
-            async move { peer::broadcast(P::open(io, setup).await?, &hub).await }
-        });
-    }
-    match flush {
-        Flush::Each => listen(port, move |io| async move { peer::echo(P::open(io, setup).await?).await }),
-        Flush::Batch => listen(port, move |io| async move { peer::echo_ready(P::open(io, setup).await?).await }),
-        Flush::Never => listen(port, move |io| async move { peer::echo_fed(P::open(io, setup).await?).await }),
-    }
+    let hub = Arc::new(Hub::<P::Shared>::default());
+    listen(port, move |io| {
+        let hub = hub.clone();
+        async move {
+            // Boxed, and lent afterwards: a task is as large as all that its states ever hold, and this one would go on
+            // holding the handshake and a second copy of the connection.
+            let mut peer = Box::pin(P::open(io, setup)).await?;
+            match flush {
+                _ if setup.broadcast => peer::broadcast(&mut peer, &hub).await,
+                Flush::Each => peer::echo(&mut peer).await,
+                Flush::Batch => peer::echo_ready(&mut peer).await,
+                Flush::Never => peer::echo_fed(&mut peer).await,
+            }
+        }
+    })
 }
 
 /// Accepts for ever.

@@ -56,7 +56,7 @@ impl Peer for Openline {
 /// An echo of borrowed messages. An event borrows from the socket, which therefore cannot send it: it goes through a
 /// buffer that is kept.
 pub async fn echo_events(io: TcpStream, setup: &Setup) -> Result<()> {
-    let mut socket = accept(io, setup).await?;
+    let mut socket = Box::pin(accept(io, setup)).await?;
     let (mut text, mut data) = (String::new(), Vec::new());
     while let Some(event) = socket.event().await? {
         let Event::Message(message) = event else { continue };
@@ -68,7 +68,7 @@ pub async fn echo_events(io: TcpStream, setup: &Setup) -> Result<()> {
 
 /// An echo that holds no whole message.
 pub async fn echo_chunks(io: TcpStream, setup: &Setup) -> Result<()> {
-    let mut socket = accept(io, setup).await?;
+    let mut socket = Box::pin(accept(io, setup)).await?;
     let (mut text, mut data) = (String::new(), Vec::new());
     while let Some(chunk) = socket.recv_chunk().await? {
         let last = chunk.last;

@@ -36,7 +36,7 @@ pub trait Peer: Sized + Send + 'static {
 }
 
 /// An echo that sends each message by itself.
-pub async fn echo(mut peer: impl Peer) -> Result<()> {
+pub async fn echo(peer: &mut impl Peer) -> Result<()> {
     while let Some(message) = peer.recv().await? {
         peer.feed(message).await?;
         peer.flush().await?;
@@ -45,7 +45,7 @@ pub async fn echo(mut peer: impl Peer) -> Result<()> {
 }
 
 /// An echo that feeds the answers to all messages that are ready, and flushes once. `recv` must be cancel-safe.
-pub async fn echo_ready(mut peer: impl Peer) -> Result<()> {
+pub async fn echo_ready(peer: &mut impl Peer) -> Result<()> {
     while let Some(message) = peer.recv().await? {
         peer.feed(message).await?;
         while let Some(message) = peer.recv().now_or_never() {
@@ -60,7 +60,7 @@ pub async fn echo_ready(mut peer: impl Peer) -> Result<()> {
 }
 
 /// An echo over a crate that flushes by itself before it waits for more.
-pub async fn echo_fed(mut peer: impl Peer) -> Result<()> {
+pub async fn echo_fed(peer: &mut impl Peer) -> Result<()> {
     while let Some(message) = peer.recv().await? {
         peer.feed(message).await?;
     }
@@ -71,7 +71,7 @@ pub async fn echo_fed(mut peer: impl Peer) -> Result<()> {
 ///
 /// Not every crate's `recv` is cancel-safe. It does no harm here: it is dropped only where a client receives, and only
 /// one client sends anything.
-pub async fn broadcast<P: Peer>(mut peer: P, hub: &Hub<P::Shared>) -> Result<()> {
+pub async fn broadcast<P: Peer>(peer: &mut P, hub: &Hub<P::Shared>) -> Result<()> {
     let mut inbox = hub.join();
     loop {
         select! {

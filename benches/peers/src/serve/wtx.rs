@@ -27,7 +27,8 @@ async fn open(io: TcpStream) -> Result<Socket<()>> {
 
 /// An echo without a copy, as wtx's own: reader and writer are apart.
 pub async fn echo(io: TcpStream) -> Result<()> {
-    echo_over(open(io).await?).await
+    let mut socket = Box::pin(open(io)).await?;
+    echo_over(&mut socket).await
 }
 
 /// As [`echo`], with permessage-deflate. Whether the context is kept is wtx's own choice.
@@ -37,11 +38,11 @@ pub async fn echo_compressed(io: TcpStream, setup: &Setup) -> Result<()> {
         config.compression_level = CompressionLevel::try_from(level).map_err(text)?;
     }
     let acceptor = WebSocketAcceptor::default().compression(Flate2::from(config));
-    let socket: Socket<Option<NegotiatedFlate2>> = acceptor.accept(io).await.map_err(text)?;
-    echo_over(socket).await
+    let mut socket: Socket<Option<NegotiatedFlate2>> = Box::pin(acceptor.accept(io)).await.map_err(text)?;
+    echo_over(&mut socket).await
 }
 
-async fn echo_over<C: NegotiatedCompression>(mut socket: Socket<C>) -> Result<()> {
+async fn echo_over<C: NegotiatedCompression>(socket: &mut Socket<C>) -> Result<()> {
     let (mut common, mut reader, mut writer) = socket.split_mut();
     let mut buffer = Vector::new();
     loop {
