@@ -1,6 +1,6 @@
-//! Whatever the peer sends and the application does, in any order, compressed or not: no panic, what waits stays under its
-//! bound, one Close frame at the most and nothing behind it, no way back from closing, and no deadline that has been
-//! handled is still due.
+//! Whatever the peer sends and the application does, in any order, compressed or not: no panic, what
+//! waits stays under its bound, one Close frame at the most and nothing behind it, no way back from
+//! closing, and no deadline that has been handled is still due.
 #![no_main]
 
 use std::time::Duration;

@@ -43,8 +43,8 @@ fn decode<'a>(receiver: Role, rsv: u8, chunks: impl Iterator<Item = &'a [u8]>) -
     (frames, None)
 }
 
-/// Who receives it, in the lowest bit, and which reserved bits an extension defines, above that; the lengths of pieces; the
-/// bytes.
+/// Who receives it, in the lowest bit, and which reserved bits an extension defines, above that; the
+/// lengths of pieces; the bytes.
 type Input<'a> = (u8, [u8; 4], &'a [u8]);
 
 fuzz_target!(|input: Input<'_>| {

@@ -1,5 +1,6 @@
-//! What stands inside header fields: what is taken is sent as it was and read back the same, nothing taken can end a line,
-//! and what a server makes of an offer of permessage-deflate the client takes for the same.
+//! What stands inside header fields: what is taken is sent as it was and read back the same, nothing
+//! taken can end a line, and what a server makes of an offer of permessage-deflate the client takes
+//! for the same.
 #![no_main]
 
 use arbitrary::Arbitrary;

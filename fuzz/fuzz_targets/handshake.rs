@@ -1,5 +1,6 @@
-//! A client and a server with arbitrary wishes, joined in memory: both agree on the same, or both fail for the same reason;
-//! and what is sent behind the handshake in either direction is left for the connection.
+//! A client and a server with arbitrary wishes, joined in memory: both agree on the same, or both
+//! fail for the same reason; and what is sent behind the handshake in either direction is left for
+//! the connection.
 #![no_main]
 
 use arbitrary::Arbitrary;

@@ -1,5 +1,6 @@
-//! Any bytes as a request, and as an answer: no panic; however they are cut, the same outcome, answer and rest; nothing is
-//! said too early; every refusal is HTTP; and what is accepted has, read a second time and plainly, what RFC 6455 §4 asks.
+//! Any bytes as a request, and as an answer: no panic; however they are cut, the same outcome,
+//! answer and rest; nothing is said too early; every refusal is HTTP; and what is accepted has, read
+//! a second time and plainly, what RFC 6455 §4 asks.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -8,8 +9,8 @@ use openline_fuzz::cut;
 
 type Outcome = Result<bool, HandshakeError>;
 
-/// The limits (small ones in the lowest two bits), the lengths of pieces, the bytes. In an answer, `{accept}` stands for
-/// the value that the client waits for, which no fuzzer guesses.
+/// The limits (small ones in the lowest two bits), the lengths of pieces, the bytes. In an answer,
+/// `{accept}` stands for the value that the client waits for, which no fuzzer guesses.
 type Input<'a> = (u8, [u8; 4], &'a [u8]);
 
 fuzz_target!(|input: Input<'_>| {

@@ -1,5 +1,6 @@
-//! A valid header survives the way over the wire, in its shortest form, and an invalid one does not; whatever bytes come,
-//! the verdict is reached at the first byte that decides it, stays the same, and what is accepted encodes to those bytes.
+//! A valid header survives the way over the wire, in its shortest form, and an invalid one does not;
+//! whatever bytes come, the verdict is reached at the first byte that decides it, stays the same,
+//! and what is accepted encodes to those bytes.
 #![no_main]
 
 use arbitrary::Arbitrary;

@@ -1,5 +1,6 @@
-//! Two connections joined in memory, arbitrary commands on both sides, arbitrary cuts, virtual time: what is sent is heard
-//! in order and never in part; all of it, as long as the line holds; and then both say the same of how it ended.
+//! Two connections joined in memory, arbitrary commands on both sides, arbitrary cuts, virtual time:
+//! what is sent is heard in order and never in part; all of it, as long as the line holds; and then
+//! both say the same of how it ended.
 #![no_main]
 
 use std::collections::VecDeque;

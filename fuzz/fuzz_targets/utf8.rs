@@ -1,5 +1,5 @@
-//! Text in any fragments and any pieces gets the verdict of `std::str::from_utf8`, with the same first bad byte, and as
-//! soon as the bytes that prove it are there.
+//! Text in any fragments and any pieces gets the verdict of `std::str::from_utf8`, with the same
+//! first bad byte, and as soon as the bytes that prove it are there.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,7 +7,8 @@ use openline::frame::Opcode;
 use openline::{Config, Event, ProtocolError, Time};
 use openline_fuzz::{connection, cut, frame, role};
 
-/// Who receives it, in chunks or whole, with Pings in between or none; the lengths of fragments; those of pieces; the text.
+/// Who receives it, in chunks or whole, with Pings in between or none; the lengths of fragments;
+/// those of pieces; the text.
 type Input<'a> = (u8, [u8; 4], [u8; 4], &'a [u8]);
 
 fuzz_target!(|input: Input<'_>| {

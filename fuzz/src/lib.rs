@@ -1,4 +1,5 @@
-//! What several targets need: frames written by hand, bytes cut into pieces, and a connection without a handshake.
+//! What several targets need: frames written by hand, bytes cut into pieces, and a connection
+//! without a handshake.
 
 use openline::frame::{Header, MaskKey, Opcode};
 use openline::{Agreement, Config, Connection, Deflate, Role, Time, Upgrade};
