@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use openline::frame::{Decoder, Header};
 use openline::{ProtocolError, Role};
+use openline_fuzz::{cut, role};
 
 #[derive(Debug, PartialEq)]
 struct Frame {
@@ -13,8 +14,8 @@ struct Frame {
     complete: bool,
 }
 
-fn decode<'a>(receiver: Role, chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<ProtocolError>) {
-    let mut decoder = Decoder::new(receiver);
+fn decode<'a>(receiver: Role, rsv: u8, chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<ProtocolError>) {
+    let mut decoder = Decoder::with_rsv(receiver, rsv);
     let mut frames: Vec<Frame> = vec![];
     for chunk in chunks {
         let mut chunk = chunk.to_vec();
@@ -42,10 +43,14 @@ fn decode<'a>(receiver: Role, chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Fr
     (frames, None)
 }
 
-fuzz_target!(|input: (bool, u8, &[u8])| {
-    let (server, size, bytes) = input;
-    let receiver = if server { Role::Server } else { Role::Client };
-    let whole = decode(receiver, std::iter::once(bytes));
-    assert_eq!(decode(receiver, bytes.chunks(1)), whole);
-    assert_eq!(decode(receiver, bytes.chunks(usize::from(size) + 1)), whole);
+/// Who receives it, in the lowest bit, and which reserved bits an extension defines, above that; the
+/// lengths of pieces; the bytes.
+type Input<'a> = (u8, [u8; 4], &'a [u8]);
+
+fuzz_target!(|input: Input<'_>| {
+    let (flags, pieces, bytes) = input;
+    let (receiver, rsv) = (role(flags & 1 != 0), flags >> 1 & 7);
+    let whole = decode(receiver, rsv, std::iter::once(bytes));
+    assert_eq!(decode(receiver, rsv, bytes.chunks(1)), whole);
+    assert_eq!(decode(receiver, rsv, cut(bytes, pieces)), whole);
 });

@@ -4,8 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use openline::frame::{Header, Opcode};
-use openline::{Agreement, Config, Connection, Deflate, Event, ProtocolError, Time, Upgrade};
+use openline::frame::Opcode;
+use openline::{Config, Deflate, Event, ProtocolError, Role, Time};
+use openline_fuzz::{connection, frame};
 
 const LIMIT: usize = 100_000;
 
@@ -25,10 +26,7 @@ fuzz_target!(|input: Input<'_>| {
             };
             let rsv = if at == 0 { 4 } else { 0 };
             let fin = at + 1 == fragments.len();
-            let mut header = [0; Header::MAX_SIZE];
-            let size = Header { fin, rsv, opcode, mask: None, len: fragment.len() as u64 }.encode(&mut header);
-            wire.extend_from_slice(&header[..size]);
-            wire.extend_from_slice(fragment);
+            wire.extend(frame(Role::Server, fin, rsv, opcode, fragment));
         }
     }
     let whole = hear(takeover, &wire, wire.len().max(1), false);
@@ -43,11 +41,9 @@ fuzz_target!(|input: Input<'_>| {
 fn hear(takeover: bool, wire: &[u8], cut: usize, chunks: bool) -> (Vec<Vec<u8>>, Option<ProtocolError>) {
     let mut deflate = Deflate::default();
     deflate.receive.takeover = takeover;
-    let mut agreement = Agreement::default();
-    agreement.deflate = Some(deflate);
     let mut config = Config::default();
     config.max_message_size = LIMIT as u64;
-    let mut us = Connection::new(Upgrade::client(agreement, [7; 32]), config, Time::ZERO);
+    let mut us = connection(Role::Client, Some(deflate), config);
     let mut wire = wire.to_vec();
     let mut heard: Vec<Vec<u8>> = vec![];
     for piece in wire.chunks_mut(cut) {

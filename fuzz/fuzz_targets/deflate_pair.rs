@@ -4,7 +4,8 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use openline::{Agreement, Config, Connection, Deflate, DeflateContext, Event, Message, Prepared, Time, Upgrade};
+use openline::{Config, Deflate, DeflateContext, Event, Message, Prepared, Time};
+use openline_fuzz::{connection, role};
 
 #[derive(Arbitrary, Debug)]
 enum Say<'a> {
@@ -36,12 +37,9 @@ fuzz_target!(|input: Input<'_>| {
     deflate.send = DeflateContext { takeover, window_bits };
     deflate.receive = deflate.send;
     let open = |server| {
-        let mut agreement = Agreement::default();
-        agreement.deflate = Some(deflate);
         let mut config = Config::default();
         config.high_water = usize::MAX;
-        let upgrade = if server { Upgrade::server(agreement) } else { Upgrade::client(agreement, [7; 32]) };
-        Connection::new(upgrade, config, Time::ZERO)
+        connection(role(server), Some(deflate), config)
     };
     let (mut us, mut peer) = (open(server), open(!server));
     let mut said: Vec<Message<'static>> = vec![];

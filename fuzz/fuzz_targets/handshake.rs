@@ -1,50 +1,164 @@
-//! Any bytes as a request, and as an answer: no panic; however they are cut, the same
-//! outcome and the same bytes left over; and a server always has an answer.
+//! A client and a server with arbitrary wishes, joined in memory: both agree on the same, or both
+//! fail for the same reason; and what is sent behind the handshake in either direction is left for
+//! the connection.
 #![no_main]
 
+use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use openline::{ClientHandshake, ClientRequest, HandshakeConfig, HandshakeError, ServerHandshake, Time};
+use openline::{
+    ClientHandshake, ClientRequest, Deflate, DeflateContext, HandshakeConfig, HandshakeError, Headers, Origins,
+    Response, ServerHandshake, Time,
+};
+use openline_fuzz::cut;
 
-type Outcome = Result<bool, HandshakeError>;
-
-/// The outcome, what was left over, and what was answered.
-fn as_server<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Outcome, Vec<u8>, Vec<u8>) {
-    let mut server = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
-    let (mut outcome, mut left) = (Ok(false), vec![]);
-    for mut chunk in chunks {
-        if matches!(outcome, Ok(false)) {
-            outcome = server.receive(&mut chunk).map(|request| request.is_some());
-        }
-        left.extend_from_slice(chunk);
-    }
-    if outcome == Ok(true) {
-        server.accept().expect("a request that is in order can be accepted");
-    }
-    let answer = server.poll_transmit().unwrap_or_default().to_vec();
-    assert_eq!(answer.is_empty(), outcome == Ok(false));
-    (outcome, left, answer)
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    uri: &'a str,
+    offered: Vec<&'a str>,
+    headers: Vec<(&'a str, &'a str)>,
+    offers: Vec<Wish>,
+    spoken: Vec<&'a str>,
+    accepts: Option<Wish>,
+    origin: Option<&'a str>,
+    max_head: u16,
+    decision: Decision<'a>,
+    cuts: [u8; 4],
+    behind: &'a [u8],
 }
 
-fn as_client<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Outcome, Vec<u8>, Option<(u16, Vec<u8>)>) {
-    let request = ClientRequest::new("ws://example.com/").expect("a valid URI");
-    let mut client = ClientHandshake::new(request, HandshakeConfig::default(), [7; 32], Time::ZERO);
-    let (mut outcome, mut left) = (Ok(false), vec![]);
-    for mut chunk in chunks {
-        if matches!(outcome, Ok(false)) {
-            outcome = client.receive(&mut chunk).map(|upgrade| upgrade.is_some());
-        }
-        left.extend_from_slice(chunk);
-    }
-    (outcome, left, client.response().map(|response| (response.status, response.body.clone())))
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Wish {
+    send: (bool, u8),
+    receive: (bool, u8),
 }
 
-fuzz_target!(|input: (u8, &[u8])| {
-    let (size, bytes) = input;
-    let size = usize::from(size) + 1;
-    let whole = as_server(std::iter::once(bytes));
-    assert_eq!(as_server(bytes.chunks(1)), whole);
-    assert_eq!(as_server(bytes.chunks(size)), whole);
-    let whole = as_client(std::iter::once(bytes));
-    assert_eq!(as_client(bytes.chunks(1)), whole);
-    assert_eq!(as_client(bytes.chunks(size)), whole);
+#[derive(Arbitrary, Debug)]
+enum Decision<'a> {
+    Accept,
+    AcceptWith(Option<u8>, Vec<(&'a str, &'a str)>),
+    Reject(u16, Vec<(&'a str, &'a str)>, &'a [u8]),
+}
+
+fn deflate(wish: &Wish) -> Deflate {
+    let context = |(takeover, window_bits): (bool, u8)| DeflateContext { takeover, window_bits };
+    let mut deflate = Deflate::default();
+    (deflate.send, deflate.receive) = (context(wish.send), context(wish.receive));
+    deflate
+}
+
+fuzz_target!(|input: Input<'_>| {
+    let uri = if input.uri.contains("://") { input.uri.to_owned() } else { format!("ws://{}", input.uri) };
+    let Ok(mut request) = ClientRequest::new(&uri) else { return };
+    for name in input.offered.iter().take(50) {
+        request = request.clone().subprotocol(name).unwrap_or(request);
+    }
+    for (name, value) in input.headers.iter().take(20) {
+        request = request.clone().header(name, value).unwrap_or(request);
+    }
+    let mut ours = HandshakeConfig::default();
+    ours.max_body = 1000;
+    ours.deflate = input.offers.iter().take(10).map(deflate).collect();
+    let mut theirs = HandshakeConfig::default();
+    theirs.max_head = 2000 + usize::from(input.max_head);
+    theirs.subprotocols = input.spoken.iter().map(|name| (*name).to_owned()).collect();
+    theirs.deflate = input.accepts.iter().map(deflate).collect();
+    theirs.origins = input.origin.map_or(Origins::Any, |origin| Origins::Only(vec![origin.to_owned()]));
+    let limited = theirs.max_head;
+    let mut client = ClientHandshake::new(request, ours.clone(), [7; 32], Time::ZERO);
+    let mut server = ServerHandshake::new(theirs.clone(), Time::ZERO);
+
+    // To the server. Bytes behind the request are the connection's.
+    let wire = [client.poll_transmit().unwrap(), input.behind].concat();
+    client.handle_transmitted(usize::MAX);
+    assert!(client.poll_transmit().is_none());
+    let (mut outcome, mut left) = (Ok(false), vec![]);
+    for mut piece in cut(&wire, input.cuts) {
+        if outcome == Ok(false) {
+            outcome = server.receive(&mut piece).map(|request| request.is_some());
+        }
+        left.extend_from_slice(piece);
+    }
+
+    let upgrade = match outcome {
+        Ok(complete) => {
+            assert!(complete && left == input.behind);
+            decide(&mut server, &input.decision)
+        }
+        Err(HandshakeError::TargetTooLong { limit } | HandshakeError::HeadTooLarge { limit }) => {
+            assert!(limit == limited && wire.len() > limited);
+            None
+        }
+        Err(error) => {
+            assert_eq!(error, HandshakeError::OriginRefused, "our client keeps the rules");
+            assert!(theirs.origins != Origins::Any);
+            None
+        }
+    };
+
+    // To the client.
+    let answer = server.poll_transmit().expect("an answer").to_vec();
+    server.handle_transmitted(answer.len());
+    assert!(server.poll_transmit().is_none() && server.poll_timeout().is_none());
+    let accepted = upgrade.is_some();
+    let wire = if accepted { [&answer[..], input.behind].concat() } else { answer };
+    let (mut outcome, mut left) = (Ok(None), vec![]);
+    for mut piece in cut(&wire, input.cuts) {
+        if matches!(outcome, Ok(None)) {
+            outcome = client.receive(&mut piece);
+        }
+        left.extend_from_slice(piece);
+    }
+    let (Some(theirs), Ok(Some(ours))) = (&upgrade, &outcome) else {
+        assert!(!accepted, "only the server has agreed: {outcome:?}");
+        let status = client.response().expect("the refusal arrives").status;
+        assert_eq!(outcome.unwrap_err(), HandshakeError::Refused { status });
+        let refusal = server.receive(&mut &b""[..]).unwrap_err();
+        assert_eq!(refusal.status(), Some(status));
+        return;
+    };
+    assert_eq!(left, input.behind);
+    assert_eq!(client.response().unwrap().status, 101);
+    assert_eq!(client.poll_timeout(), None);
+    assert_eq!(ours.agreement().subprotocol, theirs.agreement().subprotocol);
+    match (ours.agreement().deflate, theirs.agreement().deflate) {
+        (None, None) => assert!(input.offers.is_empty() || input.accepts.is_none()),
+        (Some(a), Some(b)) => assert_eq!((a.send, a.receive), (b.receive, b.send)),
+        other => panic!("only one end compresses: {other:?}"),
+    }
 });
+
+/// What the server's application says.
+fn decide(server: &mut ServerHandshake, decision: &Decision<'_>) -> Option<openline::Upgrade> {
+    let fields = |fields: &[(&str, &str)]| {
+        let mut headers = Headers::new();
+        fields.iter().take(20).for_each(|(name, value)| {
+            let _ = headers.append(name, value);
+        });
+        headers
+    };
+    let upgrade = match decision {
+        Decision::Accept => Some(server.accept().expect("a request that waits")),
+        Decision::AcceptWith(choice, headers) => {
+            let offered: Vec<_> = server.request().unwrap().subprotocols().map(String::from).collect();
+            let chosen = choice.and_then(|at| offered.get(usize::from(at)));
+            match server.accept_with(chosen.map(|name| &name[..]), &fields(headers)) {
+                Ok(upgrade) => Some(upgrade),
+                // It still waits.
+                Err(error) => {
+                    assert_eq!(error, HandshakeError::HeaderReserved);
+                    Some(server.accept().expect("a request that waits"))
+                }
+            }
+        }
+        Decision::Reject(status, headers, body) => {
+            let mut response = Response::new(*status).body(*body);
+            for (name, value) in fields(headers).iter() {
+                response = response.clone().header(name, str::from_utf8(value).unwrap()).unwrap_or(response);
+            }
+            server.reject(response);
+            None
+        }
+    };
+    assert_eq!(server.accept().unwrap_err(), HandshakeError::NothingToDecide);
+    upgrade
+}
