@@ -17,6 +17,7 @@ mod open;
 mod sink;
 mod split;
 
+use std::boxed::Box;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -47,7 +48,8 @@ pub use split::{Receiver, Sender};
 #[derive(Debug)]
 pub struct WebSocket<S> {
     io: S,
-    driver: Driver,
+    /// Boxed: a task's future has room for every place that a socket is moved to.
+    driver: Box<Driver>,
     clock: Clock,
     /// Whether something was written since the transport was last flushed.
     unflushed: bool,
@@ -65,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn with_clock(io: S, upgrade: Upgrade, config: Config, leftover: &[u8], clock: Clock) -> WebSocket<S> {
         let now = clock.now();
         let driver = Driver::new(Connection::new(upgrade, config, now), leftover, now);
-        WebSocket { io, driver, clock, unflushed: false }
+        WebSocket { io, driver: Box::new(driver), clock, unflushed: false }
     }
 
     /// The next message; `None` once the connection is closed, and

@@ -1,5 +1,6 @@
 //! Opening handshakes over a tokio transport.
 
+use std::boxed::Box;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -87,10 +88,12 @@ impl Client {
         }
         let mut clock = Clock::new();
         let deadline = clock.now() + self.handshake.timeout;
-        let connected = until(&mut clock, Some(deadline), TcpStream::connect((uri.host(), uri.port()))).await;
+        // Boxed, here and below: a task would keep room for the handshake as long as it lives.
+        let connecting = Box::pin(TcpStream::connect((uri.host(), uri.port())));
+        let connected = until(&mut clock, Some(deadline), connecting).await;
         let io = connected.ok_or(HandshakeError::TimedOut)??;
         io.set_nodelay(true)?;
-        self.open(io, clock, Time::ZERO).await
+        Box::pin(self.open(io, clock, Time::ZERO)).await
     }
 
     /// Opens the WebSocket on a transport that is connected to the server already.
@@ -103,7 +106,7 @@ impl Client {
     pub async fn connect_on<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> Result<WebSocket<S>, Error> {
         let clock = Clock::new();
         let now = clock.now();
-        self.open(io, clock, now).await
+        Box::pin(self.open(io, clock, now)).await
     }
 
     async fn open<S>(&self, mut io: S, mut clock: Clock, begun: Time) -> Result<WebSocket<S>, Error>
@@ -178,7 +181,7 @@ impl Server {
     /// [`Error::Io`], or [`Error::Handshake`] if the request was refused; the client
     /// has its answer then.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> Result<WebSocket<S>, Error> {
-        self.request(io).await?.accept().await
+        Box::pin(async { self.request(io).await?.accept().await }).await
     }
 
     /// Waits for a request that is in order, for the application to decide on.
