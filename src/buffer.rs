@@ -62,6 +62,12 @@ impl SendBuffer {
         }
     }
 
+    /// What waits, if it lies in one piece.
+    #[cfg(feature = "std")]
+    pub(crate) fn only_slice(&self) -> Option<&[u8]> {
+        if self.blocks.is_empty() { self.run.get(self.sent..) } else { None }
+    }
+
     /// What waits, in order, in slices that are not empty.
     #[expect(
         clippy::indexing_slicing,
@@ -113,7 +119,9 @@ impl SendBuffer {
             if self.run.capacity() > KEEP {
                 self.run = Vec::new();
             }
-            self.blocks = VecDeque::new();
+            if self.blocks.capacity() > 0 {
+                self.blocks = VecDeque::new();
+            }
         } else if self.sent > self.run.len() / 2 && self.sent > FIRST {
             self.run.drain(..self.sent);
             for (at, _) in &mut self.blocks {

@@ -48,6 +48,11 @@ impl Pulse {
         Pulse { next_ping, count: 0, heard: now, waiting: None, latency: None }
     }
 
+    #[cfg(feature = "std")]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     pub(crate) fn latency(&self) -> Option<Duration> {
         self.latency
     }

@@ -169,6 +169,19 @@ impl Connection {
         self.out.len()
     }
 
+    /// All that waits to be transmitted, if it lies in one piece.
+    #[cfg(feature = "std")]
+    pub(crate) fn only_transmit(&self) -> Option<&[u8]> {
+        self.out.only_slice()
+    }
+
+    /// Whether a Ping waits for its Pong, so that [`handle_transmitted`](Self::handle_transmitted)
+    /// has to be told the time.
+    #[cfg(feature = "std")]
+    pub(crate) fn awaits_pong(&self) -> bool {
+        self.pulse.is_waiting()
+    }
+
     /// Whether there is a limit to what a message may make us gather.
     #[cfg(feature = "std")]
     pub(crate) fn has_message_limit(&self) -> bool {
@@ -224,7 +237,7 @@ impl Connection {
         self.out.advance(len);
         self.pulse.transmitted(before, self.out.transmitted(), now);
         self.queue_late_pong();
-        if self.out.is_empty() {
+        if matches!(self.phase, Phase::Flushing { .. }) && self.out.is_empty() {
             self.phase.on(Input::Flushed);
         }
     }

@@ -243,6 +243,11 @@ impl Driver {
         !self.broken && self.connection.queued() > 0
     }
 
+    /// What is queued, if it lies in one piece.
+    pub(crate) fn only_output(&self) -> Option<&[u8]> {
+        self.connection.only_transmit()
+    }
+
     /// What is queued, as far as it fits into one vectored write: how many slices.
     pub(crate) fn output<'d>(&'d self, slices: &mut [IoSlice<'d>]) -> usize {
         let mut count = 0;
@@ -266,7 +271,9 @@ impl Driver {
     }
 
     /// The transport took `len` bytes.
-    pub(crate) fn handle_transmitted(&mut self, len: usize, now: Time) {
+    /// The time is asked for only if it matters: a clock takes longer than all else here.
+    pub(crate) fn handle_transmitted(&mut self, len: usize, now: impl FnOnce() -> Time) {
+        let now = if self.connection.awaits_pong() { now() } else { self.read_at };
         self.taken += len as u64;
         self.connection.handle_transmitted(len, now);
     }

@@ -351,18 +351,16 @@ impl<S: Transport> WebSocket<S> {
         while self.driver.has_output() {
             let start = self.clock.now();
             self.write_timeout.arrange(Some(WRITE), |timeout| self.io.set_write_timeout(timeout));
-            let written = self.write_some();
-            let now = self.clock.now();
-            match written {
+            match self.write_some() {
                 Ok(len) => {
                     self.unflushed = true;
-                    self.driver.handle_transmitted(len, now);
+                    self.driver.handle_transmitted(len, || self.clock.now());
                     // A transport that takes a little now and then does not stop the clock.
-                    if self.driver.has_output() && self.driver.is_due(now) {
+                    if self.driver.has_output() && self.driver.is_due(self.clock.now()) {
                         return Flow::Expired;
                     }
                 }
-                Err(error) => match self.write_timeout.judge(&error, now.since(start)) {
+                Err(error) => match self.write_timeout.judge(&error, self.clock.now().since(start)) {
                     Some(flow) => return flow,
                     None => self.driver.write_failed(error),
                 },
@@ -388,13 +386,14 @@ impl<S: Transport> WebSocket<S> {
 
     #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
     fn write_some(&mut self) -> io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = self.driver.output(&mut slices);
-        let len = match &slices[..count] {
-            [only] => self.io.write(only),
+        let len = if let Some(only) = self.driver.only_output() {
+            self.io.write(only)?
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.driver.output(&mut slices);
             // The default of `Write` writes the first slice, if it has no better way.
-            several => self.io.write_vectored(several),
-        }?;
+            self.io.write_vectored(&slices[..count])?
+        };
         if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
     }
 

@@ -153,7 +153,7 @@ impl<'l> Locked<'l> {
             let failure = match written {
                 Ok((len, flushed)) => {
                     self.unflushed = !matches!(flushed, Some(Ok(())));
-                    self.driver.handle_transmitted(len, now);
+                    self.driver.handle_transmitted(len, || now);
                     flushed.and_then(Result::err)
                 }
                 Err(error) => Some(error),

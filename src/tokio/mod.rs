@@ -32,6 +32,7 @@ use crate::driver::{Driver, Error, Found};
 use crate::message::{Chunk, Message, Outgoing};
 use crate::upgrade::{Agreement, Upgrade};
 use clock::Clock;
+use open::nonzero;
 pub use open::{Accepting, Client, Server, accept, connect};
 pub use split::{Receiver, Sender};
 
@@ -339,7 +340,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             match ready!(self.poll_write_some(cx)) {
                 Ok(len) => {
                     self.unflushed = true;
-                    self.driver.handle_transmitted(len, self.clock.now());
+                    self.driver.handle_transmitted(len, || self.clock.now());
                 }
                 Err(error) => self.driver.write_failed(error),
             }
@@ -356,14 +357,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
     fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let io = Pin::new(&mut self.io);
+        if let Some(only) = self.driver.only_output() {
+            let written = ready!(io.poll_write(cx, only));
+            return Poll::Ready(written.and_then(nonzero));
+        }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = self.driver.output(&mut slices);
-        let written = match &slices[..count] {
-            [only] => ready!(io.poll_write(cx, only)),
-            // The default of `AsyncWrite` writes the first slice, if it has no better way.
-            several => ready!(io.poll_write_vectored(cx, several)),
-        };
-        Poll::Ready(written.and_then(|len| if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }))
+        // The default of `AsyncWrite` writes the first slice, if it has no better way.
+        let written = ready!(io.poll_write_vectored(cx, &slices[..count]));
+        Poll::Ready(written.and_then(nonzero))
     }
 
     /// Reads once. Ready: bytes, the end or a failure have come.

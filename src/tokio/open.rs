@@ -320,7 +320,7 @@ where
 }
 
 /// A transport that takes nothing will take nothing more.
-fn nonzero(len: usize) -> io::Result<usize> {
+pub(super) fn nonzero(len: usize) -> io::Result<usize> {
     if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
 }
 
