@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use openline::Role;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep_until, timeout};
 
 use crate::common::{PING, PONG, TEXT, frame};
 
@@ -284,6 +285,9 @@ impl Sampler {
 
 // Peers made by hand.
 
+/// As many handshakes at a time as any listener has a queue for.
+static OPENING: Semaphore = Semaphore::const_new(64);
+
 /// A client that says what it is told to, right or wrong.
 pub(crate) struct Peer {
     pub(crate) io: TcpStream,
@@ -293,6 +297,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// Connects and opens a WebSocket, with these header lines besides.
     pub(crate) async fn open(address: SocketAddr, headers: &str) -> io::Result<Peer> {
+        let _turn = OPENING.acquire().await;
         Peer::open_on(TcpStream::connect(address).await?, headers).await
     }
 
@@ -302,6 +307,7 @@ impl Peer {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(4096)?;
         socket.set_send_buffer_size(16 * 1024)?;
+        let _turn = OPENING.acquire().await;
         Peer::open_on(socket.connect(address).await?, "").await
     }
 
@@ -412,7 +418,7 @@ where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    let turns = Arc::new(tokio::sync::Semaphore::new(at_once));
+    let turns = Arc::new(Semaphore::new(at_once));
     let mut tasks = vec![];
     for number in 0..count {
         let turn = Arc::clone(&turns).acquire_owned().await.unwrap();
@@ -430,13 +436,16 @@ where
     results
 }
 
-/// Connects, and tries again for a while where the backlog is full.
-pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
-    for _ in 0..50 {
-        match TcpStream::connect(address).await {
-            Ok(io) => return io,
-            Err(_) => sleep(Duration::from_millis(100)).await,
+/// Opens so many connections that say nothing yet. A kernel drops what its queue has no room
+/// for without telling who is silent; so a few at a time, and those have been accepted when
+/// one that came after them is answered.
+pub(crate) async fn connect_many(address: SocketAddr, count: u64) -> Vec<TcpStream> {
+    let mut all = vec![];
+    while (all.len() as u64) < count {
+        for _ in 0..64.min(count - all.len() as u64) {
+            all.push(TcpStream::connect(address).await.expect("the server accepts connections"));
         }
+        Peer::open(address, "").await.expect("the server accepts connections").reset();
     }
-    panic!("the server accepts no connections any more");
+    all
 }
