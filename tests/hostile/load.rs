@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread;
@@ -77,7 +78,8 @@ pub(crate) struct Bound {
 }
 
 /// Runs a scenario and judges it. `attack` returns what it saw, when all its peers are gone.
-pub(crate) fn run<A, F>(name: &str, bound: impl FnOnce(&Target) -> Bound, attack: A)
+/// The server's memory before and after.
+pub(crate) fn run<A, F>(name: &str, bound: impl FnOnce(&Target) -> Bound, attack: A) -> Range<u64>
 where
     A: FnOnce(Target) -> F,
     F: Future<Output = String>,
@@ -136,6 +138,7 @@ where
     assert_eq!((tally.lost, tally.corrupted), (0, 0), "healthy messages lost, corrupted");
     assert!(peak <= allowed, "{peak} bytes at the peak, {allowed} allowed: {}", bound.why);
     assert_eq!(fds_after, fds_before, "file descriptors");
+    before..after
 }
 
 fn percentile(sorted: &[u64], percent: usize) -> u64 {
