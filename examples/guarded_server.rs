@@ -12,7 +12,7 @@ use std::time::Duration;
 use openline::tokio::Server;
 use openline::{Config, HandshakeConfig, Origins};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Each of them costs 140 KiB at the most with the limits below, if all of them do
 /// their worst: 1.4 GiB.
@@ -59,7 +59,7 @@ async fn main() -> std::io::Result<()> {
 }
 
 /// `turn` is held for the handshake only.
-async fn serve(server: &Server, stream: TcpStream, turn: impl Drop) -> Result<(), openline::Error> {
+async fn serve(server: &Server, stream: TcpStream, turn: OwnedSemaphorePermit) -> Result<(), openline::Error> {
     stream.set_nodelay(true)?;
     let mut socket = server.accept(stream).await?;
     drop(turn);

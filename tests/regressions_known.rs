@@ -198,4 +198,23 @@ mod bombs {
             assert_eq!((messages, failure), (vec![], Some(ProtocolError::MessageTooBig { limit: LIMIT })));
         }
     }
+
+    /// What is no DEFLATE data, and what was cut short, fails with 1007 and is never delivered.
+    #[test]
+    fn what_cannot_be_inflated_is_never_delivered() {
+        let cut = &zeros(5000)[..20];
+        for (payload, error) in [
+            (&[0x06][..], ProtocolError::DeflateInvalid), // BTYPE 3 is reserved
+            (&[0x00, 5, 0, 5, 0][..], ProtocolError::DeflateInvalid), // NLEN is no complement
+            (&[0x02, 0x02, 0x00, 0x00][..], ProtocolError::DeflateInvalid), // refers to before the beginning
+            (cut, ProtocolError::DeflateTruncated),
+        ] {
+            let (messages, failure, _) = feed(&mut with(true), &mut frame(Role::Client, BINARY | COMPRESSED, payload));
+            assert_eq!(messages, [0; 0]);
+            assert_eq!(failure.map(|error| error.close_code().get()), Some(1007), "{payload:x?}");
+            if payload.len() < 6 {
+                assert_eq!(failure, Some(error), "{payload:x?}");
+            }
+        }
+    }
 }
