@@ -115,7 +115,8 @@ where
     let attacked = [percentile(&tally.attacked, 50), percentile(&tally.attacked, 99)];
     let ratio = |at: usize| attacked[at] as f64 / quiet[at].max(1) as f64;
     println!(
-        "\nrow\t{name}\t{} / {} / {}\t{}\t{fds_before} / {fds_after}\t{} / {}\t{} / {} (x{:.1} / x{:.1})\t{}\t{} / {} / {}\t{:.1}",
+        "\nrow\t{name}\t{} / {} / {}\t{}\t{fds_before} / {fds_after}\t{} / {}\t{} / {} (x{:.1} / x{:.1})\t{}\t\
+         {} / {} / {}\t{:.1}",
         mib(before),
         mib(peak),
         mib(after),
