@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 
+pub(crate) mod bomb;
 pub(crate) mod inflate;
 pub(crate) mod talks;
 
