@@ -82,7 +82,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `std` | yes | [`net`], [`Error`] |
-//! | `simdutf8` | yes | faster UTF-8 checks of text from 128 bytes up |
+//! | `simdutf8` | yes | faster UTF-8 checks of text from 64 bytes up |
 //! | `tokio` | no | the tokio adapter |
 //! | `deflate` | no | permessage-deflate (RFC 7692), to be asked for in [`HandshakeConfig`] |
 //!
