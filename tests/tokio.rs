@@ -7,7 +7,10 @@ mod common;
 #[path = "common/line.rs"]
 mod line;
 
+use std::future::Future;
 use std::io::ErrorKind;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::talks::{Cue, Talk, talks};
@@ -837,4 +840,21 @@ async fn an_idle_websocket_keeps_no_read_buffer() {
     });
     assert!(info.bytes_current < 2000, "{info:?}");
     assert!(info.bytes_max < 4000, "{info:?}: the buffer is borrowed from the thread");
+}
+
+/// However much comes, a task that only receives lets others have their turn.
+#[tokio::test]
+async fn a_flood_leaves_others_their_turn() {
+    let line = Line::none();
+    line.change(|script| script.then = Then::Bytes(frame(Client, BINARY, vec![7; 60_000])));
+    let mut socket = socket(Server, line, Config::default());
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..3 {
+        let mut total = 0;
+        while let Poll::Ready(message) = pin!(socket.recv()).poll(&mut cx) {
+            total += message.unwrap().unwrap().len();
+            assert!(total <= 2 * 1024 * 1024, "{total} bytes in one turn");
+        }
+        assert!(total > 100_000, "a turn of {total} bytes only");
+    }
 }

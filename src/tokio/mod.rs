@@ -54,6 +54,8 @@ pub struct WebSocket<S> {
     clock: Clock,
     /// Whether something was written since the transport was last flushed.
     unflushed: bool,
+    /// How many bytes have been read since this task waited last.
+    turn: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -68,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn with_clock(io: S, upgrade: Upgrade, config: Config, leftover: &[u8], clock: Clock) -> WebSocket<S> {
         let now = clock.now();
         let driver = Driver::new(Connection::new(upgrade, config, now), leftover, now);
-        WebSocket { io, driver: Box::new(driver), clock, unflushed: false }
+        WebSocket { io, driver: Box::new(driver), clock, unflushed: false, turn: 0 }
     }
 
     /// The next message; `None` once the connection is closed, and
@@ -373,22 +375,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if !self.driver.may_read() {
             return Poll::Pending;
         }
+        if self.turn >= TURN {
+            // Others must have theirs, however much comes here.
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let read = self.poll_read_some(cx);
+        self.turn = match read {
+            Poll::Ready(len) => self.turn.saturating_add(len),
+            Poll::Pending => 0,
+        };
+        read.map(drop)
+    }
+
+    /// How much was read; 0 at the end.
+    fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         if let Some(mut spare) = self.driver.spare() {
             match ready!(pin!(self.io.read_buf(&mut spare)).poll(cx)) {
-                Ok(len) => self.driver.appended(len, self.clock.now()),
+                Ok(len) => {
+                    self.driver.appended(len, self.clock.now());
+                    return Poll::Ready(len);
+                }
                 Err(error) => self.driver.read_failed(error),
             }
-            return Poll::Ready(());
+            return Poll::Ready(0);
         }
         let mut buffer = ReadBuf::new(self.driver.space());
         match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
             Ok(()) => {
                 let len = buffer.filled().len();
                 self.driver.filled(len, self.clock.now());
+                Poll::Ready(len)
             }
-            Err(error) => self.driver.read_failed(error),
+            Err(error) => {
+                self.driver.read_failed(error);
+                Poll::Ready(0)
+            }
         }
-        Poll::Ready(())
     }
 
     /// Sending is blocked. Takes in what comes, as far as that is allowed, and keeps
@@ -422,6 +446,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.driver.start_close(code, reason, self.clock.now())
     }
 }
+
+/// How many bytes to read before other tasks have their turn. The runtime itself counts
+/// reads, of which a hundred large ones take longer than others should wait.
+const TURN: usize = 512 * 1024;
 
 /// How many reads to make between two attempts to write.
 const READS: usize = 16;
