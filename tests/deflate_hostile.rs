@@ -533,6 +533,9 @@ fn last_block_without_the_empty_one() {
         they_say(&[(TEXT_BEGINS | RSV1, b""), (ENDS, payload)], &[text("Hello")]);
     }
     they_say(&[(TEXT | RSV1, &[0x03, 0x00])], &[text("")]);
+    // That one message ended so does not end the next, which has nothing.
+    they_break(&[(TEXT | RSV1, bare), (TEXT | RSV1, b"")], &[text("Hello")], &[TRUNCATED]);
+    they_break(&[(TEXT | RSV1, bare), (TEXT_BEGINS | RSV1, b""), (ENDS, b"")], &[text("Hello")], &[TRUNCATED]);
 }
 
 #[test]
