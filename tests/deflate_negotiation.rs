@@ -193,7 +193,8 @@ fn every_valid_parameter_is_taken() {
         "permessage-deflate; server_no_context_takeover",
         "permessage-deflate; client_no_context_takeover",
         // The order means nothing, and space may stand at every mark (RFC 6455 §9.1).
-        "permessage-deflate;client_max_window_bits;server_max_window_bits=9;client_no_context_takeover;server_no_context_takeover",
+        "permessage-deflate;client_max_window_bits;server_max_window_bits=9;client_no_context_takeover;\
+            server_no_context_takeover",
         " \t permessage-deflate \t ; \t server_max_window_bits \t = \t 12 \t ",
         // RFC 9110 §5.6.4: a backslash in a quoted string stands for what follows it.
         "permessage-deflate; server_max_window_bits=\"\\1\\0\"",
