@@ -4,7 +4,9 @@
 /// permessage-deflate (RFC 7692): what an end wants, or what both have agreed on.
 ///
 /// A client [offers](crate::HandshakeConfig::deflate) it, a server accepts. The peer may
-/// lower windows and take takeover away, but cannot add to what is set here.
+/// lower windows and take takeover away, but cannot add to what is set here; only that a
+/// client which does not know how to use a smaller window uses one of 15 bits (§7.1.2.2),
+/// which costs the server no more.
 ///
 /// Without context takeover each message is compressed by itself. The memory for that is
 /// shared by all connections of a thread, and a connection has none between messages.

@@ -17,6 +17,8 @@ use core::time::Duration;
 pub struct Config {
     /// The longest message to receive, in payload bytes; a longer one fails the
     /// connection with 1009, as soon as its length is announced. Default 16 MiB.
+    /// A compressed message is refused when more has been inflated, and also when more than
+    /// twice this and 16 KiB are announced in compressed form.
     /// It holds in chunk mode too: raise it to `u64::MAX`, and
     /// [`max_fragments`](Self::max_fragments) too, to take messages without end there,
     /// at no cost in memory. Nothing is read ahead then while a send is blocked.

@@ -40,9 +40,9 @@ impl Limits {
 
     /// Judges what the headers of a message have announced.
     fn check(self, announced: u64, fragments: u32, compressed: bool) -> Result<(), ProtocolError> {
-        // A compressed message may be somewhat longer than what will be inflated from it,
-        // which is judged by itself. No compressor needs nine bits for eight.
-        let overhead = if compressed { self.message_size / 8 + u64::from(fragments) * 8 + 1024 } else { 0 };
+        // A compressed message may be longer than what will be inflated from it, which is
+        // judged by itself: a sender that flushes every few bytes makes much of little.
+        let overhead = if compressed { self.message_size.saturating_add(COMPRESSED_OVERHEAD) } else { 0 };
         self.check_size(announced.saturating_sub(overhead))?;
         match fragments > self.fragments {
             true => Err(ProtocolError::TooManyFragments { limit: self.fragments }),
@@ -405,6 +405,9 @@ fn target(filled: usize, growth: usize, announced_after: usize, beyond: u64) -> 
     let ahead = usize::try_from(beyond).unwrap_or(usize::MAX).min(needed).saturating_add(announced_after);
     needed.saturating_add(needed.saturating_mul(3).min(ahead))
 }
+
+/// How many bytes a compressed message may have beyond twice its limit.
+const COMPRESSED_OVERHEAD: u64 = 16 * 1024;
 
 /// Less than this is not worth a read of its own: what follows it can come with it.
 const LEAST_ROOM: usize = 16 * 1024;
