@@ -5,6 +5,9 @@
 //! cargo run --release --features tokio,deflate --example autobahn_client -- [--impl tokio|std] ws://127.0.0.1:9001
 //! ```
 
+#[path = "support/deflate.rs"]
+mod deflate;
+
 use openline::{ClientRequest, Config, Error, HandshakeConfig, Message};
 
 fn main() -> Result<(), Error> {
@@ -67,15 +70,7 @@ fn config() -> Config {
 
 /// Offers permessage-deflate, if this was built with it.
 fn handshake() -> HandshakeConfig {
-    #[allow(unused_mut, reason = "only what is built in is offered")]
-    let mut handshake = HandshakeConfig::default();
-    #[cfg(feature = "deflate")]
-    {
-        let mut deflate = openline::Deflate::default();
-        (deflate.send.takeover, deflate.receive.takeover) = (true, true);
-        handshake.deflate.push(deflate);
-    }
-    handshake
+    deflate::handshake("takeover").expect("that is one of the ways")
 }
 
 async fn over_tokio(uri: &str, received: &mut Received) -> Result<(), Error> {

@@ -13,6 +13,9 @@
 //! permessage-deflate is offered with context takeover, unless `--deflate` wants each
 //! message compressed alone, or none.
 
+#[path = "support/deflate.rs"]
+mod deflate;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -137,7 +140,7 @@ fn options() -> Result<Options, String> {
     let mut request = ClientRequest::new(&uri).map_err(|error| format!("{uri}: {error}"))?;
     let mut config = Config::default();
     let mut linger = Duration::from_secs(1);
-    let mut deflate = "takeover".to_owned();
+    let mut how = "takeover".to_owned();
     while let Some(option) = args.next() {
         let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
         let seconds = || {
@@ -153,28 +156,9 @@ fn options() -> Result<Options, String> {
             }
             "--ping-interval" => config.keepalive = Some(Keepalive { interval: seconds()?, ..Keepalive::default() }),
             "--linger" => linger = seconds()?,
-            "--deflate" => deflate = value,
+            "--deflate" => how = value,
             _ => return Err(format!("unknown option {option}")),
         }
     }
-    Ok(Options { request, handshake: handshake(&deflate)?, config, linger })
-}
-
-/// What to offer, if compression is built in: with context takeover, alone, or none.
-fn handshake(how: &str) -> Result<HandshakeConfig, String> {
-    #[allow(unused_mut, reason = "only what is built in is offered")]
-    let mut handshake = HandshakeConfig::default();
-    match how {
-        "off" => {}
-        "takeover" | "alone" => {
-            #[cfg(feature = "deflate")]
-            {
-                let mut deflate = openline::Deflate::default();
-                (deflate.send.takeover, deflate.receive.takeover) = (how == "takeover", how == "takeover");
-                handshake.deflate.push(deflate);
-            }
-        }
-        other => return Err(format!("--deflate takes takeover, alone or off, not {other}")),
-    }
-    Ok(handshake)
+    Ok(Options { request, handshake: deflate::handshake(&how)?, config, linger })
 }

@@ -10,6 +10,9 @@
 //! is offered with context takeover, unless `--deflate` wants it otherwise. Exits with
 //! status 0 after a Close frame, else with 1.
 
+#[path = "support/deflate.rs"]
+mod deflate;
+
 use std::process::ExitCode;
 
 use openline::{ClientRequest, Error, HandshakeConfig, Message};
@@ -95,7 +98,7 @@ fn pieces<'m>(message: &'m Message<'_>, len: usize) -> impl Iterator<Item = (Mes
 }
 
 fn options() -> Result<Options, String> {
-    let (mut request, mut blocking, mut fragment, mut deflate) = (None, false, usize::MAX, "takeover".to_owned());
+    let (mut request, mut blocking, mut fragment, mut how) = (None, false, usize::MAX, "takeover".to_owned());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -105,7 +108,7 @@ fn options() -> Result<Options, String> {
                 "std" => blocking = true,
                 other => return Err(format!("--impl takes tokio or std, not {other}")),
             },
-            "--deflate" => deflate = value()?,
+            "--deflate" => how = value()?,
             "--fragment" => {
                 let bytes = value()?;
                 fragment = bytes.parse().ok().filter(|&bytes| bytes > 0).ok_or("--fragment takes a number of bytes")?;
@@ -113,24 +116,5 @@ fn options() -> Result<Options, String> {
             uri => request = Some(ClientRequest::new(uri).map_err(|error| format!("{uri}: {error}"))?),
         }
     }
-    Ok(Options { request: request.ok_or("no URL")?, handshake: handshake(&deflate)?, blocking, fragment })
-}
-
-/// What to offer: compression with context takeover, of each message alone, or none.
-fn handshake(how: &str) -> Result<HandshakeConfig, String> {
-    #[allow(unused_mut, reason = "only what is built in is offered")]
-    let mut handshake = HandshakeConfig::default();
-    match how {
-        "off" => {}
-        "takeover" | "alone" => {
-            #[cfg(feature = "deflate")]
-            {
-                let mut deflate = openline::Deflate::default();
-                (deflate.send.takeover, deflate.receive.takeover) = (how == "takeover", how == "takeover");
-                handshake.deflate.push(deflate);
-            }
-        }
-        other => return Err(format!("--deflate takes takeover, alone or off, not {other}")),
-    }
-    Ok(handshake)
+    Ok(Options { request: request.ok_or("no URL")?, handshake: deflate::handshake(&how)?, blocking, fragment })
 }

@@ -1,5 +1,7 @@
 //! What the two echo servers share: their options and the page for people.
 
+mod deflate;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +54,8 @@ impl Options {
     }
 
     pub(crate) fn handshake(&self) -> HandshakeConfig {
-        let mut handshake = HandshakeConfig::default();
+        let wished = deflate::handshake(self.get("deflate").unwrap_or("takeover"));
+        let mut handshake = wished.unwrap_or_else(|wrong| exit(&wrong));
         let seconds = self.number("handshake-timeout", handshake.timeout.as_secs_f64());
         match Duration::try_from_secs_f64(seconds) {
             Ok(timeout) => handshake.timeout = timeout,
@@ -64,25 +67,8 @@ impl Options {
         if let Some(origin) = self.get("origin") {
             handshake.origins = Origins::Only(vec![origin.to_owned()]);
         }
-        #[cfg(feature = "deflate")]
-        handshake.deflate.extend(self.deflate());
         handshake.plain = Some(Arc::new(page));
         handshake
-    }
-
-    /// How to compress: with context takeover unless the client does not want it (best for
-    /// few clients), each message alone (for many), or not at all.
-    #[cfg(feature = "deflate")]
-    fn deflate(&self) -> Option<openline::Deflate> {
-        let mut deflate = openline::Deflate::default();
-        let takeover = match self.get("deflate") {
-            Some("off") => return None,
-            Some("alone") => false,
-            Some("takeover") | None => true,
-            Some(other) => exit(&format!("--deflate takes takeover, alone or off, not {other}")),
-        };
-        (deflate.send.takeover, deflate.receive.takeover) = (takeover, takeover);
-        Some(deflate)
     }
 }
 
