@@ -24,10 +24,12 @@ pub(crate) struct SendBuffer {
 
 impl SendBuffer {
     /// How many bytes wait.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.run.len() - self.sent + self.blocked
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -64,6 +66,7 @@ impl SendBuffer {
 
     /// What waits, if it lies in one piece.
     #[cfg(feature = "std")]
+    #[inline]
     pub(crate) fn only_slice(&self) -> Option<&[u8]> {
         if self.blocks.is_empty() { self.run.get(self.sent..) } else { None }
     }

@@ -49,6 +49,7 @@ impl Pulse {
     }
 
     #[cfg(feature = "std")]
+    #[inline]
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
@@ -94,6 +95,7 @@ impl Pulse {
         self.latency
     }
 
+    #[inline]
     pub(crate) fn deadline(&self, keepalive: Option<Keepalive>) -> Option<Time> {
         let keepalive = keepalive?;
         Some(match &self.waiting {

@@ -136,6 +136,7 @@ impl Connection {
 
     /// Where the connection stands.
     #[must_use]
+    #[inline]
     pub fn state(&self) -> State {
         self.phase.state()
     }
@@ -159,18 +160,21 @@ impl Connection {
     /// Whether fewer than [`Config::high_water`] bytes wait to be transmitted, so
     /// that [`send`](Self::send) will not be refused for lack of room.
     #[must_use]
+    #[inline]
     pub fn has_room(&self) -> bool {
         self.out.len() < self.config.high_water
     }
 
     /// How many bytes wait to be transmitted.
     #[must_use]
+    #[inline]
     pub fn queued(&self) -> usize {
         self.out.len()
     }
 
     /// All that waits to be transmitted, if it lies in one piece.
     #[cfg(feature = "std")]
+    #[inline]
     pub(crate) fn only_transmit(&self) -> Option<&[u8]> {
         self.out.only_slice()
     }
@@ -178,6 +182,7 @@ impl Connection {
     /// Whether a Ping waits for its Pong, so that [`handle_transmitted`](Self::handle_transmitted)
     /// has to be told the time.
     #[cfg(feature = "std")]
+    #[inline]
     pub(crate) fn awaits_pong(&self) -> bool {
         self.pulse.is_waiting()
     }
@@ -207,6 +212,7 @@ impl Connection {
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens
     /// before. Ask again after every other call; the answer may move both ways.
     #[must_use]
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.phase {
             Phase::Open => self.pulse.deadline(self.config.keepalive),
@@ -220,6 +226,7 @@ impl Connection {
     /// §7.1.1: of two ends that have both said Close, the server goes first; the
     /// client waits for it. An end that has failed the connection does not wait.
     #[must_use]
+    #[inline]
     pub fn poll_shutdown(&self) -> bool {
         let ours = match self.phase {
             Phase::Open | Phase::CloseSent { .. } => false,
@@ -264,21 +271,26 @@ impl Connection {
     /// call does nothing; a late one (after a suspend, say) does what is due now and
     /// no more. Read what has arrived before this, so that an answer that lies there
     /// counts.
+    #[inline]
     pub fn handle_timeout(&mut self, now: Time) {
-        match self.phase {
-            Phase::Open => match self.pulse.due(self.config.keepalive, now) {
-                Due::Nothing => {}
-                Due::Ping(payload) => self.queue_ping(&payload, now),
-                Due::Dead => {
-                    self.phase.on(Input::PongOverdue);
-                    self.out.clear();
-                }
-            },
-            _ if self.phase.deadline().is_some_and(|by| by <= now) => {
-                self.phase.on(Input::TimedOut { unsent: !self.out.is_empty() });
+        if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.pass_deadline(now);
+        }
+    }
+
+    fn pass_deadline(&mut self, now: Time) {
+        if !matches!(self.phase, Phase::Open) {
+            self.phase.on(Input::TimedOut { unsent: !self.out.is_empty() });
+            self.out.clear();
+            return;
+        }
+        match self.pulse.due(self.config.keepalive, now) {
+            Due::Nothing => {}
+            Due::Ping(payload) => self.queue_ping(&payload, now),
+            Due::Dead => {
+                self.phase.on(Input::PongOverdue);
                 self.out.clear();
             }
-            _ => {}
         }
     }
 }

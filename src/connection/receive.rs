@@ -61,6 +61,7 @@ impl Connection {
     ///
     /// It never asks for more than the rest of the frame, nor for more than has come
     /// of the message already.
+    #[inline]
     pub fn receive_room(&mut self) -> Option<&mut [u8]> {
         let remaining = self.remaining()?;
         self.assembler.room(remaining)
@@ -68,14 +69,16 @@ impl Connection {
 
     /// As [`receive_room`](Self::receive_room), for a transport that appends.
     #[cfg(feature = "tokio")]
+    #[inline]
     pub(crate) fn receive_spare(&mut self) -> Option<Limit<&mut Vec<u8>>> {
         let remaining = self.remaining()?;
         self.assembler.spare_room(remaining)
     }
 
     /// What is still to come of a data frame that has begun.
+    #[inline]
     fn remaining(&self) -> Option<u64> {
-        if !matches!(self.phase, Phase::Open | Phase::CloseSent { .. }) {
+        if self.assembler.is_idle() || !matches!(self.phase, Phase::Open | Phase::CloseSent { .. }) {
             return None;
         }
         let (header, remaining) = self.decoder.unfinished()?;
@@ -93,6 +96,13 @@ impl Connection {
         }
     }
 
+    /// Whether the next bytes, if any come, begin a frame that the application may see,
+    /// and none that came before has anything to say.
+    #[inline]
+    pub(crate) fn is_between_messages(&self) -> bool {
+        matches!(self.phase, Phase::Open) && self.assembler.is_idle()
+    }
+
     #[inline]
     fn next_event<'b>(
         &mut self,
@@ -100,19 +110,22 @@ impl Connection {
         now: Time,
         delivery: Delivery,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
-        // The common case. Nothing is decided here that is not decided below too.
-        if matches!(self.phase, Phase::Open)
-            && self.assembler.is_idle()
-            && let Some((opcode, payload)) = self.decoder.decode_message(input)
-        {
-            self.pulse.heard(now);
-            return match (self.assembler.accept_whole(opcode, payload), delivery) {
-                (Ok(message), Delivery::Messages) => Ok(Some(Event::Message(message))),
-                (Ok(data), Delivery::Chunks) => Ok(Some(Event::Chunk(Chunk { data, first: true, last: true }))),
-                (Err(error), _) => Err(self.fail(error, input, now)),
-            };
+        // The common cases. Nothing is decided here that is not decided below too.
+        if !self.is_between_messages() {
+            return self.next_of_any(input, now, delivery);
         }
-        self.next_of_any(input, now, delivery)
+        if input.is_empty() {
+            return Ok(None);
+        }
+        let Some((opcode, payload)) = self.decoder.decode_message(input) else {
+            return self.next_of_any(input, now, delivery);
+        };
+        self.pulse.heard(now);
+        match (self.assembler.accept_whole(opcode, payload), delivery) {
+            (Ok(message), Delivery::Messages) => Ok(Some(Event::Message(message))),
+            (Ok(data), Delivery::Chunks) => Ok(Some(Event::Chunk(Chunk { data, first: true, last: true }))),
+            (Err(error), _) => Err(self.fail(error, input, now)),
+        }
     }
 
     #[inline(never)]

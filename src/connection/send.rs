@@ -148,15 +148,12 @@ impl Connection {
     #[inline]
     fn queue_message(&mut self, message: Outgoing<'_>) {
         match message {
-            // The common case, without a detour through what owned payloads need.
-            Outgoing::Message(Message::Text(Cow::Borrowed(text))) => {
-                self.queue_copy(true, Opcode::Text, text.as_bytes());
-            }
-            Outgoing::Message(Message::Binary(Cow::Borrowed(data))) => self.queue_copy(true, Opcode::Binary, data),
-            Outgoing::Message(message) => {
+            Outgoing::Message(message) if message.is_owned() && message.len() >= BLOCK => {
                 let (opcode, payload) = parts(message);
                 self.queue_data(true, opcode, payload);
             }
+            // The common case, without a detour through what long payloads need.
+            Outgoing::Message(message) => self.queue_copy(true, message.opcode(), message.as_bytes()),
             Outgoing::Prepared(message) => self.queue_prepared(message),
         }
     }
@@ -247,7 +244,8 @@ impl Connection {
     /// Queues the Pong that waits, if its turn has come.
     pub(super) fn queue_late_pong(&mut self) {
         // On the same terms as a new one, which so can never overtake it.
-        if self.has_pong_room()
+        if self.pong.is_some()
+            && self.has_pong_room()
             && let Some(payload) = self.pong.take()
         {
             self.queue_pong(&payload);

@@ -173,6 +173,7 @@ impl Phase {
         }
     }
 
+    #[inline]
     pub(crate) fn state(&self) -> State {
         match self {
             Phase::Open => State::Open,
@@ -184,6 +185,7 @@ impl Phase {
     }
 
     /// When to give up waiting for the peer, once closing has begun.
+    #[inline]
     pub(crate) fn deadline(&self) -> Option<Time> {
         match self {
             Phase::CloseSent { by }

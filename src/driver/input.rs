@@ -25,6 +25,7 @@ impl ReadBuffer {
     }
 
     #[expect(clippy::indexing_slicing, reason = "`start <= end <= memory.len()` always")]
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.end]
     }
@@ -51,6 +52,7 @@ impl ReadBuffer {
     }
 
     /// Memory to read into. Nothing may be unread.
+    #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {
         debug_assert!(self.bytes().is_empty(), "unread bytes would be overwritten");
         if self.memory.len() != SIZE {
@@ -60,11 +62,13 @@ impl ReadBuffer {
     }
 
     /// The first `len` bytes of the [`space`](Self::space) have been filled.
+    #[inline]
     pub(crate) fn fill(&mut self, len: usize) {
         (self.start, self.end) = (0, len);
     }
 
     /// Gives the memory back if nothing in it is unread.
+    #[inline]
     pub(crate) fn release(&mut self) {
         if self.bytes().is_empty() {
             self.give_back();

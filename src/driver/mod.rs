@@ -77,12 +77,15 @@ impl Driver {
     // Events at hand.
 
     /// The next message at hand. Control frames have been dealt with on the way.
+    #[inline]
     pub(crate) fn next_message(&mut self) -> Option<Message<'static>> {
         (self.asked, self.deaf) = (Asked::Messages, false);
-        match self.early.take() {
-            Some(Event::Message(message)) => Some(message),
-            _ => self.decode_message(),
+        if self.early.is_some()
+            && let Some(Event::Message(message)) = self.early.take()
+        {
+            return Some(message);
         }
+        self.decode_message()
     }
 
     /// Looks for an event. One that borrows is left where it lies for
@@ -90,7 +93,9 @@ impl Driver {
     /// it, not a loop. `None`: all that was at hand has been taken in.
     pub(crate) fn next_event(&mut self, chunks: bool) -> Option<Found> {
         (self.asked, self.deaf) = (if chunks { Asked::Chunks } else { Asked::Events }, false);
-        if let Some(event) = self.early.take() {
+        if self.early.is_some()
+            && let Some(event) = self.early.take()
+        {
             return Some(Found::Owned(match event {
                 Event::Message(data) if chunks => Event::Chunk(Chunk { data, first: true, last: true }),
                 event => event,
@@ -146,8 +151,13 @@ impl Driver {
         self.input.take(|input| receive(connection, input, now, false).map(Event::into_owned))
     }
 
+    #[inline]
     fn decode_message(&mut self) -> Option<Message<'static>> {
         let (connection, now) = (&mut self.connection, self.read_at);
+        // Most looks find nothing, for they come before a wait and after it.
+        if self.input.bytes().is_empty() && connection.is_between_messages() {
+            return None;
+        }
         self.input.take(|input| {
             loop {
                 match receive(connection, input, now, false)? {
@@ -161,11 +171,13 @@ impl Driver {
     // Reading.
 
     /// Whether there is any use in reading.
+    #[inline]
     pub(crate) fn may_read(&self) -> bool {
         !self.ended && !self.is_over()
     }
 
     /// Where to read to. All that was at hand must have been taken.
+    #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {
         // Asked twice because of the borrow checker: a look now, the borrow at the end.
         if self.connection.receive_room().is_some() {
@@ -175,6 +187,7 @@ impl Driver {
     }
 
     /// `len` bytes have been read into [`space`](Self::space).
+    #[inline]
     pub(crate) fn filled(&mut self, len: usize, now: Time) {
         self.read_at = now;
         match self.connection.receive_room() {
@@ -186,6 +199,7 @@ impl Driver {
 
     /// Where to append to instead of [`space`](Self::space), while a long message is gathered.
     #[cfg(feature = "tokio")]
+    #[inline]
     pub(crate) fn spare(&mut self) -> Option<Limit<&mut Vec<u8>>> {
         self.connection.receive_spare()
     }
@@ -225,6 +239,7 @@ impl Driver {
     }
 
     /// There is nothing to read now: keep no buffer while waiting.
+    #[inline]
     pub(crate) fn release(&mut self) {
         self.input.release();
     }
@@ -239,11 +254,13 @@ impl Driver {
     // Writing.
 
     /// Whether there is something to write to a transport that still takes it.
+    #[inline]
     pub(crate) fn has_output(&self) -> bool {
         !self.broken && self.connection.queued() > 0
     }
 
     /// What is queued, if it lies in one piece.
+    #[inline]
     pub(crate) fn only_output(&self) -> Option<&[u8]> {
         self.connection.only_transmit()
     }
@@ -272,6 +289,7 @@ impl Driver {
 
     /// The transport took `len` bytes.
     /// The time is asked for only if it matters: a clock takes longer than all else here.
+    #[inline]
     pub(crate) fn handle_transmitted(&mut self, len: usize, now: impl FnOnce() -> Time) {
         let now = if self.connection.awaits_pong() { now() } else { self.read_at };
         self.taken += len as u64;
@@ -311,11 +329,13 @@ impl Driver {
     }
 
     /// Whether writing has failed.
+    #[inline]
     pub(crate) fn is_broken(&self) -> bool {
         self.broken
     }
 
     /// Whether to shut down the writing side now; true once.
+    #[inline]
     pub(crate) fn wants_shutdown(&self) -> bool {
         !self.shut_down && self.connection.poll_shutdown()
     }
@@ -329,11 +349,13 @@ impl Driver {
 
     /// Lets the deadlines pass that were over when the last bytes came, all of which
     /// have been taken: a peer that never stops talking does not stop the clock.
+    #[inline]
     pub(crate) fn catch_up(&mut self) {
         self.connection.handle_timeout(self.read_at);
     }
 
     /// The next deadline.
+    #[inline]
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         match self.deaf && self.connection.state() == State::Open {
             true => None,
@@ -364,6 +386,7 @@ impl Driver {
     }
 
     /// Whether there is nothing more to wait for: no message will come.
+    #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.connection.state() == State::Closed
     }
@@ -390,6 +413,13 @@ impl Driver {
     pub(crate) fn may_queue(&self) -> bool {
         let connection = &self.connection;
         connection.has_room() || connection.state() != State::Open || connection.queued() == 0
+    }
+
+    /// Whether nothing at all is in the way of a command; the common case.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn is_sending(&self) -> bool {
+        self.failure.is_none() && self.connection.state() == State::Open && self.connection.has_room()
     }
 
     /// Changes whenever something happened that a waiting task may care for.

@@ -4,6 +4,8 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::frame::Opcode;
+
 /// A whole message.
 ///
 /// It borrows where that is possible, and owns where it is not: a message that
@@ -68,6 +70,17 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How its frame says which type it is (§5.2).
+    #[inline]
+    pub(crate) const fn opcode(&self) -> Opcode {
+        if self.is_text() { Opcode::Text } else { Opcode::Binary }
+    }
+
+    #[inline]
+    pub(crate) const fn is_owned(&self) -> bool {
+        matches!(self, Message::Text(Cow::Owned(_)) | Message::Binary(Cow::Owned(_)))
     }
 
     /// The same message, borrowing from this one.

@@ -54,7 +54,7 @@ impl Prepared {
     #[must_use]
     pub fn new<'m>(message: impl Into<Message<'m>>) -> Prepared {
         let message = message.into();
-        let opcode = if message.is_text() { Opcode::Text } else { Opcode::Binary };
+        let opcode = message.opcode();
         let plain = frame(0, opcode, message.as_bytes());
         Prepared(Arc::new(Inner {
             opcode,

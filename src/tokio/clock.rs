@@ -2,10 +2,11 @@
 
 use std::boxed::Box;
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use ::tokio::task::coop::unconstrained;
 use ::tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::time::Time;
@@ -16,11 +17,13 @@ pub(super) struct Clock {
     /// Made when first needed. It is moved only if it would fire too late: most
     /// deadlines move on before they come, and then one look at the end is enough.
     sleep: Option<Pin<Box<Sleep>>>,
+    /// For when it is set, and whom it will wake.
+    set: Option<(Time, Waker)>,
 }
 
 impl Clock {
     pub(super) fn new() -> Clock {
-        Clock { epoch: Instant::now(), sleep: None }
+        Clock { epoch: Instant::now(), sleep: None, set: None }
     }
 
     pub(super) fn now(&self) -> Time {
@@ -28,8 +31,21 @@ impl Clock {
     }
 
     /// Waits until `deadline`, or for ever. Returns the time then.
+    #[inline]
     pub(super) fn poll_deadline(&mut self, deadline: Option<Time>, cx: &mut Context<'_>) -> Poll<Time> {
         let Some(deadline) = deadline else { return Poll::Pending };
+        // Most waits end before their deadline, and leave the timer to the next one.
+        if let (Some(sleep), Some((at, waker))) = (&self.sleep, &self.set)
+            && *at <= deadline
+            && waker.will_wake(cx.waker())
+            && !sleep.is_elapsed()
+        {
+            return Poll::Pending;
+        }
+        self.poll_sleep(deadline, cx)
+    }
+
+    fn poll_sleep(&mut self, deadline: Time, cx: &mut Context<'_>) -> Poll<Time> {
         // A deadline beyond what the clock can show is never reached.
         let Some(at) = self.epoch.checked_add(deadline.since(Time::ZERO)) else { return Poll::Pending };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
@@ -37,7 +53,14 @@ impl Clock {
             sleep.as_mut().reset(at);
         }
         loop {
-            ready!(sleep.as_mut().poll(cx));
+            self.set = None;
+            // Without tokio's budget: a task that has used that up is told to wait, and no
+            // timer knows of it.
+            if pin!(unconstrained(sleep.as_mut())).poll(cx).is_pending() {
+                let set = Time::from_epoch(sleep.deadline().saturating_duration_since(self.epoch));
+                self.set = Some((set, cx.waker().clone()));
+                return Poll::Pending;
+            }
             if at <= sleep.deadline() || at <= Instant::now() {
                 // The timer is spent; the next deadline sets it anew.
                 sleep.as_mut().reset(at + FAR);

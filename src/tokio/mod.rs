@@ -337,7 +337,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Writes until nothing waits, or the transport takes no more.
+    #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.unflushed || self.driver.has_output() { self.poll_write_all(cx) } else { Poll::Ready(()) }
+    }
+
+    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.driver.has_output() {
             match ready!(self.poll_write_some(cx)) {
                 Ok(len) => {
@@ -439,6 +444,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     async fn room(&mut self) -> Result<(), Error> {
+        if self.driver.is_sending() {
+            return Ok(());
+        }
         poll_fn(|cx| self.poll_room(cx)).await
     }
 
