@@ -14,7 +14,7 @@ use super::event::Event;
 use super::state::{Cause, Closed, Input, Phase};
 use crate::error::ProtocolError;
 use crate::frame::{CloseFrame, Opcode, Piece};
-use crate::message::{Chunk, Delivery};
+use crate::message::{Chunk, Delivery, Message};
 use crate::time::Time;
 
 impl Connection {
@@ -36,8 +36,31 @@ impl Connection {
         self.next_event(input, now, Delivery::Messages)
     }
 
+    /// As [`receive`](Self::receive), for events that are to be kept: the same as
+    /// [`Event::into_owned`] after it, but a binary message is unmasked on its way into
+    /// its own memory, so that it is walked only once.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    #[inline]
+    pub fn receive_owned(
+        &mut self,
+        input: &mut &mut [u8],
+        now: Time,
+    ) -> Result<Option<Event<'static>>, ProtocolError> {
+        if self.is_between_messages()
+            && let Some(data) = self.decoder.copy_binary(input, |len| self.assembler.allows_whole(len))
+        {
+            self.pulse.heard(now);
+            return Ok(Some(Event::Message(Message::from(data))));
+        }
+        Ok(self.receive(input, now)?.map(Event::into_owned))
+    }
+
     /// As [`receive`](Self::receive), but hands a message out as it arrives, in
-    /// [`Event::Chunk`]s, so that a message of any length takes no memory.
+    /// [`Event::Chunk`]s, so that a message of any length takes next to no memory: a chunk
+    /// that was read into its own [room](Self::receive_room) has 256 KiB at the most.
     ///
     /// Both may be called in turn. If the beginning of a message has been gathered
     /// already, it comes with the first chunk. If `receive` is called after some
@@ -54,13 +77,13 @@ impl Connection {
         self.next_event(input, now, Delivery::Chunks)
     }
 
-    /// A place to read into instead of a buffer, while a long binary message is being
-    /// gathered: what comes next goes there, and reading it there saves a copy. Fill
-    /// some of the front, then call [`handle_filled`](Self::handle_filled). Using it is
+    /// A place to read into instead of a buffer, in the middle of a long binary message:
+    /// what comes next goes there, and reading it there saves a copy, of the message that
+    /// is gathered or of the chunk that it becomes. Fill some of the front, then call [`handle_filled`](Self::handle_filled). Using it is
     /// optional, but all earlier input must have been given to `receive` first.
     ///
     /// It never asks for more than the rest of the frame, nor for more than has come
-    /// of the message already.
+    /// of the message already, nor for more than 256 KiB.
     #[inline]
     pub fn receive_room(&mut self) -> Option<&mut [u8]> {
         let remaining = self.remaining()?;
@@ -86,7 +109,8 @@ impl Connection {
     }
 
     /// The first `len` bytes of [`receive_room`](Self::receive_room) have been filled.
-    /// If they end a message, the next call to `receive` returns it, even without input.
+    /// If they end a message, or are to be a chunk, the next call to `receive` or
+    /// `receive_chunk` returns it, even without input.
     pub fn handle_filled(&mut self, len: usize, now: Time) {
         if len > 0 {
             self.pulse.heard(now);
@@ -174,7 +198,7 @@ impl Connection {
                 return Ok(Some(received.into()));
             }
         }
-        Ok(None)
+        Ok(self.assembler.filled_chunk(delivery)?.map(Event::from))
     }
 
     /// §5.5: control frames may come between the fragments of a message.

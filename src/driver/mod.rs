@@ -3,10 +3,10 @@
 //! word of the outside world.
 
 mod error;
+mod found;
 mod input;
 mod open;
 
-use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::vec::Vec;
@@ -23,6 +23,7 @@ use crate::error::SendError;
 use crate::message::{Chunk, Message, utf8};
 use crate::time::Time;
 pub use error::Error;
+pub(crate) use found::{Found, Lent};
 pub(crate) use input::ReadBuffer;
 pub(crate) use open::{Answering, Calling, LINGER, LINGER_READS};
 
@@ -148,7 +149,8 @@ impl Driver {
 
     fn decode_event(&mut self) -> Option<Event<'static>> {
         let (connection, now) = (&mut self.connection, self.read_at);
-        self.input.take(|input| receive(connection, input, now, false).map(Event::into_owned))
+        // An offence is not lost here: the connection keeps it.
+        self.input.take(|input| connection.receive_owned(input, now).ok().flatten())
     }
 
     #[inline]
@@ -160,8 +162,9 @@ impl Driver {
         }
         self.input.take(|input| {
             loop {
-                match receive(connection, input, now, false)? {
-                    Event::Message(message) => return Some(message.into_owned()),
+                // An offence is not lost here: the connection keeps it.
+                match connection.receive_owned(input, now).ok().flatten()? {
+                    Event::Message(message) => return Some(message),
                     _ => continue,
                 }
             }
@@ -462,42 +465,6 @@ fn seed() -> io::Result<Seed> {
     let mut seed = Seed::default();
     SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
     Ok(seed)
-}
-
-/// What [`Driver::next_event`] found.
-#[derive(Debug)]
-pub(crate) enum Found {
-    Lent(Lent),
-    Owned(Event<'static>),
-}
-
-/// A message or chunk, and where its payload lies in the read buffer.
-#[derive(Debug)]
-pub(crate) struct Lent {
-    text: bool,
-    /// Where in the buffer's memory it begins.
-    at: usize,
-    len: usize,
-    /// For a chunk: whether it is the first, and the last.
-    chunk: Option<(bool, bool)>,
-}
-
-impl Found {
-    /// `base` is the address of the read buffer, to know the place of a slice in it.
-    fn data(base: usize, data: Message<'_>, chunk: Option<(bool, bool)>) -> Found {
-        let (text, len) = (data.is_text(), data.len());
-        // An empty slice may lie anywhere.
-        let at = if len == 0 { 0 } else { data.as_bytes().as_ptr().addr().wrapping_sub(base) };
-        match data {
-            Message::Text(Cow::Borrowed(_)) | Message::Binary(Cow::Borrowed(_)) => {
-                Found::Lent(Lent { text, at, len, chunk })
-            }
-            owned => Found::Owned(match chunk {
-                Some((first, last)) => Event::Chunk(Chunk { data: owned.into_owned(), first, last }),
-                None => Event::Message(owned.into_owned()),
-            }),
-        }
-    }
 }
 
 /// The next event in `input`. An offence is not lost here: the connection keeps it.

@@ -1,6 +1,7 @@
 //! §5: bytes become pieces of frames, unmasked where they lie. Holds at most a
 //! header of its own (14 bytes), so everything it was given may be thrown away.
 
+use alloc::vec::Vec;
 use core::mem;
 
 use super::header::{Header, Opcode};
@@ -84,18 +85,43 @@ impl Decoder {
     /// or `None`, with nothing taken, in any other case.
     #[inline]
     pub(crate) fn decode_message<'b>(&mut self, input: &mut &'b mut [u8]) -> Option<(Opcode, &'b mut [u8])> {
-        if self.held != 0 || self.frame.is_some() {
-            return None;
-        }
-        let (opcode, key, size, len) = Header::decode_common(input, self.receiver)?;
-        if len > input.len() - size {
-            return None;
-        }
+        let (opcode, key, size, len) = self.whole_message(input)?;
         let (_, payload) = advance(input, size + len).split_at_mut(size);
         if self.receiver.peer().masks() {
             let _ = key.apply(payload);
         }
         Some((opcode, payload))
+    }
+
+    /// As [`decode_message`](Self::decode_message), for a binary message of an `allowed`
+    /// length, which is unmasked into memory of its own.
+    #[inline]
+    pub(crate) fn copy_binary(
+        &mut self,
+        input: &mut &mut [u8],
+        allowed: impl FnOnce(usize) -> bool,
+    ) -> Option<Vec<u8>> {
+        let (opcode, key, size, len) = self.whole_message(input)?;
+        if opcode != Opcode::Binary || !allowed(len) {
+            return None;
+        }
+        let (_, payload) = advance(input, size + len).split_at(size);
+        if !self.receiver.peer().masks() {
+            return Some(payload.to_vec());
+        }
+        let mut data = Vec::with_capacity(len);
+        key.append(&mut data, payload);
+        Some(data)
+    }
+
+    /// What [`Header::decode_common`] finds, if the whole frame lies in `input`.
+    #[inline]
+    fn whole_message(&self, input: &[u8]) -> Option<(Opcode, MaskKey, usize, usize)> {
+        if self.held != 0 || self.frame.is_some() {
+            return None;
+        }
+        let (opcode, key, size, len) = Header::decode_common(input, self.receiver)?;
+        if len > input.len() - size { None } else { Some((opcode, key, size, len)) }
     }
 
     /// The frame does not lie whole in the input.

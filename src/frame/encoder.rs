@@ -29,16 +29,11 @@ impl Encoder {
 
     /// Appends a whole frame to `out`: header, then the payload, masked.
     #[inline]
-    #[expect(clippy::indexing_slicing, reason = "`start` was the length a moment ago")]
     pub(crate) fn frame(&mut self, out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
         let mask = self.header(out, kind, payload.len());
-        let Some(mut key) = mask else { return out.extend_from_slice(payload) };
-        // Copy and mask a stretch at a time, so that each is masked while the
-        // copy has it in the nearest cache: memory is walked once.
-        for stretch in payload.chunks(STRETCH) {
-            let start = out.len();
-            out.extend_from_slice(stretch);
-            key = key.apply(&mut out[start..]);
+        match mask {
+            Some(key) => key.append(out, payload),
+            None => out.extend_from_slice(payload),
         }
     }
 
@@ -63,5 +58,3 @@ impl Encoder {
         mask
     }
 }
-
-const STRETCH: usize = 4096;

@@ -1,6 +1,7 @@
 //! §5.3: masking. XOR with a four-byte key, as fast as memory in plain safe
 //! code: a loop over whole words that the compiler turns into vectors.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 /// A masking key, positioned at the next byte of the payload.
@@ -53,6 +54,15 @@ impl MaskKey {
         self.turned(len)
     }
 
+    /// Appends `data` to `out`, masked or unmasked on the way: memory is walked once.
+    #[inline]
+    pub(crate) fn append(self, out: &mut Vec<u8>, data: &[u8]) {
+        let word = self.word();
+        let (words, rest) = data.as_chunks::<8>();
+        out.extend(words.iter().flat_map(|bytes| (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes()));
+        out.extend(rest.iter().zip(word.to_ne_bytes()).map(|(byte, key)| byte ^ key));
+    }
+
     /// The key as it stands `len` bytes further on.
     #[inline]
     #[must_use]
@@ -77,7 +87,7 @@ impl fmt::Debug for MaskKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
+    use std::vec;
 
     /// §5.3 to the letter: octet i is XORed with key octet i modulo 4.
     fn naive(key: [u8; 4], data: &[u8]) -> Vec<u8> {
@@ -98,6 +108,18 @@ mod tests {
                 assert_eq!(turned.apply(back), MaskKey::new(key).turned(usize::from(len)));
                 assert_eq!(data, masked, "length {len}, cut at {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn every_length_is_appended_as_the_naive_answer() {
+        let key = [0x11, 0x22, 0x44, 0x88];
+        for len in 0..70_u8 {
+            let plain: Vec<u8> = (0..len).collect();
+            let mut out = vec![9; 3];
+            MaskKey::new(key).append(&mut out, &plain);
+            assert_eq!(out[..3], [9; 3]);
+            assert_eq!(out[3..], naive(key, &plain), "length {len}");
         }
     }
 

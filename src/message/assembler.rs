@@ -128,6 +128,12 @@ impl Assembler {
         self.unfinished.is_none()
     }
 
+    /// Whether a whole message of this length keeps the limits.
+    #[inline]
+    pub(crate) fn allows_whole(&self, len: usize) -> bool {
+        self.limits.check(len as u64, 1, false).is_ok()
+    }
+
     /// Takes a whole message, while [idle](Self::is_idle).
     #[inline]
     pub(crate) fn accept_whole<'b>(&self, opcode: Opcode, payload: &'b [u8]) -> Result<Message<'b>, ProtocolError> {
@@ -157,9 +163,9 @@ impl Assembler {
         self.append(piece, delivery)
     }
 
-    /// Room to read more of a binary message straight into, if there are enough of
-    /// it here and `remaining` in its frame to be worth it. Never more than has
-    /// come already, so that an announcement alone makes nobody allocate.
+    /// Room to read more of a binary message straight into, if enough of it has come
+    /// and `remaining` in its frame to be worth it. Never more than has come already,
+    /// so that an announcement alone makes nobody allocate.
     pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
         let (data, filled, len) = self.reserve_room(remaining)?;
         if data.len() - filled < len {
@@ -181,17 +187,30 @@ impl Assembler {
     /// there is capacity.
     fn reserve_room(&mut self, remaining: u64) -> Option<(&mut Vec<u8>, usize, usize)> {
         let message = self.unfinished.as_mut().filter(|message| !message.compressed)?;
-        let Unfinished { body: Body::Binary { data, filled }, handed: Handed::Nothing, beyond, .. } = &mut **message
-        else {
+        let Unfinished { body: Body::Binary { data, filled }, announced, handed, beyond, .. } = &mut **message else {
             return None;
         };
+        let come = usize::try_from(announced.saturating_sub(remaining)).unwrap_or(usize::MAX);
         let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
-        let len = remaining.min(*filled).min(MOST_ROOM);
-        if len < LEAST_ROOM {
-            return None;
+        let len = remaining.min(come).min(MOST_ROOM);
+        match handed {
+            _ if len < LEAST_ROOM => return None,
+            Handed::Nothing => reserve(data, *filled, len, remaining, *beyond),
+            // What is read becomes a chunk of its own.
+            Handed::Chunks if *filled == 0 => data.reserve_exact(len - data.len().min(len)),
+            Handed::Chunks | Handed::Skipped => return None,
         }
-        reserve(data, *filled, len, remaining, *beyond);
         Some((data, *filled, len))
+    }
+
+    /// What was read straight to its place in the middle of a frame, if it is to be a chunk.
+    pub(crate) fn filled_chunk(&mut self, delivery: Delivery) -> Result<Option<Received<'static>>, ProtocolError> {
+        match &mut self.unfinished {
+            Some(message) if message.handed == Handed::Chunks && delivery == Delivery::Chunks => {
+                Ok(message.chunk(&[], false)?.map(Received::Chunk))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The first `len` bytes of the room have been filled.
@@ -342,9 +361,15 @@ impl Unfinished {
             self.handed = Handed::Skipped;
         }
         match &mut self.body {
-            Body::Text { utf8, .. } => checked(utf8, payload, ends).map(drop),
-            Body::Binary { .. } => Ok(()),
+            Body::Text { utf8, .. } => checked(utf8, payload, ends).map(drop)?,
+            Body::Binary { data, filled } => {
+                if mem::take(filled) > 0 {
+                    self.handed = Handed::Skipped;
+                }
+                *data = Vec::new();
+            }
         }
+        Ok(())
     }
 
     fn take(&mut self) -> Message<'static> {

@@ -69,11 +69,9 @@ pub async fn echo_events(io: TcpStream, setup: &Setup) -> Result<()> {
 /// An echo that holds no whole message.
 pub async fn echo_chunks(io: TcpStream, setup: &Setup) -> Result<()> {
     let mut socket = Box::pin(accept(io, setup)).await?;
-    let (mut text, mut data) = (String::new(), Vec::new());
     while let Some(chunk) = socket.recv_chunk().await? {
-        let last = chunk.last;
-        let kept = keep(&chunk.data, &mut text, &mut data);
-        socket.send_fragment(kept, last).await?;
+        let chunk = chunk.into_owned();
+        socket.send_fragment(chunk.data, chunk.last).await?;
     }
     Ok(())
 }
