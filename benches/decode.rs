@@ -23,9 +23,9 @@ fn borrowed(us: &mut Connection, mut input: &mut [u8]) -> usize {
 
 fn owned(us: &mut Connection, mut input: &mut [u8]) -> usize {
     let mut total = 0;
-    while let Some(event) = us.receive(&mut input, Time::ZERO).unwrap() {
+    while let Some(event) = us.receive_owned(&mut input, Time::ZERO).unwrap() {
         if let Event::Message(message) = event {
-            total += black_box(message.into_owned()).len();
+            total += black_box(message).len();
         }
     }
     total

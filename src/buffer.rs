@@ -47,11 +47,11 @@ impl SendBuffer {
     /// The place to append to, with room for `additional` bytes.
     #[inline]
     pub(crate) fn run(&mut self, additional: usize) -> &mut Vec<u8> {
-        let needed = self.run.len() + additional;
-        if needed > self.run.capacity() {
-            // Doubling from nothing would copy a burst of answers several times.
-            let step = if needed <= KEEP { KEEP } else { FIRST };
-            self.run.reserve(additional.max(step - self.run.len().min(step)));
+        if self.run.capacity() == 0 {
+            self.run = Vec::with_capacity(additional.max(if additional <= LITTLE { LITTLE } else { FIRST }));
+        } else if self.run.capacity() - self.run.len() < additional {
+            // Doubling from a little would copy a burst of answers several times.
+            self.run.reserve(additional.max(self.run.len().saturating_mul(3).clamp(FIRST, LARGEST_STEP)));
         }
         &mut self.run
     }
@@ -119,7 +119,7 @@ impl SendBuffer {
         if self.is_empty() {
             self.run.clear();
             self.sent = 0;
-            if self.run.capacity() > KEEP {
+            if self.run.capacity() > LITTLE {
                 self.run = Vec::new();
             }
             if self.blocks.capacity() > 0 {
@@ -135,11 +135,15 @@ impl SendBuffer {
     }
 }
 
-/// An empty buffer keeps at most this many bytes of memory.
-const KEEP: usize = 256;
+/// The first allocation, if that is enough. An empty buffer keeps it, so that small
+/// messages go on being sent without the allocator.
+const LITTLE: usize = 256;
 
-/// The first allocation beyond that.
+/// The first allocation otherwise.
 const FIRST: usize = 4096;
+
+/// From there on a run grows fourfold, as far as this, and then twofold.
+const LARGEST_STEP: usize = 48 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -198,7 +202,7 @@ mod tests {
         buffer.push_block(Bytes::from(vec![0; 100_000]));
         buffer.advance(usize::MAX);
         assert!(buffer.is_empty());
-        assert!(buffer.run.capacity() <= KEEP);
+        assert!(buffer.run.capacity() <= LITTLE);
         assert_eq!(buffer.blocks.capacity(), 0);
     }
 }

@@ -13,7 +13,7 @@ use super::Connection;
 use super::event::Event;
 use super::state::{Cause, Closed, Input, Phase};
 use crate::error::ProtocolError;
-use crate::frame::{CloseFrame, Opcode, Piece};
+use crate::frame::{CloseFrame, Opcode, Piece, Whole};
 use crate::message::{Chunk, Delivery, Message};
 use crate::time::Time;
 
@@ -33,7 +33,7 @@ impl Connection {
     /// transport (§7.1.7).
     #[inline]
     pub fn receive<'b>(&mut self, input: &mut &'b mut [u8], now: Time) -> Result<Option<Event<'b>>, ProtocolError> {
-        self.next_event(input, now, Delivery::Messages)
+        self.next_event(self.find_message(input), input, now, Delivery::Messages)
     }
 
     /// As [`receive`](Self::receive), for events that are to be kept: the same as
@@ -44,18 +44,22 @@ impl Connection {
     ///
     /// As [`receive`](Self::receive).
     #[inline]
-    pub fn receive_owned(
-        &mut self,
-        input: &mut &mut [u8],
-        now: Time,
-    ) -> Result<Option<Event<'static>>, ProtocolError> {
-        if self.is_between_messages()
-            && let Some(data) = self.decoder.copy_binary(input, |len| self.assembler.allows_whole(len))
-        {
-            self.pulse.heard(now);
-            return Ok(Some(Event::Message(Message::from(data))));
-        }
-        Ok(self.receive(input, now)?.map(Event::into_owned))
+    pub fn receive_owned(&mut self, input: &mut &mut [u8], now: Time) -> Result<Option<Event<'static>>, ProtocolError> {
+        let Some(found) = self.find_message(input) else {
+            return Ok(self.next_event(None, input, now, Delivery::Messages)?.map(Event::into_owned));
+        };
+        self.pulse.heard(now);
+        let message = if found.opcode == Opcode::Binary && self.assembler.allows_whole(found.len) {
+            Message::from(self.decoder.copy_message(found, input))
+        } else {
+            // Text is checked where it lies: to check it in its own memory would take longer.
+            let payload = self.decoder.take_message(found, input);
+            match self.assembler.accept_whole(found.opcode, payload) {
+                Ok(message) => message.into_owned(),
+                Err(error) => return Err(self.fail(error, input, now)),
+            }
+        };
+        Ok(Some(Event::Message(message)))
     }
 
     /// As [`receive`](Self::receive), but hands a message out as it arrives, in
@@ -74,7 +78,7 @@ impl Connection {
         input: &mut &'b mut [u8],
         now: Time,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
-        self.next_event(input, now, Delivery::Chunks)
+        self.next_event(self.find_message(input), input, now, Delivery::Chunks)
     }
 
     /// A place to read into instead of a buffer, in the middle of a long binary message:
@@ -127,25 +131,28 @@ impl Connection {
         matches!(self.phase, Phase::Open) && self.assembler.is_idle()
     }
 
+    /// The common case: a whole message, to begin with.
+    #[inline]
+    fn find_message(&self, input: &[u8]) -> Option<Whole> {
+        if self.is_between_messages() { self.decoder.find_message(input) } else { None }
+    }
+
     #[inline]
     fn next_event<'b>(
         &mut self,
+        found: Option<Whole>,
         input: &mut &'b mut [u8],
         now: Time,
         delivery: Delivery,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
-        // The common cases. Nothing is decided here that is not decided below too.
-        if !self.is_between_messages() {
-            return self.next_of_any(input, now, delivery);
-        }
-        if input.is_empty() {
-            return Ok(None);
-        }
-        let Some((opcode, payload)) = self.decoder.decode_message(input) else {
-            return self.next_of_any(input, now, delivery);
+        // Nothing is decided here that is not decided below too.
+        let Some(found) = found else {
+            let at_rest = input.is_empty() && self.is_between_messages();
+            return if at_rest { Ok(None) } else { self.next_of_any(input, now, delivery) };
         };
         self.pulse.heard(now);
-        match (self.assembler.accept_whole(opcode, payload), delivery) {
+        let payload = self.decoder.take_message(found, input);
+        match (self.assembler.accept_whole(found.opcode, payload), delivery) {
             (Ok(message), Delivery::Messages) => Ok(Some(Event::Message(message))),
             (Ok(data), Delivery::Chunks) => Ok(Some(Event::Chunk(Chunk { data, first: true, last: true }))),
             (Err(error), _) => Err(self.fail(error, input, now)),

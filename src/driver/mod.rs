@@ -7,6 +7,7 @@ mod found;
 mod input;
 mod open;
 
+use std::boxed::Box;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::vec::Vec;
@@ -34,8 +35,8 @@ pub(crate) struct Driver {
     input: ReadBuffer,
     /// When `input` was read.
     read_at: Time,
-    /// What came while nobody asked.
-    early: Option<Event<'static>>,
+    /// What came while nobody asked. Boxed: a connection at rest should be small.
+    early: Option<Box<Event<'static>>>,
     /// What the application asked for last.
     asked: Asked,
     /// Whether the peer may be heard no more for now: sending is blocked, and as much
@@ -81,8 +82,8 @@ impl Driver {
     #[inline]
     pub(crate) fn next_message(&mut self) -> Option<Message<'static>> {
         (self.asked, self.deaf) = (Asked::Messages, false);
-        if self.early.is_some()
-            && let Some(Event::Message(message)) = self.early.take()
+        if let Some(early) = self.early.take()
+            && let Event::Message(message) = *early
         {
             return Some(message);
         }
@@ -94,10 +95,8 @@ impl Driver {
     /// it, not a loop. `None`: all that was at hand has been taken in.
     pub(crate) fn next_event(&mut self, chunks: bool) -> Option<Found> {
         (self.asked, self.deaf) = (if chunks { Asked::Chunks } else { Asked::Events }, false);
-        if self.early.is_some()
-            && let Some(event) = self.early.take()
-        {
-            return Some(Found::Owned(match event {
+        if let Some(early) = self.early.take() {
+            return Some(Found::Owned(match *early {
                 Event::Message(data) if chunks => Event::Chunk(Chunk { data, first: true, last: true }),
                 event => event,
             }));
@@ -135,10 +134,11 @@ impl Driver {
         if self.asked == Asked::Chunks || !self.connection.has_message_limit() {
             self.deaf = true;
         } else if self.early.is_none() {
-            self.early = match self.asked {
+            let early = match self.asked {
                 Asked::Events => self.decode_event(),
                 _ => self.decode_message().map(Event::Message),
             };
+            self.early = early.map(Box::new);
             self.deaf = self.early.is_some();
         }
         if !self.deaf {

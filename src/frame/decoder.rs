@@ -22,6 +22,17 @@ pub struct Piece<'b> {
     pub last: bool,
 }
 
+/// A whole message in one frame, at the front of the input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole {
+    pub(crate) opcode: Opcode,
+    key: MaskKey,
+    /// The header's.
+    size: usize,
+    /// The payload's.
+    pub(crate) len: usize,
+}
+
 /// Decodes the frames that one end receives.
 ///
 /// Every frame gives one piece or more. The first comes as soon as the header is
@@ -80,48 +91,37 @@ impl Decoder {
         self.decode_cut(input)
     }
 
-    /// The common case of [`decode`](Self::decode), at a fraction of its cost: a whole message
-    /// of less than 64 KiB that lies in the input whole. Returns its type and its payload;
-    /// or `None`, with nothing taken, in any other case.
+    /// Looks for the common case of [`decode`](Self::decode), at a fraction of its cost: a whole
+    /// message in one frame that lies in `input` whole. Takes nothing.
     #[inline]
-    pub(crate) fn decode_message<'b>(&mut self, input: &mut &'b mut [u8]) -> Option<(Opcode, &'b mut [u8])> {
-        let (opcode, key, size, len) = self.whole_message(input)?;
-        let (_, payload) = advance(input, size + len).split_at_mut(size);
-        if self.receiver.peer().masks() {
-            let _ = key.apply(payload);
-        }
-        Some((opcode, payload))
-    }
-
-    /// As [`decode_message`](Self::decode_message), for a binary message of an `allowed`
-    /// length, which is unmasked into memory of its own.
-    #[inline]
-    pub(crate) fn copy_binary(
-        &mut self,
-        input: &mut &mut [u8],
-        allowed: impl FnOnce(usize) -> bool,
-    ) -> Option<Vec<u8>> {
-        let (opcode, key, size, len) = self.whole_message(input)?;
-        if opcode != Opcode::Binary || !allowed(len) {
-            return None;
-        }
-        let (_, payload) = advance(input, size + len).split_at(size);
-        if !self.receiver.peer().masks() {
-            return Some(payload.to_vec());
-        }
-        let mut data = Vec::with_capacity(len);
-        key.append(&mut data, payload);
-        Some(data)
-    }
-
-    /// What [`Header::decode_common`] finds, if the whole frame lies in `input`.
-    #[inline]
-    fn whole_message(&self, input: &[u8]) -> Option<(Opcode, MaskKey, usize, usize)> {
+    pub(crate) fn find_message(&self, input: &[u8]) -> Option<Whole> {
         if self.held != 0 || self.frame.is_some() {
             return None;
         }
         let (opcode, key, size, len) = Header::decode_common(input, self.receiver)?;
-        if len > input.len() - size { None } else { Some((opcode, key, size, len)) }
+        if len > input.len() - size { None } else { Some(Whole { opcode, key, size, len }) }
+    }
+
+    /// Takes the message that was found, and unmasks it where it lies.
+    #[inline]
+    pub(crate) fn take_message<'b>(&mut self, found: Whole, input: &mut &'b mut [u8]) -> &'b mut [u8] {
+        let (_, payload) = advance(input, found.size + found.len).split_at_mut(found.size);
+        if self.receiver.peer().masks() {
+            let _ = found.key.apply(payload);
+        }
+        payload
+    }
+
+    /// Takes the message that was found, and unmasks it on its way into its own memory.
+    #[inline]
+    pub(crate) fn copy_message(&mut self, found: Whole, input: &mut &mut [u8]) -> Vec<u8> {
+        let (_, payload) = advance(input, found.size + found.len).split_at(found.size);
+        if !self.receiver.peer().masks() {
+            return payload.to_vec();
+        }
+        let mut data = Vec::with_capacity(found.len);
+        found.key.append(&mut data, payload);
+        data
     }
 
     /// The frame does not lie whole in the input.

@@ -130,7 +130,7 @@ impl Header {
     }
 
     /// The common case of [`decode`](Self::decode), at a fraction of its cost: the header of
-    /// a whole message of less than 64 KiB, without reserved bits. Returns the opcode, the
+    /// a whole message, without reserved bits. Returns the opcode, the
     /// key (which changes nothing, if there is none), where the payload begins and its length.
     /// `None` for anything else, valid or not.
     #[inline]
@@ -147,6 +147,10 @@ impl Header {
             (126, [high, low, rest @ ..]) => match u16::from_be_bytes([*high, *low]) {
                 0..126 => return None,
                 len => (usize::from(len), 4, rest),
+            },
+            (127, [a, b, c, d, e, f, g, h, rest @ ..]) => match u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) {
+                len @ 0x1_0000..=MAX_LEN => (usize::try_from(len).ok()?, 10, rest),
+                _ => return None,
             },
             _ => return None,
         };
@@ -193,6 +197,9 @@ impl Header {
         size + 4
     }
 }
+
+/// §5.2: "the most significant bit MUST be 0".
+const MAX_LEN: u64 = u64::MAX >> 1;
 
 /// §5.2: the length in 7, 7+16 or 7+64 bits, and where it ends.
 #[inline]

@@ -24,6 +24,7 @@ mod header;
 mod mask;
 
 pub use close::CloseFrame;
+pub(crate) use decoder::Whole;
 pub use decoder::{Decoder, Piece};
 pub(crate) use encoder::{Encoder, Kind};
 pub use header::{Header, Opcode};

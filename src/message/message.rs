@@ -32,6 +32,7 @@ pub enum Message<'a> {
 impl<'a> Message<'a> {
     /// The payload, of either type.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Message::Text(text) => text.as_bytes(),
@@ -50,6 +51,7 @@ impl<'a> Message<'a> {
 
     /// Whether this is a text message.
     #[must_use]
+    #[inline]
     pub const fn is_text(&self) -> bool {
         matches!(self, Message::Text(_))
     }
@@ -62,6 +64,7 @@ impl<'a> Message<'a> {
 
     /// The payload's length in bytes.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.as_bytes().len()
     }
@@ -94,6 +97,7 @@ impl<'a> Message<'a> {
 
     /// A message that can be kept, copied only if it borrowed.
     #[must_use]
+    #[inline]
     pub fn into_owned(self) -> Message<'static> {
         match self {
             Message::Text(text) => Message::Text(Cow::Owned(text.into_owned())),

@@ -128,32 +128,34 @@ fn limit(wire: &Arc<Vec<u8>>) -> Box<dyn FnMut(&mut Seen)> {
 }
 
 fn openline(wire: &Arc<Vec<u8>>) -> Box<dyn FnMut(&mut Seen)> {
-    openline_each(wire, |message, seen| seen.message(message.is_text(), message.as_bytes()))
-}
-
-fn openline_owned(wire: &Arc<Vec<u8>>) -> Box<dyn FnMut(&mut Seen)> {
-    openline_each(wire, |message, seen| {
-        let message = message.into_owned();
-        seen.message(message.is_text(), message.as_bytes());
-    })
-}
-
-fn openline_each(
-    wire: &Arc<Vec<u8>>,
-    each: impl Fn(openline::Message<'_>, &mut Seen) + 'static,
-) -> Box<dyn FnMut(&mut Seen)> {
-    let wire = wire.clone();
-    let mut connection = Connection::new(Upgrade::server(Agreement::default()), Config::default(), Time::ZERO);
-    let mut buffer = wire.to_vec();
+    let (wire, mut buffer, mut connection) = openline_setup(wire);
     Box::new(move |seen| {
         buffer.copy_from_slice(&wire);
         let mut input = &mut buffer[..];
-        while let Some(event) = connection.receive(&mut input, Time::ZERO).expect("valid frames") {
+        while let Some(event) = connection.receive(&mut input, Time::ZERO).expect("valid") {
             if let Event::Message(message) = event {
-                each(message, seen);
+                seen.message(message.is_text(), message.as_bytes());
             }
         }
     })
+}
+
+fn openline_owned(wire: &Arc<Vec<u8>>) -> Box<dyn FnMut(&mut Seen)> {
+    let (wire, mut buffer, mut connection) = openline_setup(wire);
+    Box::new(move |seen| {
+        buffer.copy_from_slice(&wire);
+        let mut input = &mut buffer[..];
+        while let Some(event) = connection.receive_owned(&mut input, Time::ZERO).expect("valid") {
+            if let Event::Message(message) = event {
+                seen.message(message.is_text(), message.as_bytes());
+            }
+        }
+    })
+}
+
+fn openline_setup(wire: &Arc<Vec<u8>>) -> (Arc<Vec<u8>>, Vec<u8>, Connection) {
+    let connection = Connection::new(Upgrade::server(Agreement::default()), Config::default(), Time::ZERO);
+    (wire.clone(), wire.to_vec(), connection)
 }
 
 fn tungstenite(wire: &Arc<Vec<u8>>) -> Box<dyn FnMut(&mut Seen)> {
