@@ -20,9 +20,26 @@
 //! their data if it had to be gathered. They never borrow from the connection. To keep
 //! a message, make it owned; it will not hold more memory than its own length.
 //!
-//! While a long binary message is gathered,
+//! In the middle of a long binary message
 //! [`receive_room`](crate::Connection::receive_room) lends the place where its next
 //! bytes belong, and reading them there saves a copy. Using it is optional.
+//!
+//! # What a message costs
+//!
+//! Each line is counted by `tests/costs.rs`.
+//!
+//! | | allocations | copies of the payload |
+//! |---|---|---|
+//! | received by `receive`, whole in the input | none | none |
+//! | received by `receive_owned`, or an adapter's `recv`, likewise | one, of its length | one |
+//! | a chunk read into [`receive_room`](crate::Connection::receive_room) | one | none |
+//! | sent, borrowed or shorter than 16 KiB | none while little waits | one |
+//! | sent, owned and longer | what the queue of blocks needs | none |
+//! | sent, [`Prepared`](crate::Prepared), by a server | none while little waits | one below 16 KiB, none from there on |
+//!
+//! A read of an adapter brings all that has come, up to 64 KiB, in one system call; what was
+//! fed meanwhile leaves in one. A client masks on the way, and unmasking happens where the
+//! bytes lie or on their way to where they will: no pass over the memory of its own.
 //!
 //! # Closing
 //!

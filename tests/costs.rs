@@ -1,0 +1,277 @@
+//! What a message costs, counted: allocations, their bytes, copies, and the reads and
+//! writes of an adapter. `src/manual.rs` has these figures as a table.
+
+mod common;
+
+use std::cell::Cell;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+
+use allocation_counter::{AllocationInfo, measure};
+use common::*;
+use openline::Role::{Client, Server};
+use openline::{Config, Connection, Event, Message, Prepared};
+
+/// Allocations by `turn`, once it has found its stride.
+fn steady(mut turn: impl FnMut()) -> AllocationInfo {
+    (0..3).for_each(|_| turn());
+    measure(turn)
+}
+
+fn costs(info: &AllocationInfo) -> (u64, u64) {
+    (info.count_total, info.bytes_total)
+}
+
+fn sent(us: &mut Connection) {
+    us.handle_transmitted(us.queued(), s(0));
+}
+
+#[test]
+fn a_borrowed_message_costs_nothing() {
+    for len in [0, 1, 20, 125, 126, 1000, 65_535, 65_536, 100_000] {
+        for first in [TEXT, BINARY] {
+            let wire = frame(Client, first, vec![b'x'; len]);
+            let (mut us, mut buffer) = (connection(Server, Config::default()), wire.clone());
+            let info = steady(|| {
+                buffer.copy_from_slice(&wire);
+                let range = buffer.as_ptr_range();
+                let mut input = &mut buffer[..];
+                let Ok(Some(Event::Message(message))) = us.receive(&mut input, s(0)) else { panic!("no message") };
+                assert!(len == 0 || range.contains(&message.as_bytes().as_ptr()), "it lies in the input");
+            });
+            assert_eq!(costs(&info), (0, 0), "{len} bytes");
+        }
+    }
+}
+
+#[test]
+fn an_owned_message_costs_one_allocation_of_its_own_length() {
+    for role in BOTH {
+        for len in [1, 20, 125, 126, 1000, 65_535, 65_536, 100_000] {
+            for first in [TEXT, BINARY] {
+                let wire = frame(role.peer(), first, vec![b'x'; len]);
+                let (mut us, mut buffer) = (connection(role, Config::default()), wire.clone());
+                let info = steady(|| {
+                    buffer.copy_from_slice(&wire);
+                    let Ok(Some(Event::Message(_))) = us.receive_owned(&mut &mut buffer[..], s(0)) else {
+                        panic!("no message")
+                    };
+                });
+                assert_eq!(costs(&info), (1, len as u64), "{role:?}, {len} bytes");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_chunk_of_a_long_message_costs_one_allocation_of_what_was_read() {
+    let len = 1 << 20;
+    let wire = frame(Client, BINARY, vec![7; len]);
+    let mut us = connection(Server, Config::default());
+    let mut turn = || {
+        let mut wire = wire.clone();
+        let (mut rest, mut got, mut chunks) = (&mut wire[..], 0, 0_u64);
+        while got < len {
+            let mut none: &mut [u8] = &mut [];
+            let event = if let Some(room) = us.receive_room() {
+                let n = room.len();
+                room.copy_from_slice(&rest[..n]);
+                rest = &mut rest[n..];
+                us.handle_filled(n, s(0));
+                us.receive_chunk(&mut none, s(0))
+            } else {
+                let (mut read, after) = rest.split_at_mut(rest.len().min(64 * 1024));
+                rest = after;
+                us.receive_chunk(&mut read, s(0))
+            };
+            let Ok(Some(Event::Chunk(chunk))) = event else { panic!("no chunk") };
+            assert!(chunk.data.as_bytes().iter().all(|byte| *byte == 7));
+            got += chunk.data.len();
+            chunks += 1;
+        }
+        assert_eq!(got, len);
+        chunks
+    };
+    // What the first read brings, borrowed; then as much as has come and 256 KiB at the most,
+    // owned, five times; and a few bytes that are not worth a read of their own, borrowed.
+    assert_eq!(turn(), 7);
+    let info = measure(|| {
+        turn();
+    });
+    // One is the copy of the wire, and one remembers the message.
+    assert_eq!(info.count_total, 5 + 2);
+}
+
+#[test]
+fn what_is_sent_costs_a_copy_or_nothing() {
+    let (text, prepared) = ("x".repeat(200), Prepared::new("x".repeat(200)));
+    for role in BOTH {
+        let mut us = connection(role, Config::default());
+        let info = steady(|| {
+            us.send(&text).unwrap();
+            sent(&mut us);
+        });
+        assert_eq!(costs(&info), (0, 0), "{role:?}");
+    }
+    let mut us = connection(Server, Config::default());
+    let info = steady(|| {
+        us.send(&prepared).unwrap();
+        sent(&mut us);
+    });
+    assert_eq!(costs(&info), (0, 0), "prepared");
+
+    // From 16 KiB on an owned payload goes out from where it lies, of either role.
+    for role in BOTH {
+        let mut us = connection(role, Config::default());
+        let data = vec![1_u8; 16 * 1024];
+        let at = data.as_ptr();
+        us.send(data).unwrap();
+        assert_eq!(us.transmits().map(<[u8]>::as_ptr).nth(1), Some(at), "{role:?}");
+    }
+}
+
+/// A transport that brings `wire` with every read, waits before the next one, and
+/// counts what is asked of it.
+struct Line {
+    wire: Vec<u8>,
+    turns: u64,
+    waits: bool,
+    reads: Rc<Cell<u64>>,
+    writes: Rc<Cell<u64>>,
+}
+
+impl Line {
+    fn new(wire: Vec<u8>) -> (Line, Rc<Cell<u64>>, Rc<Cell<u64>>) {
+        let (reads, writes) = (Rc::default(), Rc::default());
+        let line = Line { wire, turns: 20, waits: true, reads: Rc::clone(&reads), writes: Rc::clone(&writes) };
+        (line, reads, writes)
+    }
+
+    fn bring(&mut self) -> &[u8] {
+        if self.turns == 0 {
+            return &[];
+        }
+        self.turns -= 1;
+        self.reads.set(self.reads.get() + 1);
+        &self.wire
+    }
+
+    fn taken(&mut self, len: usize) -> io::Result<usize> {
+        self.writes.set(self.writes.get() + 1);
+        Ok(len)
+    }
+}
+
+impl Read for Line {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.bring().read(buffer)
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.taken(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl openline::net::Transport for Line {}
+
+#[cfg(feature = "tokio")]
+mod tokio_line {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::*;
+
+    impl AsyncRead for Line {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.waits = !self.waits;
+            if self.waits {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            buffer.put_slice(self.bring());
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Line {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(self.taken(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+}
+
+fn upgrade() -> openline::Upgrade {
+    openline::Upgrade::server(openline::Agreement::default())
+}
+
+/// The echo that the docs show: its messages come and go with one read and one write for
+/// each batch, and each of them is one allocation.
+#[test]
+fn an_echo_over_std_reads_once_and_writes_once() {
+    for batch in [1_u64, 2] {
+        let wire = frames(Client, std::iter::repeat_n((TEXT, [b'x'; 100]), batch as usize));
+        let (line, reads, writes) = Line::new(wire);
+        let mut socket = openline::net::WebSocket::new(line, upgrade(), Config::default(), &[]);
+        let mut turns = |count: u64| {
+            for _ in 0..count * batch {
+                let message = socket.recv().unwrap().unwrap();
+                socket.feed(message).unwrap();
+            }
+        };
+        turns(3);
+        let (read, written) = (reads.get(), writes.get());
+        let info = measure(|| turns(10));
+        assert_eq!((reads.get() - read, writes.get() - written), (10, 10));
+        assert_eq!(costs(&info), (10 * batch, 1000 * batch));
+    }
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn an_echo_over_tokio_reads_once_and_writes_once() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for batch in [1_u64, 2] {
+        let wire = frames(Client, std::iter::repeat_n((TEXT, [b'x'; 100]), batch as usize));
+        let (line, reads, writes) = Line::new(wire);
+        let mut socket = openline::tokio::WebSocket::new(line, upgrade(), Config::default(), &[]);
+        let mut turns = |count: u64| {
+            runtime.block_on(async {
+                for _ in 0..count * batch {
+                    let message = socket.recv().await.unwrap().unwrap();
+                    socket.feed(message).await.unwrap();
+                }
+            });
+        };
+        turns(3);
+        let (read, written) = (reads.get(), writes.get());
+        let info = measure(|| turns(10));
+        assert_eq!((reads.get() - read, writes.get() - written), (10, 10));
+        assert_eq!(costs(&info), (10 * batch, 1000 * batch));
+    }
+}
+
+#[test]
+fn a_message_to_keep_holds_no_more_than_itself() {
+    let mut wire = frame(Client, BINARY, vec![1; 1001]);
+    let mut us = connection(Server, Config::default());
+    let Ok(Some(Event::Message(Message::Binary(data)))) = us.receive_owned(&mut &mut wire[..], s(0)) else {
+        panic!("no message")
+    };
+    assert_eq!(data.into_owned().capacity(), 1001);
+}
