@@ -1,6 +1,11 @@
 //! Bytes on their way out, in order. Knows nothing of frames, and owns no memory
 //! while it is empty but for a few hundred bytes.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "all are lengths of what lies in memory, or of what waits in it: `sent <= run.len()`, and `blocked` is their sum"
+)]
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 

@@ -94,10 +94,12 @@
 //! reconnecting, no HTTP server around the upgrade.
 
 #![no_std]
-// Nothing that a peer sends may panic: where one of these is needed, its reason stands beside it.
+// Nothing that a peer sends may panic: where one of these is needed, its reason stands beside it,
+// or at the head of the file for sums and differences.
 #![cfg_attr(
     not(test),
     warn(
+        clippy::arithmetic_side_effects,
         clippy::expect_used,
         clippy::indexing_slicing,
         clippy::panic,

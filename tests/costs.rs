@@ -180,7 +180,6 @@ impl Write for Line {
 
 impl openline::net::Transport for Line {}
 
-#[cfg(feature = "tokio")]
 mod tokio_line {
     use std::pin::Pin;
     use std::task::{Context, Poll};
@@ -242,7 +241,6 @@ fn an_echo_over_std_reads_once_and_writes_once() {
     }
 }
 
-#[cfg(feature = "tokio")]
 #[test]
 fn an_echo_over_tokio_reads_once_and_writes_once() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

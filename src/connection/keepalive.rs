@@ -1,5 +1,7 @@
 //! §5.5.2: is the peer alive, and how far away is it? Never reads a clock.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a count of Pings, in 64 bits")]
+
 use alloc::boxed::Box;
 use core::time::Duration;
 

@@ -1,6 +1,8 @@
 //! The sending half of a [`Connection`]: commands in, bytes out. Every frame is
 //! queued whole, so frames never cut into each other.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a header of 14 bytes and a payload that lies in memory")]
+
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 

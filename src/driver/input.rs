@@ -1,6 +1,8 @@
 //! Read buffers. A connection has one only while it holds unread bytes, or is
 //! reading; each thread keeps a few for all of its connections.
 
+#![expect(clippy::arithmetic_side_effects, reason = "`start <= end <= memory.len()` always")]
+
 use std::boxed::Box;
 use std::cell::RefCell;
 use std::fmt;

@@ -2,6 +2,11 @@
 //! it, and how it ended. Still no socket and no clock; `io::Error` is the only
 //! word of the outside world.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "positions in a stream, in 64 bits, and lengths of what lies in memory"
+)]
+
 mod error;
 mod found;
 mod input;

@@ -1,6 +1,11 @@
 //! §5: bytes become pieces of frames, unmasked where they lie. Holds at most a
 //! header of its own (14 bytes), so everything it was given may be thrown away.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a header of 14 bytes at the most, and of a payload no more than lies in the input"
+)]
+
 use alloc::vec::Vec;
 use core::mem;
 

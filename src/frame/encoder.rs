@@ -1,5 +1,7 @@
 //! §5: payloads become frames, masked on the way where the role demands it.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a header of 14 bytes and a payload that lies in memory")]
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 

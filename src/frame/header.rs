@@ -1,6 +1,8 @@
 //! §5.2: the frame header, 2 to 14 bytes. Every rule that can be judged from a
 //! header alone is judged here, at the first byte that proves it broken.
 
+#![expect(clippy::arithmetic_side_effects, reason = "sizes of a header: 14 bytes at the most")]
+
 use super::MAX_CONTROL_PAYLOAD;
 use super::mask::MaskKey;
 use crate::error::ProtocolError;

@@ -1,6 +1,8 @@
 //! §5.3: masking. XOR with a four-byte key, as fast as memory in plain safe
 //! code: a loop over whole words that the compiler turns into vectors.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a remainder of four, times eight")]
+
 use alloc::vec::Vec;
 use core::fmt;
 

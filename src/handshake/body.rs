@@ -1,6 +1,11 @@
 //! RFC 9112 §6, §7.1: the body of a refusal, as far as the limit allows. It is read
 //! for people: where its framing is wrong, it just ends.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "`body.len() <= limit`, and of the rest no more is taken than is wanted"
+)]
+
 use alloc::vec::Vec;
 use core::fmt;
 

@@ -1,5 +1,7 @@
 //! §4.1: the client's side of the opening handshake.
 
+#![expect(clippy::arithmetic_side_effects, reason = "`sent <= out.len()`, and `spent` counts heads that lie in memory")]
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -1,6 +1,8 @@
 //! RFC 7692 §7.1: permessage-deflate is negotiated. Header fields in, parameters out,
 //! whatever version of HTTP carries them.
 
+#![expect(clippy::arithmetic_side_effects, reason = "the patterns have the digits that fit")]
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;

@@ -1,6 +1,8 @@
 //! RFC 9110 §5: header fields, and the grammars inside their values: tokens,
 //! comma lists, quoted strings.
 
+#![expect(clippy::arithmetic_side_effects, reason = "positions in a list that is not empty")]
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,6 +1,11 @@
 //! RFC 9112: the head of an HTTP/1.1 message, up to its empty line. Knows `\r\n`,
 //! and no header by name. Looks at each byte once, as it comes.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "positions in a head, which has a limit; each line that is looked at ends in CRLF"
+)]
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,5 +1,6 @@
 //! An HTTP request and an HTTP response as values.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -131,7 +132,7 @@ impl Response {
 
     /// The answer to a request that failed with `error`.
     pub(super) fn refusal(error: HandshakeError) -> Response {
-        let mut response = Response::new(error.status().unwrap_or(400)).body(error.to_string() + "\n");
+        let mut response = Response::new(error.status().unwrap_or(400)).body(format!("{error}\n"));
         let mut add = |name: &str, value: &str| {
             let added = response.headers.append(name, value);
             debug_assert!(added.is_ok(), "a header of our own is valid");

@@ -1,6 +1,8 @@
 //! §4.2: the server's side of the opening handshake. Whatever comes gets a complete
 //! HTTP answer, and nothing is said before the request has been heard to its end.
 
+#![expect(clippy::arithmetic_side_effects, reason = "`sent <= out.len()`")]
+
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -1,5 +1,7 @@
 //! §3: `ws:` and `wss:` URIs.
 
+#![expect(clippy::arithmetic_side_effects, reason = "positions in a string")]
+
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;

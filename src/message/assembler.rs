@@ -1,6 +1,11 @@
 //! §5.4: fragments become messages. The only place that compares a length with a
 //! limit. Memory follows the bytes that came, never the length announced.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "lengths of what lies in memory; what a peer announces is added saturating"
+)]
+
 #[cfg(feature = "deflate")]
 mod inflate;
 

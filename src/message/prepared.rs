@@ -1,5 +1,7 @@
 //! One message for many: encoded, and compressed, once.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a header of 14 bytes and a payload that lies in memory")]
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,6 +1,11 @@
 //! §8.1: text is UTF-8, checked as it arrives: each byte once, and refused at the
 //! first that cannot be part of it, however the text was cut.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "`cut_at_end` is at most 3 and at most the length, and a text's bytes are counted in 64 bits"
+)]
+
 use core::str;
 
 /// The state between two chunks of one text: at most three bytes of a character

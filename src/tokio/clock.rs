@@ -1,5 +1,7 @@
 //! tokio's clock as the core's [`Time`], and the one timer of a connection.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a day after a moment that the clock can show")]
+
 use std::boxed::Box;
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -5,6 +5,8 @@
 //! receive answers Pings), so both can wait for the same direction of the same
 //! transport, which remembers one waker only. It is given one that wakes both.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a side is 0 or 1")]
+
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};

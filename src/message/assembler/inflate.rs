@@ -1,5 +1,10 @@
 //! RFC 7692 §7.2.2: compressed messages on their way in.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "`inflated <= message_size`, for no more than that is inflated, and a part of the input is not longer than all of it"
+)]
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 

@@ -1,5 +1,7 @@
 //! §7.2.1: plain payload becomes compressed payload.
 
+#![expect(clippy::arithmetic_side_effects, reason = "differences of two counts, the later and the earlier")]
+
 use core::fmt;
 use std::borrow::Cow;
 use std::boxed::Box;

@@ -1,5 +1,10 @@
 //! §7.2.2: compressed payload becomes plain payload, a stretch at a time.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "differences of two counts, the later and the earlier, and a length in a buffer"
+)]
+
 use core::{fmt, mem};
 use std::boxed::Box;
 

@@ -1,6 +1,8 @@
 //! Memory that the connections of a thread share: compressors and inflaters that are
 //! in use by no message, and a place for what they put out.
 
+#![expect(clippy::arithmetic_side_effects, reason = "window bits: 15 at the most")]
+
 use std::boxed::Box;
 use std::cell::RefCell;
 use std::thread_local;
