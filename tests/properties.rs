@@ -147,6 +147,10 @@ proptest! {
         let heard = hear_in(&mut us, cut(&bytes, &sizes), s(0));
         prop_assert!(outcome(&mut us, heard) == whole, "cut");
 
+        let mut us = connection(role, config);
+        let heard = hear_owned(&mut us, cut(&bytes, &sizes));
+        prop_assert!(outcome(&mut us, heard) == whole, "owned");
+
         // In chunks: the same once joined, but for order, since a chunk does not wait.
         let mut us = connection(role, config);
         let heard = hear_chunks(&mut us, cut(&bytes, &sizes));
@@ -156,8 +160,14 @@ proptest! {
 
         // Through the room to read into, wherever there is some.
         let mut us = connection(role, config);
-        let heard = hear_by_room(&mut us, &bytes, &sizes);
+        let heard = hear_by_room(&mut us, &bytes, &sizes, |us, piece| hear(us, piece));
         prop_assert!(outcome(&mut us, heard) == whole, "by room");
+
+        let mut us = connection(role, config);
+        let heard = hear_by_room(&mut us, &bytes, &sizes, |us, piece| hear_chunks(us, [piece]));
+        let (events, unfinished) = join(heard.0);
+        prop_assert!(outcome(&mut us, (events, heard.1)) == whole, "in chunks by room");
+        prop_assert!(unfinished <= 1);
     }
 
     /// Whichever way each piece is asked for, nothing is invented and nothing gets out of step.
@@ -400,7 +410,12 @@ fn naive(receiver: Role, config: Config, mut bytes: &[u8]) -> (Vec<Event<'static
 }
 
 /// As an adapter reads: into the room if there is some, else into a buffer.
-fn hear_by_room(us: &mut Connection, mut bytes: &[u8], sizes: &[usize]) -> Heard {
+fn hear_by_room(
+    us: &mut Connection,
+    mut bytes: &[u8],
+    sizes: &[usize],
+    hear: impl Fn(&mut Connection, &[u8]) -> Heard,
+) -> Heard {
     let mut heard: Heard = (vec![], None);
     let mut sizes = sizes.iter().cycle();
     while !bytes.is_empty() && heard.1.is_none() {

@@ -88,6 +88,8 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
             loop {
                 let event = match chunks {
                     true => connection.receive_chunk(&mut input, now),
+                    // Both ways, in turn.
+                    false if input.len() % 2 == 0 => connection.receive_owned(&mut input, now),
                     false => connection.receive(&mut input, now),
                 };
                 assert!(ended.is_none_or(|error| event == Err(error)), "an error stays");
@@ -121,10 +123,11 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
             }
             Step::Fill(len) => {
                 if let Some(room) = us.receive_room() {
+                    let chunks = len & 1 != 0;
                     let len = room.len().min(len.into());
                     room[..len].fill(b'x');
                     us.handle_filled(len, now);
-                    hear(&mut us, b"", false);
+                    hear(&mut us, b"", chunks);
                 }
             }
             Step::Eof => us.handle_eof(now),

@@ -143,7 +143,12 @@ fn openline(receiver: Role, bytes: &[u8], pieces: [u8; 4]) -> (Vec<Heard>, End<P
         let mut piece = piece.to_vec();
         let mut input = &mut piece[..];
         loop {
-            match us.receive(&mut input, Time::ZERO) {
+            // Both ways, in turn.
+            let event = match input.len() % 2 {
+                0 => us.receive_owned(&mut input, Time::ZERO),
+                _ => us.receive(&mut input, Time::ZERO),
+            };
+            match event {
                 Ok(Some(Event::Message(Message::Text(text)))) => heard.push(Heard::Text(text.into_owned())),
                 Ok(Some(Event::Message(Message::Binary(data)))) => heard.push(Heard::Binary(data.into_owned())),
                 Ok(Some(Event::Ping(payload))) => heard.push(Heard::Ping(payload.into_owned())),

@@ -245,6 +245,8 @@ impl End {
         loop {
             let event = match self.chunks {
                 true => self.connection.receive_chunk(&mut input, now),
+                // Both ways, in turn.
+                false if input.len() % 2 == 0 => self.connection.receive_owned(&mut input, now),
                 false => self.connection.receive(&mut input, now),
             };
             match event.expect("neither end breaks the protocol") {

@@ -185,31 +185,30 @@ pub(crate) fn hear(us: &mut Connection, bytes: &[u8]) -> Heard {
 
 /// Feeds `pieces` one by one.
 pub(crate) fn hear_in<'a>(us: &mut Connection, pieces: impl IntoIterator<Item = &'a [u8]>, now: Time) -> Heard {
-    let mut events = vec![];
-    for piece in pieces {
-        let mut buffer = piece.to_vec();
-        let mut input = &mut buffer[..];
-        loop {
-            match us.receive(&mut input, now) {
-                Ok(Some(event)) => events.push(event.into_owned()),
-                Ok(None) => break,
-                Err(error) => return (events, Some(error)),
-            }
-        }
-        assert!(input.is_empty(), "`Ok(None)` means that all input has been taken");
-    }
-    (events, None)
+    hear_with(pieces, |input| Ok(us.receive(input, now)?.map(Event::into_owned)))
+}
+
+/// The same by `receive_owned`.
+pub(crate) fn hear_owned<'a>(us: &mut Connection, pieces: impl IntoIterator<Item = &'a [u8]>) -> Heard {
+    hear_with(pieces, |input| us.receive_owned(input, Time::ZERO))
 }
 
 /// The same in chunk mode.
 pub(crate) fn hear_chunks<'a>(us: &mut Connection, pieces: impl IntoIterator<Item = &'a [u8]>) -> Heard {
+    hear_with(pieces, |input| Ok(us.receive_chunk(input, Time::ZERO)?.map(Event::into_owned)))
+}
+
+fn hear_with<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    mut next: impl FnMut(&mut &mut [u8]) -> Result<Option<Event<'static>>, ProtocolError>,
+) -> Heard {
     let mut events = vec![];
     for piece in pieces {
         let mut buffer = piece.to_vec();
         let mut input = &mut buffer[..];
         loop {
-            match us.receive_chunk(&mut input, Time::ZERO) {
-                Ok(Some(event)) => events.push(event.into_owned()),
+            match next(&mut input) {
+                Ok(Some(event)) => events.push(event),
                 Ok(None) => break,
                 Err(error) => return (events, Some(error)),
             }
