@@ -8,11 +8,15 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a side is 0 or 1")]
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(openline_loom))]
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
+#[cfg(openline_loom)]
+use loom::sync::{Mutex, MutexGuard};
 
 use super::WebSocket;
 use crate::code::CloseCode;
