@@ -160,7 +160,7 @@ proptest! {
 
         // Through the room to read into, wherever there is some.
         let mut us = connection(role, config);
-        let heard = hear_by_room(&mut us, &bytes, &sizes, |us, piece| hear(us, piece));
+        let heard = hear_by_room(&mut us, &bytes, &sizes, hear);
         prop_assert!(outcome(&mut us, heard) == whole, "by room");
 
         let mut us = connection(role, config);
