@@ -87,7 +87,8 @@ impl Connection {
     /// optional, but all earlier input must have been given to `receive` first.
     ///
     /// It never asks for more than the rest of the frame, nor for more than has come
-    /// of the message already, nor for more than 256 KiB.
+    /// of the message already, nor for more than 256 KiB; where chunks are handed out, nor
+    /// for more than four times the last one.
     #[inline]
     pub fn receive_room(&mut self) -> Option<&mut [u8]> {
         let remaining = self.remaining()?;

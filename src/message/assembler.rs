@@ -92,6 +92,8 @@ struct Unfinished {
     beyond: u64,
     fragments: u32,
     handed: Handed,
+    /// The length of the last chunk.
+    last_chunk: usize,
 }
 
 /// What the application has been handed of a message that is unfinished.
@@ -192,18 +194,27 @@ impl Assembler {
     /// there is capacity.
     fn reserve_room(&mut self, remaining: u64) -> Option<(&mut Vec<u8>, usize, usize)> {
         let message = self.unfinished.as_mut().filter(|message| !message.compressed)?;
-        let Unfinished { body: Body::Binary { data, filled }, announced, handed, beyond, .. } = &mut **message else {
+        let Unfinished { body: Body::Binary { data, filled }, announced, handed, beyond, last_chunk, .. } =
+            &mut **message
+        else {
             return None;
         };
         let come = usize::try_from(announced.saturating_sub(remaining)).unwrap_or(usize::MAX);
         let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
         let len = remaining.min(come).min(MOST_ROOM);
-        match handed {
-            _ if len < LEAST_ROOM => return None,
-            Handed::Nothing => reserve(data, *filled, len, remaining, *beyond),
-            // What is read becomes a chunk of its own.
-            Handed::Chunks if *filled == 0 => data.reserve_exact(len - data.len().min(len)),
+        let len = match handed {
+            Handed::Nothing => len,
+            // What is read becomes a chunk of its own, which takes new memory. A peer that sends
+            // little at a time must not make that much each time: the last chunk pays for it.
+            Handed::Chunks if *filled == 0 && *last_chunk >= LEAST_ROOM => len.min(last_chunk.saturating_mul(4)),
             Handed::Chunks | Handed::Skipped => return None,
+        };
+        if len < LEAST_ROOM {
+            return None;
+        }
+        match handed {
+            Handed::Nothing => reserve(data, *filled, len, remaining, *beyond),
+            _ => data.reserve_exact(len - data.len().min(len)),
         }
         Some((data, *filled, len))
     }
@@ -267,7 +278,15 @@ impl Unfinished {
         };
         let beyond = limits.beyond(first, first.len);
         let compressed = first.rsv != 0;
-        Unfinished { body, compressed, announced: first.len, beyond, fragments: 1, handed: Handed::Nothing }
+        Unfinished {
+            body,
+            compressed,
+            announced: first.len,
+            beyond,
+            fragments: 1,
+            handed: Handed::Nothing,
+            last_chunk: 0,
+        }
     }
 
     /// Takes the next part of the payload, as plain as the application will see it.
@@ -356,7 +375,7 @@ impl Unfinished {
         if data.is_empty() && !ends {
             return Ok(None);
         }
-        self.handed = Handed::Chunks;
+        (self.handed, self.last_chunk) = (Handed::Chunks, data.len());
         Ok(Some(Chunk { data, first, last: ends }))
     }
 
