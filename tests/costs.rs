@@ -219,25 +219,34 @@ fn upgrade() -> openline::Upgrade {
     openline::Upgrade::server(openline::Agreement::default())
 }
 
+fn batch_of(count: u64) -> Vec<u8> {
+    frames(Client, std::iter::repeat_n((TEXT, [b'x'; 100]), count as usize))
+}
+
+/// `turns` echoes so many batches. Each is one read and one write, and each message in it one
+/// allocation.
+fn check_echo(batch: u64, reads: &Cell<u64>, writes: &Cell<u64>, mut turns: impl FnMut(u64)) {
+    turns(3);
+    let (read, written) = (reads.get(), writes.get());
+    let info = measure(|| turns(10));
+    assert_eq!((reads.get() - read, writes.get() - written), (10, 10));
+    assert_eq!(costs(&info), (10 * batch, 1000 * batch));
+}
+
 /// The echo that the docs show: its messages come and go with one read and one write for
 /// each batch, and each of them is one allocation.
 #[test]
 fn an_echo_over_std_reads_once_and_writes_once() {
     for batch in [1_u64, 2] {
-        let wire = frames(Client, std::iter::repeat_n((TEXT, [b'x'; 100]), batch as usize));
-        let (line, reads, writes) = Line::new(wire);
+        let (line, reads, writes) = Line::new(batch_of(batch));
         let mut socket = openline::net::WebSocket::new(line, upgrade(), Config::default(), &[]);
-        let mut turns = |count: u64| {
+        let turns = |count: u64| {
             for _ in 0..count * batch {
                 let message = socket.recv().unwrap().unwrap();
                 socket.feed(message).unwrap();
             }
         };
-        turns(3);
-        let (read, written) = (reads.get(), writes.get());
-        let info = measure(|| turns(10));
-        assert_eq!((reads.get() - read, writes.get() - written), (10, 10));
-        assert_eq!(costs(&info), (10 * batch, 1000 * batch));
+        check_echo(batch, &reads, &writes, turns);
     }
 }
 
@@ -245,10 +254,9 @@ fn an_echo_over_std_reads_once_and_writes_once() {
 fn an_echo_over_tokio_reads_once_and_writes_once() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for batch in [1_u64, 2] {
-        let wire = frames(Client, std::iter::repeat_n((TEXT, [b'x'; 100]), batch as usize));
-        let (line, reads, writes) = Line::new(wire);
+        let (line, reads, writes) = Line::new(batch_of(batch));
         let mut socket = openline::tokio::WebSocket::new(line, upgrade(), Config::default(), &[]);
-        let mut turns = |count: u64| {
+        let turns = |count: u64| {
             runtime.block_on(async {
                 for _ in 0..count * batch {
                     let message = socket.recv().await.unwrap().unwrap();
@@ -256,11 +264,7 @@ fn an_echo_over_tokio_reads_once_and_writes_once() {
                 }
             });
         };
-        turns(3);
-        let (read, written) = (reads.get(), writes.get());
-        let info = measure(|| turns(10));
-        assert_eq!((reads.get() - read, writes.get() - written), (10, 10));
-        assert_eq!(costs(&info), (10 * batch, 1000 * batch));
+        check_echo(batch, &reads, &writes, turns);
     }
 }
 

@@ -48,18 +48,12 @@ impl Connection {
         let Some(found) = self.find_message(input) else {
             return Ok(self.next_event(None, input, now, Delivery::Messages)?.map(Event::into_owned));
         };
-        self.pulse.heard(now);
-        let message = if found.opcode == Opcode::Binary && self.assembler.allows_whole(found.len) {
-            Message::from(self.decoder.copy_message(found, input))
-        } else {
-            // Text is checked where it lies: to check it in its own memory would take longer.
-            let payload = self.decoder.take_message(found, input);
-            match self.assembler.accept_whole(found.opcode, payload) {
-                Ok(message) => message.into_owned(),
-                Err(error) => return Err(self.fail(error, input, now)),
-            }
-        };
-        Ok(Some(Event::Message(message)))
+        if found.opcode == Opcode::Binary && self.assembler.allows_whole(found.len) {
+            self.pulse.heard(now);
+            return Ok(Some(Event::Message(Message::from(self.decoder.copy_message(found, input)))));
+        }
+        // Text is checked where it lies: to check it in its own memory would take longer.
+        Ok(Some(Event::Message(self.take_message(found, input, now)?.into_owned())))
     }
 
     /// As [`receive`](Self::receive), but hands a message out as it arrives, in
@@ -151,13 +145,24 @@ impl Connection {
             let at_rest = input.is_empty() && self.is_between_messages();
             return if at_rest { Ok(None) } else { self.next_of_any(input, now, delivery) };
         };
+        let data = self.take_message(found, input, now)?;
+        Ok(Some(match delivery {
+            Delivery::Messages => Event::Message(data),
+            Delivery::Chunks => Event::Chunk(Chunk { data, first: true, last: true }),
+        }))
+    }
+
+    /// Takes the message that was found, and leaves it where it lies.
+    #[inline]
+    fn take_message<'b>(
+        &mut self,
+        found: Whole,
+        input: &mut &'b mut [u8],
+        now: Time,
+    ) -> Result<Message<'b>, ProtocolError> {
         self.pulse.heard(now);
         let payload = self.decoder.take_message(found, input);
-        match (self.assembler.accept_whole(found.opcode, payload), delivery) {
-            (Ok(message), Delivery::Messages) => Ok(Some(Event::Message(message))),
-            (Ok(data), Delivery::Chunks) => Ok(Some(Event::Chunk(Chunk { data, first: true, last: true }))),
-            (Err(error), _) => Err(self.fail(error, input, now)),
-        }
+        self.assembler.accept_whole(found.opcode, payload).map_err(|error| self.fail(error, input, now))
     }
 
     #[inline(never)]

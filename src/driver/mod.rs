@@ -154,8 +154,7 @@ impl Driver {
 
     fn decode_event(&mut self) -> Option<Event<'static>> {
         let (connection, now) = (&mut self.connection, self.read_at);
-        // An offence is not lost here: the connection keeps it.
-        self.input.take(|input| connection.receive_owned(input, now).ok().flatten())
+        self.input.take(|input| receive_owned(connection, input, now))
     }
 
     #[inline]
@@ -167,8 +166,7 @@ impl Driver {
         }
         self.input.take(|input| {
             loop {
-                // An offence is not lost here: the connection keeps it.
-                match connection.receive_owned(input, now).ok().flatten()? {
+                match receive_owned(connection, input, now)? {
                     Event::Message(message) => return Some(message),
                     _ => continue,
                 }
@@ -476,4 +474,10 @@ fn seed() -> io::Result<Seed> {
 fn receive<'b>(connection: &mut Connection, input: &mut &'b mut [u8], now: Time, chunks: bool) -> Option<Event<'b>> {
     let event = if chunks { connection.receive_chunk(input, now) } else { connection.receive(input, now) };
     event.ok().flatten()
+}
+
+/// As [`receive`], for an event that is kept.
+#[inline]
+fn receive_owned(connection: &mut Connection, input: &mut &mut [u8], now: Time) -> Option<Event<'static>> {
+    connection.receive_owned(input, now).ok().flatten()
 }
