@@ -86,7 +86,7 @@ impl Headers {
 
     /// The values of all fields of this name, in order.
     pub fn get_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.raw().filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
     /// Whether there is a field of this name.
@@ -96,12 +96,14 @@ impl Headers {
     }
 
     /// All fields: name and value.
-    #[expect(clippy::indexing_slicing, reason = "the ranges of all fields lie in `bytes`")]
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|(name, value)| {
-            let name = core::str::from_utf8(&self.bytes[name.clone()]).unwrap_or_default();
-            (name, &self.bytes[value.clone()])
-        })
+        self.raw().map(|(name, value)| (core::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// All fields, without a look at the bytes of their names.
+    #[expect(clippy::indexing_slicing, reason = "the ranges of all fields lie in `bytes`")]
+    fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (&self.bytes[name.clone()], &self.bytes[value.clone()]))
     }
 
     /// How many fields there are.

@@ -69,8 +69,11 @@ impl HeadReader {
     /// what is left of `input` comes after it. On an error the byte that proves it has
     /// been taken, but never one beyond the limit.
     pub(super) fn receive(&mut self, input: &mut &[u8]) -> Result<bool, HandshakeError> {
-        while let Some((&byte, rest)) = input.split_first() {
-            if self.spent.saturating_add(self.bytes.len()) >= self.max_head {
+        self.bytes.reserve(self.room().min(input.len()));
+        loop {
+            self.skim(input);
+            let Some((&byte, rest)) = input.split_first() else { return Ok(false) };
+            if self.room() == 0 {
                 return Err(match (self.kind, self.lines) {
                     (Kind::Request, 0) => HandshakeError::TargetTooLong { limit: self.max_head },
                     _ => HandshakeError::HeadTooLarge { limit: self.max_head },
@@ -85,7 +88,24 @@ impl HeadReader {
                 None => self.at = At::Begin,
             }
         }
-        Ok(false)
+    }
+
+    /// Takes what [`judge`](Self::judge) has nothing to say about: the inside of a line, up to
+    /// what may end it.
+    fn skim(&mut self, input: &mut &[u8]) {
+        let judged = self.kind == Kind::Response && self.lines == 0 && self.bytes.len() < PROTOCOL.len();
+        if !matches!(self.at, At::Within) || judged {
+            return;
+        }
+        let most = self.room().min(input.len());
+        let (plain, rest) = input.split_at(without_control(input.get(..most).unwrap_or(input)));
+        self.bytes.extend_from_slice(plain);
+        *input = rest;
+    }
+
+    /// How many bytes may still come.
+    fn room(&self) -> usize {
+        self.max_head.saturating_sub(self.spent).saturating_sub(self.bytes.len())
     }
 
     /// Judges one byte. Returns where the next one stands; `None`: in another line.
@@ -217,6 +237,15 @@ fn complete(parsed: Result<httparse::Status<usize>, httparse::Error>) -> Result<
         // The empty line is there, so "partial" means that the first line is not one.
         _ => Err(HandshakeError::MalformedHead),
     }
+}
+
+/// How many bytes there are before the first control character.
+fn without_control(bytes: &[u8]) -> usize {
+    // A look at all bytes of a chunk is a vector's work; one that may end early is not.
+    let any = |chunk: &[u8; 16]| chunk.iter().fold(false, |any, &byte| any | is_control(byte));
+    let whole = bytes.as_chunks::<16>().0.iter().take_while(|chunk| !any(chunk)).count() * 16;
+    let rest = bytes.iter().skip(whole);
+    whole + rest.take_while(|byte| !is_control(**byte)).count()
 }
 
 /// RFC 9112 §2.3: `HTTP/` DIGIT `.` DIGIT. The second digit, if the first is 1.

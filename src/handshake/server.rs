@@ -142,6 +142,7 @@ impl ServerHandshake {
             return Err(HandshakeError::HeaderReserved);
         }
         let key = request.headers.get("Sec-WebSocket-Key").unwrap_or_default();
+        self.out.reserve(USUAL_ANSWER);
         write_status(&mut self.out, 101);
         write_field(&mut self.out, "Upgrade", "websocket");
         write_field(&mut self.out, "Connection", "Upgrade");
@@ -240,6 +241,9 @@ impl ServerHandshake {
         error
     }
 }
+
+/// A 101 without a subprotocol or extensions has 129 bytes.
+const USUAL_ANSWER: usize = 192;
 
 /// What a server sets itself in a 101, so that an application must not.
 fn is_reserved(name: &str) -> bool {
