@@ -58,7 +58,7 @@ impl Connection {
 
     /// As [`receive`](Self::receive), but hands a message out as it arrives, in
     /// [`Event::Chunk`]s, so that a message of any length takes next to no memory: a chunk
-    /// that was read into its own [room](Self::receive_room) has 256 KiB at the most.
+    /// that was read into its own [room](Self::receive_room) has 272 KiB at the most.
     ///
     /// Both may be called in turn. If the beginning of a message has been gathered
     /// already, it comes with the first chunk. If `receive` is called after some
@@ -77,12 +77,13 @@ impl Connection {
 
     /// A place to read into instead of a buffer, in the middle of a long binary message:
     /// what comes next goes there, and reading it there saves a copy, of the message that
-    /// is gathered or of the chunk that it becomes. Fill some of the front, then call [`handle_filled`](Self::handle_filled). Using it is
-    /// optional, but all earlier input must have been given to `receive` first.
+    /// is gathered or of the chunk that it becomes. Fill some of the front, then call
+    /// [`handle_filled`](Self::handle_filled). Using it is optional, but all earlier input
+    /// must have been given to `receive` first.
     ///
-    /// It never asks for more than the rest of the frame, nor for more than has come
-    /// of the message already, nor for more than 256 KiB; where chunks are handed out, nor
-    /// for more than four times the last one.
+    /// It never asks for more than the rest of the frame, nor for more than 272 KiB, nor
+    /// for more than has come of the message already; where chunks are handed out, not for
+    /// more than four times the last one instead.
     #[inline]
     pub fn receive_room(&mut self) -> Option<&mut [u8]> {
         let remaining = self.remaining()?;

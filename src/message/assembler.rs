@@ -171,8 +171,8 @@ impl Assembler {
     }
 
     /// Room to read more of a binary message straight into, if enough of it has come
-    /// and `remaining` in its frame to be worth it. Never more than has come already,
-    /// so that an announcement alone makes nobody allocate.
+    /// and `remaining` in its frame to be worth it. Never more than has come already, or
+    /// four times the last chunk, so that an announcement alone makes nobody allocate.
     pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
         let (data, filled, len) = self.reserve_room(remaining)?;
         if data.len() - filled < len {
@@ -201,14 +201,16 @@ impl Assembler {
         };
         let come = usize::try_from(announced.saturating_sub(remaining)).unwrap_or(usize::MAX);
         let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
-        let len = remaining.min(come).min(MOST_ROOM);
-        let len = match handed {
-            Handed::Nothing => len,
+        let paid = match handed {
+            Handed::Nothing => come,
             // What is read becomes a chunk of its own, which takes new memory. A peer that sends
             // little at a time must not make that much each time: the last chunk pays for it.
-            Handed::Chunks if *filled == 0 && *last_chunk >= LEAST_ROOM => len.min(last_chunk.saturating_mul(4)),
+            Handed::Chunks if *filled == 0 && *last_chunk >= LEAST_ROOM => last_chunk.saturating_mul(4),
             Handed::Chunks | Handed::Skipped => return None,
         };
+        // A short rest would be a read of its own.
+        let most = if remaining < MOST_ROOM + LEAST_ROOM { remaining } else { MOST_ROOM };
+        let len = most.min(paid);
         if len < LEAST_ROOM {
             return None;
         }
