@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use super::{announce, complain, tungstenite::config};
 use crate::Result;
@@ -26,6 +27,12 @@ pub fn raw(mut io: TcpStream) -> Result<()> {
         }
         io.write_all(&buffer[..len])?;
     }
+}
+
+/// As what notices a dead peer must do it: each read ends in time.
+pub fn raw_timeout(io: TcpStream) -> Result<()> {
+    io.set_read_timeout(Some(Duration::from_secs(30)))?;
+    raw(io)
 }
 
 pub fn openline(io: TcpStream) -> Result<()> {

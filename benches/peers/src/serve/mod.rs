@@ -1,4 +1,4 @@
-//! The echo servers: one thread, one task a connection (or one thread a connection, `*-std`).
+//! The echo servers: one thread (or `--threads`), one task a connection (or one thread a connection, `*-std`).
 
 mod blocking;
 mod fastwebsockets;
@@ -21,6 +21,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ::tokio::net::{TcpListener, TcpStream};
+use ::tokio::runtime::Builder;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::args::Args;
@@ -35,6 +36,13 @@ pub const LONGEST: usize = 32 * 1024 * 1024;
 pub struct Setup {
     pub deflate: Option<Deflate>,
     broadcast: bool,
+}
+
+/// Where, and on how many threads (those of `*-std` have one for each connection).
+#[derive(Clone, Copy)]
+struct Place {
+    port: u16,
+    threads: usize,
 }
 
 /// permessage-deflate, if the client offers it.
@@ -59,6 +67,7 @@ enum Flush {
 pub fn main(mut args: Args) -> Result<()> {
     let name = args.word().ok_or("serve what?")?;
     let port = args.value("--port")?.unwrap_or(0);
+    let place = Place { port, threads: args.value("--threads")?.unwrap_or(1) };
     let level = args.value("--level")?;
     let takeover = args.flag("--takeover");
     let deflate = (args.flag("--deflate") || takeover).then_some(Deflate { takeover, level });
@@ -67,32 +76,34 @@ pub fn main(mut args: Args) -> Result<()> {
     raise_files()?;
 
     match name.as_str() {
-        "raw-lean" => listen(port, raw::echo_lean),
-        "raw" => run::<raw::Raw>(port, setup, Flush::Each),
-        "openline" => run::<openline::Openline>(port, setup, Flush::Never),
-        "openline-event" => listen(port, move |io| openline::echo_events(io, setup)),
-        "openline-stream" => listen(port, move |io| openline::echo_chunks(io, setup)),
-        "tungstenite" => run::<tungstenite::Tungstenite>(port, setup, Flush::Each),
-        "tungstenite+batch" => run::<tungstenite::Tungstenite>(port, setup, Flush::Batch),
-        "fastwebsockets" => run::<fastwebsockets::Fast>(port, setup, Flush::Each),
-        "tokio-websockets" => run::<tokio_websockets::TokioWebsockets>(port, setup, Flush::Each),
-        "tokio-websockets+batch" => run::<tokio_websockets::TokioWebsockets>(port, setup, Flush::Batch),
+        "raw-lean" => listen(place, raw::echo_lean),
+        "raw-whole" => listen(place, raw::echo_whole),
+        "raw" => run::<raw::Raw>(place, setup, Flush::Each),
+        "openline" => run::<openline::Openline>(place, setup, Flush::Never),
+        "openline-event" => listen(place, move |io| openline::echo_events(io, setup)),
+        "openline-stream" => listen(place, move |io| openline::echo_chunks(io, setup)),
+        "tungstenite" => run::<tungstenite::Tungstenite>(place, setup, Flush::Each),
+        "tungstenite+batch" => run::<tungstenite::Tungstenite>(place, setup, Flush::Batch),
+        "fastwebsockets" => run::<fastwebsockets::Fast>(place, setup, Flush::Each),
+        "tokio-websockets" => run::<tokio_websockets::TokioWebsockets>(place, setup, Flush::Each),
+        "tokio-websockets+batch" => run::<tokio_websockets::TokioWebsockets>(place, setup, Flush::Batch),
         "soketto" if setup.broadcast => {
             let hub = Arc::default();
-            listen(port, move |io| soketto::broadcast(io, setup, Arc::clone(&hub)))
+            listen(place, move |io| soketto::broadcast(io, setup, Arc::clone(&hub)))
         }
-        "soketto" => run::<soketto::Soketto>(port, setup, Flush::Each),
-        "yawc" => run::<yawc::Yawc>(port, setup, Flush::Each),
-        "yawc+batch" => run::<yawc::Yawc>(port, setup, Flush::Batch),
-        "sockudo" if setup.deflate.is_some() => run::<sockudo::Compressed>(port, setup, Flush::Each),
-        "sockudo" => run::<sockudo::Sockudo>(port, setup, Flush::Each),
-        "sockudo+batch" if setup.deflate.is_some() => run::<sockudo::Compressed>(port, setup, Flush::Never),
-        "sockudo+batch" => run::<sockudo::Sockudo>(port, setup, Flush::Never),
-        "web-socket" => run::<web_socket::WebSocket>(port, setup, Flush::Each),
-        "wtx" if setup.broadcast => run::<wtx::Wtx>(port, setup, Flush::Each),
-        "wtx" if setup.deflate.is_some() => listen(port, move |io| wtx::echo_compressed(io, setup)),
-        "wtx" => listen(port, wtx::echo),
+        "soketto" => run::<soketto::Soketto>(place, setup, Flush::Each),
+        "yawc" => run::<yawc::Yawc>(place, setup, Flush::Each),
+        "yawc+batch" => run::<yawc::Yawc>(place, setup, Flush::Batch),
+        "sockudo" if setup.deflate.is_some() => run::<sockudo::Compressed>(place, setup, Flush::Each),
+        "sockudo" => run::<sockudo::Sockudo>(place, setup, Flush::Each),
+        "sockudo+batch" if setup.deflate.is_some() => run::<sockudo::Compressed>(place, setup, Flush::Never),
+        "sockudo+batch" => run::<sockudo::Sockudo>(place, setup, Flush::Never),
+        "web-socket" => run::<web_socket::WebSocket>(place, setup, Flush::Each),
+        "wtx" if setup.broadcast => run::<wtx::Wtx>(place, setup, Flush::Each),
+        "wtx" if setup.deflate.is_some() => listen(place, move |io| wtx::echo_compressed(io, setup)),
+        "wtx" => listen(place, wtx::echo),
         "raw-std" => blocking::listen(port, blocking::raw),
+        "raw-timeout-std" => blocking::listen(port, blocking::raw_timeout),
         "openline-std" => blocking::listen(port, blocking::openline),
         "tungstenite-std" => blocking::listen(port, blocking::tungstenite),
         _ => Err(format!("no server {name:?}").into()),
@@ -100,9 +111,9 @@ pub fn main(mut args: Args) -> Result<()> {
 }
 
 /// Serves echoes, or broadcasts, over a peer.
-fn run<P: Peer>(port: u16, setup: &'static Setup, flush: Flush) -> Result<()> {
+fn run<P: Peer>(place: Place, setup: &'static Setup, flush: Flush) -> Result<()> {
     let hub = Arc::new(Hub::<P::Shared>::default());
-    listen(port, move |io| {
+    listen(place, move |io| {
         let hub = hub.clone();
         async move {
             // Boxed, and lent afterwards: a task is as large as all that its states ever hold, and this one would go on
@@ -119,14 +130,17 @@ fn run<P: Peer>(port: u16, setup: &'static Setup, flush: Flush) -> Result<()> {
 }
 
 /// Accepts for ever.
-fn listen<F, W>(port: u16, serve: F) -> Result<()>
+fn listen<F, W>(place: Place, serve: F) -> Result<()>
 where
     F: Fn(TcpStream) -> W,
     W: Future<Output = Result<()>> + Send + 'static,
 {
-    let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = match place.threads {
+        1 => Builder::new_current_thread().enable_all().build()?,
+        threads => Builder::new_multi_thread().worker_threads(threads).enable_all().build()?,
+    };
     runtime.block_on(async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, place.port)).await?;
         announce(listener.local_addr()?.port())?;
         loop {
             let (io, _) = listener.accept().await?;

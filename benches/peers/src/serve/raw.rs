@@ -68,3 +68,12 @@ pub async fn echo_lean(mut io: TcpStream) -> Result<()> {
         }
     }
 }
+
+/// An echo that has all of a message, of s4's length, before any of it goes back: what whole messages cost.
+pub async fn echo_whole(mut io: TcpStream) -> Result<()> {
+    let mut message = vec![0; 1024 * 1024 + 14];
+    loop {
+        io.read_exact(&mut message).await?;
+        io.write_all(&message).await?;
+    }
+}
