@@ -83,6 +83,7 @@
 //! |---|---|---|
 //! | `std` | yes | [`net`], [`Error`] |
 //! | `simdutf8` | yes | faster UTF-8 checks of text from 64 bytes up |
+//! | `simd` | no | masks payloads from 512 B up with the widest vectors of the machine: twice as fast, 1 to 2 % of an echo of 1 MiB |
 //! | `tokio` | no | the tokio adapter |
 //! | `deflate` | no | permessage-deflate (RFC 7692), to be asked for in [`HandshakeConfig`] |
 //!

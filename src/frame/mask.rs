@@ -1,5 +1,7 @@
 //! §5.3: masking. XOR with a four-byte key, as fast as memory in plain safe
-//! code: a loop over whole words that the compiler turns into vectors.
+//! code: a loop over whole words that the compiler turns into vectors. With the
+//! feature `simd` it does so for each kind of vector there is, and what the
+//! machine has is found out when the program runs.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a remainder of four, times eight")]
 
@@ -40,7 +42,13 @@ impl MaskKey {
     #[inline]
     #[must_use = "the next piece of the same payload needs the key that is returned"]
     pub fn apply(self, data: &mut [u8]) -> MaskKey {
-        let len = data.len();
+        if data.len() < LONG { self.xor(data) } else { self.xor_long(data) }
+        self.turned(data.len())
+    }
+
+    /// Always inlined: into the function whose vectors it is to be compiled for.
+    #[inline(always)]
+    fn xor(self, data: &mut [u8]) {
         let word = self.word();
         let (words, rest) = data.as_chunks_mut::<8>();
         for bytes in words {
@@ -53,10 +61,26 @@ impl MaskKey {
         for (byte, key) in rest.iter_mut().zip(&self.0) {
             *byte ^= key;
         }
-        self.turned(len)
     }
 
-    /// Appends `data` to `out`, masked or unmasked on the way: memory is walked once.
+    #[inline(never)]
+    fn xor_long(self, data: &mut [u8]) {
+        // Behind a header nothing is aligned, and a vector that lies across two cache lines
+        // takes the time of two.
+        let (front, back) = data.split_at_mut(data.as_ptr().addr().wrapping_neg() % CACHE_LINE);
+        self.xor(front);
+        let key = self.turned(front.len());
+        #[cfg(not(feature = "simd"))]
+        key.xor(back);
+        #[cfg(feature = "simd")]
+        {
+            use fearless_simd::{Level, Simd, dispatch};
+            dispatch!(Level::new(), simd => simd.vectorize(#[inline(always)] || key.xor(back)));
+        }
+    }
+
+    /// Appends `data` to `out`, masked or unmasked on the way: memory is walked once, at
+    /// the speed of a copy, to which wider vectors would add nothing.
     #[inline]
     pub(crate) fn append(self, out: &mut Vec<u8>, data: &[u8]) {
         let word = self.word();
@@ -78,6 +102,11 @@ impl MaskKey {
         key << 32 | key
     }
 }
+
+/// From here on it pays to look where the data lies, and how wide vectors may be.
+const LONG: usize = 512;
+
+const CACHE_LINE: usize = 64;
 
 impl fmt::Debug for MaskKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,6 +138,22 @@ mod tests {
                 assert_eq!(turned, MaskKey::new(key).turned(cut));
                 assert_eq!(turned.apply(back), MaskKey::new(key).turned(usize::from(len)));
                 assert_eq!(data, masked, "length {len}, cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_payloads_are_the_naive_answer() {
+        let key = [0x11, 0x22, 0x44, 0x88];
+        for len in [511, 512, 513, 1000] {
+            let plain: Vec<u8> = (0..len + 64).map(|at: u32| (at * 7) as u8).collect();
+            // Wherever it lies.
+            for from in 0..64 {
+                let mut data = plain.clone();
+                let turned = MaskKey::new(key).apply(&mut data[from..]);
+                assert_eq!(turned, MaskKey::new(key).turned(plain.len() - from));
+                assert_eq!(data[..from], plain[..from]);
+                assert_eq!(data[from..], naive(key, &plain[from..]), "length {len}, from {from}");
             }
         }
     }
