@@ -133,7 +133,9 @@ impl Connection {
         if self.is_between_messages() { self.decoder.find_message(input) } else { None }
     }
 
-    #[inline]
+    /// Always inlined, as what it calls for the common case: a call that hands an event over
+    /// in memory takes three times as long as finding a short message.
+    #[inline(always)]
     fn next_event<'b>(
         &mut self,
         found: Option<Whole>,
@@ -154,7 +156,7 @@ impl Connection {
     }
 
     /// Takes the message that was found, and leaves it where it lies.
-    #[inline]
+    #[inline(always)]
     fn take_message<'b>(
         &mut self,
         found: Whole,

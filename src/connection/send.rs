@@ -199,6 +199,7 @@ impl Connection {
 
     /// RFC 7692 §6: queues a frame of a message that may be sent compressed.
     #[cfg(feature = "deflate")]
+    #[inline(never)]
     fn queue_deflated(&mut self, fin: bool, opcode: Opcode, payload: Cow<'_, [u8]>) {
         let Connection { deflater: Some(deflater), encoder, out, .. } = self else { return };
         let begins = opcode != Opcode::Continuation;

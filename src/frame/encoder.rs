@@ -30,7 +30,7 @@ impl Encoder {
     }
 
     /// Appends a whole frame to `out`: header, then the payload, masked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn frame(&mut self, out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
         let mask = self.header(out, kind, payload.len());
         match mask {
@@ -46,7 +46,7 @@ impl Encoder {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn header(&mut self, out: &mut Vec<u8>, kind: Kind, len: usize) -> Option<MaskKey> {
         // §5.3: a new key for every frame.
         let mask = self.entropy.as_mut().map(|entropy| MaskKey::new(entropy.mask_key()));

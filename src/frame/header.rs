@@ -162,8 +162,8 @@ impl Header {
         }
     }
 
-    /// Writes the header to the front of `out` and returns how many bytes it
-    /// took. The length is written in its shortest form (§5.2).
+    /// Writes the header to the front of `out`, zeros behind it, and returns how many bytes
+    /// it took. The length is written in its shortest form (§5.2).
     ///
     /// ```
     /// use openline::frame::{Header, Opcode};
@@ -174,29 +174,21 @@ impl Header {
     /// assert_eq!(out[..2], [0x89, 0x05]);
     /// ```
     #[inline]
-    #[expect(clippy::indexing_slicing, reason = "`size` is 10 at the most, and `out` has room for 4 more")]
     pub fn encode(&self, out: &mut [u8; Header::MAX_SIZE]) -> usize {
         let masked = if self.mask.is_some() { 0x80 } else { 0 };
-        out[0] = u8::from(self.fin) << 7 | (self.rsv & 0x7) << 4 | self.opcode as u8;
-        let size = match self.len {
-            0..=125 => {
-                out[1] = masked | self.len as u8;
-                2
-            }
-            126..=0xffff => {
-                out[1] = masked | 126;
-                out[2..4].copy_from_slice(&(self.len as u16).to_be_bytes());
-                4
-            }
-            _ => {
-                out[1] = masked | 127;
-                out[2..10].copy_from_slice(&self.len.to_be_bytes());
-                10
-            }
+        let first = u8::from(self.fin) << 7 | (self.rsv & 0x7) << 4 | self.opcode as u8;
+        // Put together in a register, the first byte lowest: short stores would make the copy
+        // of what they wrote wait for them.
+        let (len, extended, size) = match self.len {
+            0..=125 => (self.len as u8, 0, 2),
+            126..=0xffff => (126, u64::from((self.len as u16).swap_bytes()), 4),
+            _ => (127, self.len.swap_bytes(), 10),
         };
-        let Some(key) = self.mask else { return size };
-        out[size..size + 4].copy_from_slice(&key.get());
-        size + 4
+        let bytes = u128::from(first) | u128::from(masked | len) << 8 | u128::from(extended) << 16;
+        let key = self.mask.map_or(0, |key| u128::from(u32::from_le_bytes(key.get())));
+        let [front @ .., _, _] = (bytes | key << (8 * size)).to_le_bytes();
+        *out = front;
+        if self.mask.is_some() { size + 4 } else { size }
     }
 }
 
