@@ -25,6 +25,8 @@ pub(crate) struct SendBuffer {
     blocked: usize,
     /// All bytes ever handed out, for [`written`](Self::written).
     transmitted: u64,
+    /// How long `run` became last time: its first allocation, this time.
+    usual: usize,
 }
 
 impl SendBuffer {
@@ -53,7 +55,7 @@ impl SendBuffer {
     #[inline]
     pub(crate) fn run(&mut self, additional: usize) -> &mut Vec<u8> {
         if self.run.capacity() == 0 {
-            self.run = Vec::with_capacity(additional.max(if additional <= LITTLE { LITTLE } else { FIRST }));
+            self.run = Vec::with_capacity(additional.max(self.usual).max(LITTLE));
         } else if self.run.capacity() - self.run.len() < additional {
             // Doubling from a little would copy a burst of answers several times.
             self.run.reserve(additional.max(self.run.len().saturating_mul(3).clamp(FIRST, LARGEST_STEP)));
@@ -122,6 +124,7 @@ impl SendBuffer {
     /// of the run once it is the larger part (so each byte moves once at most).
     fn tidy(&mut self) {
         if self.is_empty() {
+            self.usual = self.run.len().min(LARGEST_STEP);
             self.run.clear();
             self.sent = 0;
             if self.run.capacity() > LITTLE {
@@ -140,15 +143,16 @@ impl SendBuffer {
     }
 }
 
-/// The first allocation, if that is enough. An empty buffer keeps it, so that small
+/// The first allocation, unless more is usual. An empty buffer keeps it, so that small
 /// messages go on being sent without the allocator.
 const LITTLE: usize = 256;
 
-/// The first allocation otherwise.
+/// The second one, at least.
 const FIRST: usize = 4096;
 
-/// From there on a run grows fourfold, as far as this, and then twofold.
-const LARGEST_STEP: usize = 48 * 1024;
+/// From there on a run grows fourfold, as far as this, and then twofold. More than this is
+/// not thought usual: the high-water mark lets most runs grow no further than a little more.
+const LARGEST_STEP: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
