@@ -31,7 +31,7 @@ use crate::time::Time;
 pub use error::Error;
 pub(crate) use found::{Found, Lent};
 pub(crate) use input::ReadBuffer;
-pub(crate) use open::{Answering, Calling, LINGER, LINGER_READS};
+pub(crate) use open::{Answering, Calling, LINGER, LINGER_READS, READ};
 
 /// A [`Connection`] with its read buffer.
 #[derive(Debug)]

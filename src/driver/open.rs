@@ -1,9 +1,8 @@
-//! Opening handshakes as both adapters go through them: bytes come into a small
-//! buffer, until there is an upgrade, and perhaps bytes behind it.
+//! Opening handshakes as both adapters go through them: bytes come, until there is an
+//! upgrade, and perhaps bytes behind it. What waits for bytes holds no buffer.
 
 use std::sync::Arc;
 use std::time::Duration;
-use std::vec;
 use std::vec::Vec;
 
 use super::{Error, seed};
@@ -16,24 +15,21 @@ use crate::upgrade::Upgrade;
 #[derive(Debug)]
 pub(crate) struct Calling {
     pub(crate) machine: ClientHandshake,
-    pub(crate) buffer: Vec<u8>,
 }
 
 impl Calling {
     pub(crate) fn new(request: &ClientRequest, config: &Arc<HandshakeConfig>, begun: Time) -> Result<Calling, Error> {
         let machine = ClientHandshake::new(request.clone(), Arc::clone(config), seed()?, begun);
-        Ok(Calling { machine, buffer: vec![0; BUFFER] })
+        Ok(Calling { machine })
     }
 
-    /// `len` bytes have been read into the buffer. If that was all, there is an upgrade,
+    /// These bytes have been read; none at the end. If that was all, there is an upgrade,
     /// and what came behind it.
-    #[expect(clippy::indexing_slicing, reason = "a read does not bring more than the buffer holds")]
-    pub(crate) fn filled(&mut self, len: usize) -> Result<Option<(Upgrade, Vec<u8>)>, Error> {
-        if len == 0 {
+    pub(crate) fn receive(&mut self, mut input: &[u8]) -> Result<Option<(Upgrade, Vec<u8>)>, Error> {
+        if input.is_empty() {
             let ended = self.machine.handle_eof();
             return ended.map(|()| None).map_err(|error| self.failure(error));
         }
-        let mut input = &self.buffer[..len];
         match self.machine.receive(&mut input) {
             Ok(upgrade) => Ok(upgrade.map(|upgrade| (upgrade, input.to_vec()))),
             Err(error) => Err(self.failure(error)),
@@ -58,7 +54,6 @@ impl Calling {
 #[derive(Debug)]
 pub(crate) struct Answering {
     pub(crate) machine: ServerHandshake,
-    pub(crate) buffer: Vec<u8>,
     /// What came behind the request.
     pub(crate) leftover: Vec<u8>,
 }
@@ -66,17 +61,15 @@ pub(crate) struct Answering {
 impl Answering {
     pub(crate) fn new(config: &Arc<HandshakeConfig>, begun: Time) -> Answering {
         let machine = ServerHandshake::new(Arc::clone(config), begun);
-        Answering { machine, buffer: vec![0; BUFFER], leftover: Vec::new() }
+        Answering { machine, leftover: Vec::new() }
     }
 
-    /// `len` bytes have been read into the buffer. Whether there is a request now. If it
+    /// These bytes have been read; none at the end. Whether there is a request now. If it
     /// was refused, the answer waits.
-    #[expect(clippy::indexing_slicing, reason = "a read does not bring more than the buffer holds")]
-    pub(crate) fn filled(&mut self, len: usize) -> Result<bool, HandshakeError> {
-        if len == 0 {
+    pub(crate) fn receive(&mut self, mut input: &[u8]) -> Result<bool, HandshakeError> {
+        if input.is_empty() {
             return self.machine.handle_eof().map(|()| false);
         }
-        let mut input = &self.buffer[..len];
         let complete = self.machine.receive(&mut input)?.is_some();
         if complete {
             self.leftover = input.to_vec();
@@ -86,7 +79,7 @@ impl Answering {
 }
 
 /// What one read of a head can bring; most are shorter.
-const BUFFER: usize = 2048;
+pub(crate) const READ: usize = 2048;
 
 /// How much more a client that was refused may say before it is cut off, in reads and
 /// in time. Closing a socket with unread bytes in it would destroy what it has sent.

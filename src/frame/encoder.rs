@@ -50,9 +50,8 @@ impl Encoder {
     fn header(&mut self, out: &mut Vec<u8>, kind: Kind, len: usize) -> Option<MaskKey> {
         // §5.3: a new key for every frame.
         let mask = self.entropy.as_mut().map(|entropy| MaskKey::new(entropy.mask_key()));
-        let mut bytes = [0; Header::MAX_SIZE];
         let Kind { fin, rsv, opcode } = kind;
-        let size = Header { fin, rsv, opcode, mask, len: len as u64 }.encode(&mut bytes);
+        let (bytes, size) = Header { fin, rsv, opcode, mask, len: len as u64 }.bytes();
         // A copy whose length the compiler knows costs a few stores, one that it does not a call.
         let end = out.len() + size;
         out.extend_from_slice(&bytes);

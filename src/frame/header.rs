@@ -162,8 +162,8 @@ impl Header {
         }
     }
 
-    /// Writes the header to the front of `out`, zeros behind it, and returns how many bytes
-    /// it took. The length is written in its shortest form (§5.2).
+    /// Writes the header to the front of `out` and returns how many bytes it
+    /// took. The length is written in its shortest form (§5.2).
     ///
     /// ```
     /// use openline::frame::{Header, Opcode};
@@ -174,7 +174,16 @@ impl Header {
     /// assert_eq!(out[..2], [0x89, 0x05]);
     /// ```
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`size` is 14 at the most")]
     pub fn encode(&self, out: &mut [u8; Header::MAX_SIZE]) -> usize {
+        let (bytes, size) = self.bytes();
+        out[..size].copy_from_slice(&bytes[..size]);
+        size
+    }
+
+    /// The header as it goes over the wire, with zeros behind it, and how many bytes it takes.
+    #[inline]
+    pub(super) fn bytes(&self) -> ([u8; Header::MAX_SIZE], usize) {
         let masked = if self.mask.is_some() { 0x80 } else { 0 };
         let first = u8::from(self.fin) << 7 | (self.rsv & 0x7) << 4 | self.opcode as u8;
         // Put together in a register, the first byte lowest: short stores would make the copy
@@ -187,8 +196,7 @@ impl Header {
         let bytes = u128::from(first) | u128::from(masked | len) << 8 | u128::from(extended) << 16;
         let key = self.mask.map_or(0, |key| u128::from(u32::from_le_bytes(key.get())));
         let [front @ .., _, _] = (bytes | key << (8 * size)).to_le_bytes();
-        *out = front;
-        if self.mask.is_some() { size + 4 } else { size }
+        (front, if self.mask.is_some() { size + 4 } else { size })
     }
 }
 

@@ -42,7 +42,11 @@ impl MaskKey {
     #[inline]
     #[must_use = "the next piece of the same payload needs the key that is returned"]
     pub fn apply(self, data: &mut [u8]) -> MaskKey {
-        if data.len() < LONG { self.xor(data) } else { self.xor_long(data) }
+        if data.len() < LONG {
+            self.xor(data)
+        } else {
+            self.xor_long(data)
+        }
         self.turned(data.len())
     }
 

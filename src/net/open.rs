@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::timeouts::{Clock, Flow, Timeout};
 use super::{Transport, WebSocket};
 use crate::connection::Config;
-use crate::driver::{Answering, Calling, Error, LINGER, LINGER_READS};
+use crate::driver::{Answering, Calling, Error, LINGER, LINGER_READS, READ};
 use crate::error::HandshakeError;
 use crate::handshake::{ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
 use crate::time::Time;
@@ -118,10 +118,11 @@ impl Client {
             }
         }
         line.io.flush()?;
+        let mut buffer = [0; READ];
         loop {
-            match line.read(&mut calling.buffer, calling.machine.poll_timeout())? {
-                Some(len) => {
-                    if let Some((upgrade, leftover)) = calling.filled(len)? {
+            match line.read(&mut buffer, calling.machine.poll_timeout())? {
+                Some(bytes) => {
+                    if let Some((upgrade, leftover)) = calling.receive(bytes)? {
                         return Ok(WebSocket::new(line.io, upgrade, self.config, &leftover));
                     }
                 }
@@ -185,10 +186,11 @@ impl Server {
     pub fn request<S: Transport>(&self, io: S) -> Result<Accepting<S>, Error> {
         let mut line = Line::new(io, Clock::new());
         let mut answering = Answering::new(&self.handshake, line.clock.now());
+        let mut buffer = [0; READ];
         loop {
             let deadline = answering.machine.poll_timeout();
-            let step = match line.read(&mut answering.buffer, deadline)? {
-                Some(len) => answering.filled(len),
+            let step = match line.read(&mut buffer, deadline)? {
+                Some(bytes) => answering.receive(bytes),
                 None => answering.machine.handle_timeout(line.clock.now()).map(|()| false),
             };
             match step {
@@ -284,9 +286,12 @@ impl<S: Transport> Line<S> {
     }
 
     /// Reads some. `None`: the deadline came first.
-    fn read(&mut self, buffer: &mut [u8], deadline: Option<Time>) -> io::Result<Option<usize>> {
+    #[expect(clippy::indexing_slicing, reason = "a read does not bring more than the buffer holds")]
+    fn read<'b>(&mut self, buffer: &'b mut [u8], deadline: Option<Time>) -> io::Result<Option<&'b [u8]>> {
         let Line { io, clock, read_timeout, .. } = self;
-        attempt(*clock, read_timeout, deadline, io, |io, timeout| io.set_read_timeout(timeout), |io| io.read(buffer))
+        let set = |io: &S, timeout| io.set_read_timeout(timeout);
+        let read = attempt(*clock, read_timeout, deadline, io, set, |io| io.read(buffer))?;
+        Ok(read.map(|len| &buffer[..len]))
     }
 
     /// Writes some, likewise. A transport that takes nothing will take nothing more.
@@ -314,8 +319,9 @@ impl<S: Transport> Line<S> {
         let deadline = Some(self.clock.now() + LINGER);
         self.transmit(&mut answering.machine, deadline)?;
         self.io.shutdown_write()?;
+        let mut buffer = [0; READ];
         for _ in 0..LINGER_READS {
-            if self.read(&mut answering.buffer, deadline)?.is_none_or(|len| len == 0) {
+            if self.read(&mut buffer, deadline)?.is_none_or(<[u8]>::is_empty) {
                 break;
             }
         }

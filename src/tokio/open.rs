@@ -3,17 +3,18 @@
 use std::boxed::Box;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
-use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use ::tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use ::tokio::net::TcpStream;
 
 use super::WebSocket;
 use super::clock::Clock;
 use crate::connection::Config;
-use crate::driver::{Answering, Calling, Error, LINGER, LINGER_READS};
+use crate::driver::{Answering, Calling, Error, LINGER, LINGER_READS, READ};
 use crate::error::HandshakeError;
 use crate::handshake::{ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
 use crate::time::Time;
@@ -124,9 +125,10 @@ impl Client {
         };
         until(&mut clock, deadline, request).await.ok_or(HandshakeError::TimedOut)??;
         loop {
-            match until(&mut clock, calling.machine.poll_timeout(), io.read(&mut calling.buffer)).await {
-                Some(len) => {
-                    if let Some((upgrade, leftover)) = calling.filled(len?)? {
+            let deadline = calling.machine.poll_timeout();
+            match until(&mut clock, deadline, read(&mut io, |bytes| calling.receive(bytes))).await {
+                Some(received) => {
+                    if let Some((upgrade, leftover)) = received?? {
                         return Ok(WebSocket::with_clock(io, upgrade, self.config, &leftover, clock));
                     }
                 }
@@ -196,8 +198,8 @@ impl Server {
         let mut answering = Answering::new(&self.handshake, clock.now());
         loop {
             let deadline = answering.machine.poll_timeout();
-            let step = match until(&mut clock, deadline, io.read(&mut answering.buffer)).await {
-                Some(len) => answering.filled(len?),
+            let step = match until(&mut clock, deadline, read(&mut io, |bytes| answering.receive(bytes))).await {
+                Some(received) => received?,
                 None => answering.machine.handle_timeout(clock.now()).map(|()| false),
             };
             match step {
@@ -309,7 +311,7 @@ where
     let farewell = async {
         io.shutdown().await?;
         for _ in 0..LINGER_READS {
-            if io.read(&mut answering.buffer).await? == 0 {
+            if read(io, <[u8]>::is_empty).await? {
                 break;
             }
         }
@@ -317,6 +319,21 @@ where
     };
     // The answer has left: a client that stays does no harm.
     until(clock, deadline, farewell).await.unwrap_or(Ok(()))
+}
+
+/// Reads once, and hands over what came: nothing, at the end. The buffer lives no longer than
+/// an attempt, so that many who say nothing cost none.
+async fn read<S, T>(io: &mut S, mut receive: impl FnMut(&[u8]) -> T) -> io::Result<T>
+where
+    S: AsyncRead + Unpin,
+{
+    poll_fn(|cx| {
+        let mut memory = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut memory);
+        ready!(Pin::new(&mut *io).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(receive(buffer.filled())))
+    })
+    .await
 }
 
 /// A transport that takes nothing will take nothing more.
