@@ -45,9 +45,7 @@ impl Connection {
     /// As [`receive`](Self::receive).
     #[inline]
     pub fn receive_owned(&mut self, input: &mut &mut [u8], now: Time) -> Result<Option<Event<'static>>, ProtocolError> {
-        let Some(found) = self.find_message(input) else {
-            return Ok(self.next_event(None, input, now, Delivery::Messages)?.map(Event::into_owned));
-        };
+        let Some(found) = self.find_message(input) else { return self.next_owned(input, now) };
         if found.opcode == Opcode::Binary && self.assembler.allows_whole(found.len) {
             self.pulse.heard(now);
             return Ok(Some(Event::Message(Message::from(self.decoder.copy_message(found, input)))));
@@ -153,6 +151,12 @@ impl Connection {
             Delivery::Messages => Event::Message(data),
             Delivery::Chunks => Event::Chunk(Chunk { data, first: true, last: true }),
         }))
+    }
+
+    /// Whatever comes next, but no message that was found.
+    #[inline(never)]
+    fn next_owned(&mut self, input: &mut &mut [u8], now: Time) -> Result<Option<Event<'static>>, ProtocolError> {
+        Ok(self.next_event(None, input, now, Delivery::Messages)?.map(Event::into_owned))
     }
 
     /// Takes the message that was found, and leaves it where it lies.
