@@ -44,8 +44,8 @@ async fn ends<T>(what: &str, work: impl Future<Output = T>) -> T {
 fn a_handshakes_that_drip() {
     let bound = |target: &Target| Bound {
         connections: target.part(2000, 1000),
-        each: 12 * KIB,
-        why: "a read buffer of 2 KiB, the head so far, and the task around it",
+        each: 10 * KIB,
+        why: "the head so far, and the task around it: who waits for a head holds no buffer",
     };
     run("a handshakes that drip", bound, async |target| {
         let count = target.part(2000, 1000);
@@ -84,8 +84,8 @@ async fn drip(mut io: TcpStream) -> bool {
 fn b_half_open_connections() {
     let bound = |target: &Target| Bound {
         connections: target.part(2000, 1000),
-        each: 12 * KIB,
-        why: "a read buffer of 2 KiB, the head so far, and the task around it",
+        each: 10 * KIB,
+        why: "the head so far, and the task around it: who waits for a head holds no buffer",
     };
     run("b half-open", bound, async |target| {
         let count = target.part(2000, 1000);

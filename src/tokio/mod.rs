@@ -456,8 +456,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 }
 
 /// How many bytes to read before other tasks have their turn. The runtime itself counts
-/// reads, of which a hundred large ones take longer than others should wait.
-const TURN: usize = 512 * 1024;
+/// reads, of which a hundred large ones take longer than others should wait. To give way
+/// costs a fraction of a microsecond, which this much takes many times over.
+const TURN: usize = 128 * 1024;
 
 /// How many reads to make between two attempts to write.
 const READS: usize = 16;
