@@ -58,7 +58,7 @@ impl SendBuffer {
             self.run = Vec::with_capacity(additional.max(self.usual).max(LITTLE));
         } else if self.run.capacity() - self.run.len() < additional {
             // Doubling from a little would copy a burst of answers several times.
-            self.run.reserve(additional.max(self.run.len().saturating_mul(3).clamp(FIRST, LARGEST_STEP)));
+            self.run.reserve(additional.max(self.run.len().saturating_mul(3).clamp(LEAST_STEP, LARGEST_STEP)));
         }
         &mut self.run
     }
@@ -133,7 +133,7 @@ impl SendBuffer {
             if self.blocks.capacity() > 0 {
                 self.blocks = VecDeque::new();
             }
-        } else if self.sent > self.run.len() / 2 && self.sent > FIRST {
+        } else if self.sent > self.run.len() / 2 && self.sent > LEAST_STEP {
             self.run.drain(..self.sent);
             for (at, _) in &mut self.blocks {
                 *at -= self.sent;
@@ -147,10 +147,10 @@ impl SendBuffer {
 /// messages go on being sent without the allocator.
 const LITTLE: usize = 256;
 
-/// The second one, at least.
-const FIRST: usize = 4096;
+/// A run that grows does so by this much at least.
+const LEAST_STEP: usize = 4096;
 
-/// From there on a run grows fourfold, as far as this, and then twofold. More than this is
+/// Otherwise it grows fourfold, by this much at the most unless more is needed. More than this is
 /// not thought usual: the high-water mark lets most runs grow no further than a little more.
 const LARGEST_STEP: usize = 64 * 1024;
 

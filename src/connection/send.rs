@@ -197,7 +197,8 @@ impl Connection {
         queue_frame(&mut self.encoder, &mut self.out, Kind { fin, rsv: 0, opcode }, payload);
     }
 
-    /// RFC 7692 §6: queues a frame of a message that may be sent compressed.
+    /// RFC 7692 §6: queues a frame of a message that may be sent compressed. Never inlined:
+    /// its locals would cost the common case a large stack frame.
     #[cfg(feature = "deflate")]
     #[inline(never)]
     fn queue_deflated(&mut self, fin: bool, opcode: Opcode, payload: Cow<'_, [u8]>) {

@@ -31,7 +31,7 @@ use crate::time::Time;
 pub use error::Error;
 pub(crate) use found::{Found, Lent};
 pub(crate) use input::ReadBuffer;
-pub(crate) use open::{Answering, Calling, LINGER, LINGER_READS, READ};
+pub(crate) use open::{Answering, Calling, HEAD_READ, LINGER, LINGER_READS};
 
 /// A [`Connection`] with its read buffer.
 #[derive(Debug)]

@@ -79,7 +79,7 @@ impl Answering {
 }
 
 /// What one read of a head can bring; most are shorter.
-pub(crate) const READ: usize = 2048;
+pub(crate) const HEAD_READ: usize = 2048;
 
 /// How much more a client that was refused may say before it is cut off, in reads and
 /// in time. Closing a socket with unread bytes in it would destroy what it has sent.

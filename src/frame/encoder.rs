@@ -29,7 +29,8 @@ impl Encoder {
         Encoder { entropy }
     }
 
-    /// Appends a whole frame to `out`: header, then the payload, masked.
+    /// Appends a whole frame to `out`: header, then the payload, masked. Always inlined, with
+    /// the header: the calls would take as long as a short message.
     #[inline(always)]
     pub(crate) fn frame(&mut self, out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
         let mask = self.header(out, kind, payload.len());

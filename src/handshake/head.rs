@@ -97,8 +97,8 @@ impl HeadReader {
         if !matches!(self.at, At::Within) || judged {
             return;
         }
-        let most = self.room().min(input.len());
-        let (plain, rest) = input.split_at(without_control(input.get(..most).unwrap_or(input)));
+        let (allowed, _) = input.split_at(self.room().min(input.len()));
+        let (plain, rest) = input.split_at(without_control(allowed));
         self.bytes.extend_from_slice(plain);
         *input = rest;
     }

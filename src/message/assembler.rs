@@ -92,16 +92,16 @@ struct Unfinished {
     beyond: u64,
     fragments: u32,
     handed: Handed,
-    /// The length of the last chunk.
-    last_chunk: usize,
 }
 
 /// What the application has been handed of a message that is unfinished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handed {
     Nothing,
-    /// Chunks of it, so that it can no longer be handed out whole.
-    Chunks,
+    /// Chunks of it, so that it can no longer be handed out whole; the last had this length.
+    Chunks {
+        last: usize,
+    },
     /// Chunks of it, and then some was skipped, so that nothing fits on to them.
     Skipped,
 }
@@ -194,9 +194,7 @@ impl Assembler {
     /// there is capacity.
     fn reserve_room(&mut self, remaining: u64) -> Option<(&mut Vec<u8>, usize, usize)> {
         let message = self.unfinished.as_mut().filter(|message| !message.compressed)?;
-        let Unfinished { body: Body::Binary { data, filled }, announced, handed, beyond, last_chunk, .. } =
-            &mut **message
-        else {
+        let Unfinished { body: Body::Binary { data, filled }, announced, handed, beyond, .. } = &mut **message else {
             return None;
         };
         let come = usize::try_from(announced.saturating_sub(remaining)).unwrap_or(usize::MAX);
@@ -205,8 +203,8 @@ impl Assembler {
             Handed::Nothing => come,
             // What is read becomes a chunk of its own, which takes new memory. A peer that sends
             // little at a time must not make that much each time: the last chunk pays for it.
-            Handed::Chunks if *filled == 0 && *last_chunk >= LEAST_ROOM => last_chunk.saturating_mul(4),
-            Handed::Chunks | Handed::Skipped => return None,
+            Handed::Chunks { last } if *filled == 0 && *last >= LEAST_ROOM => last.saturating_mul(4),
+            Handed::Chunks { .. } | Handed::Skipped => return None,
         };
         // A short rest would be a read of its own.
         let most = if remaining < MOST_ROOM + LEAST_ROOM { remaining } else { MOST_ROOM };
@@ -224,7 +222,7 @@ impl Assembler {
     /// What was read straight to its place in the middle of a frame, if it is to be a chunk.
     pub(crate) fn filled_chunk(&mut self, delivery: Delivery) -> Result<Option<Received<'static>>, ProtocolError> {
         match &mut self.unfinished {
-            Some(message) if message.handed == Handed::Chunks && delivery == Delivery::Chunks => {
+            Some(message) if matches!(message.handed, Handed::Chunks { .. }) && delivery == Delivery::Chunks => {
                 Ok(message.chunk(&[], false)?.map(Received::Chunk))
             }
             _ => Ok(None),
@@ -280,15 +278,7 @@ impl Unfinished {
         };
         let beyond = limits.beyond(first, first.len);
         let compressed = first.rsv != 0;
-        Unfinished {
-            body,
-            compressed,
-            announced: first.len,
-            beyond,
-            fragments: 1,
-            handed: Handed::Nothing,
-            last_chunk: 0,
-        }
+        Unfinished { body, compressed, announced: first.len, beyond, fragments: 1, handed: Handed::Nothing }
     }
 
     /// Takes the next part of the payload, as plain as the application will see it.
@@ -301,8 +291,10 @@ impl Unfinished {
         // What was gathered before chunks were asked for is their beginning; what
         // is left after chunks were asked for is not a message, and is dropped.
         Ok(match (self.handed, delivery) {
-            (Handed::Nothing | Handed::Chunks, Delivery::Chunks) => self.chunk(payload, ends)?.map(Received::Chunk),
-            (Handed::Chunks, Delivery::Messages) | (Handed::Skipped, _) => {
+            (Handed::Nothing | Handed::Chunks { .. }, Delivery::Chunks) => {
+                self.chunk(payload, ends)?.map(Received::Chunk)
+            }
+            (Handed::Chunks { .. }, Delivery::Messages) | (Handed::Skipped, _) => {
                 self.skip(payload, ends)?;
                 None
             }
@@ -377,7 +369,7 @@ impl Unfinished {
         if data.is_empty() && !ends {
             return Ok(None);
         }
-        (self.handed, self.last_chunk) = (Handed::Chunks, data.len());
+        self.handed = Handed::Chunks { last: data.len() };
         Ok(Some(Chunk { data, first, last: ends }))
     }
 

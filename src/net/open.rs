@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::timeouts::{Clock, Flow, Timeout};
 use super::{Transport, WebSocket};
 use crate::connection::Config;
-use crate::driver::{Answering, Calling, Error, LINGER, LINGER_READS, READ};
+use crate::driver::{Answering, Calling, Error, HEAD_READ, LINGER, LINGER_READS};
 use crate::error::HandshakeError;
 use crate::handshake::{ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
 use crate::time::Time;
@@ -118,7 +118,7 @@ impl Client {
             }
         }
         line.io.flush()?;
-        let mut buffer = [0; READ];
+        let mut buffer = [0; HEAD_READ];
         loop {
             match line.read(&mut buffer, calling.machine.poll_timeout())? {
                 Some(bytes) => {
@@ -186,7 +186,7 @@ impl Server {
     pub fn request<S: Transport>(&self, io: S) -> Result<Accepting<S>, Error> {
         let mut line = Line::new(io, Clock::new());
         let mut answering = Answering::new(&self.handshake, line.clock.now());
-        let mut buffer = [0; READ];
+        let mut buffer = [0; HEAD_READ];
         loop {
             let deadline = answering.machine.poll_timeout();
             let step = match line.read(&mut buffer, deadline)? {
@@ -198,7 +198,7 @@ impl Server {
                 Ok(true) => return Ok(Accepting { line, answering, config: self.config }),
                 Err(error) => {
                     // The client should get its answer, but whether it does changes nothing.
-                    let _ = line.refuse(answering);
+                    let _ = line.refuse(&mut answering.machine);
                     return Err(error.into());
                 }
             }
@@ -261,7 +261,7 @@ impl<S: Transport> Accepting<S> {
     /// [`Error::Io`], or [`Error::Handshake`] if the answer did not go in time.
     pub fn reject(mut self, response: Response) -> Result<(), Error> {
         self.answering.machine.reject(response);
-        self.line.refuse(self.answering)
+        self.line.refuse(&mut self.answering.machine)
     }
 
     fn finish(mut self, upgrade: Upgrade) -> Result<WebSocket<S>, Error> {
@@ -315,11 +315,11 @@ impl<S: Transport> Line<S> {
     }
 
     /// Sends the answer and ends the transport so that it arrives.
-    fn refuse(&mut self, mut answering: Answering) -> Result<(), Error> {
+    fn refuse(&mut self, machine: &mut ServerHandshake) -> Result<(), Error> {
         let deadline = Some(self.clock.now() + LINGER);
-        self.transmit(&mut answering.machine, deadline)?;
+        self.transmit(machine, deadline)?;
         self.io.shutdown_write()?;
-        let mut buffer = [0; READ];
+        let mut buffer = [0; HEAD_READ];
         for _ in 0..LINGER_READS {
             if self.read(&mut buffer, deadline)?.is_none_or(<[u8]>::is_empty) {
                 break;

@@ -14,7 +14,7 @@ use ::tokio::net::TcpStream;
 use super::WebSocket;
 use super::clock::Clock;
 use crate::connection::Config;
-use crate::driver::{Answering, Calling, Error, LINGER, LINGER_READS, READ};
+use crate::driver::{Answering, Calling, Error, HEAD_READ, LINGER, LINGER_READS};
 use crate::error::HandshakeError;
 use crate::handshake::{ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
 use crate::time::Time;
@@ -207,7 +207,7 @@ impl Server {
                 Ok(true) => return Ok(Accepting { io, answering, clock, config: self.config }),
                 Err(error) => {
                     // The client should get its answer, but whether it does changes nothing.
-                    let _ = refuse(&mut io, answering, &mut clock).await;
+                    let _ = refuse(&mut io, &mut answering.machine, &mut clock).await;
                     return Err(error.into());
                 }
             }
@@ -271,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     /// [`Error::Io`], or [`Error::Handshake`] if the answer did not go in time.
     pub async fn reject(mut self, response: Response) -> Result<(), Error> {
         self.answering.machine.reject(response);
-        refuse(&mut self.io, self.answering, &mut self.clock).await
+        refuse(&mut self.io, &mut self.answering.machine, &mut self.clock).await
     }
 
     async fn finish(mut self, upgrade: Upgrade) -> Result<WebSocket<S>, Error> {
@@ -302,12 +302,12 @@ where
 }
 
 /// Sends the answer and ends the transport so that it arrives.
-async fn refuse<S>(io: &mut S, mut answering: Answering, clock: &mut Clock) -> Result<(), Error>
+async fn refuse<S>(io: &mut S, machine: &mut ServerHandshake, clock: &mut Clock) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let deadline = Some(clock.now() + LINGER);
-    transmit(io, &mut answering.machine, clock, deadline).await?;
+    transmit(io, machine, clock, deadline).await?;
     let farewell = async {
         io.shutdown().await?;
         for _ in 0..LINGER_READS {
@@ -328,7 +328,7 @@ where
     S: AsyncRead + Unpin,
 {
     poll_fn(|cx| {
-        let mut memory = [MaybeUninit::uninit(); READ];
+        let mut memory = [MaybeUninit::uninit(); HEAD_READ];
         let mut buffer = ReadBuf::uninit(&mut memory);
         ready!(Pin::new(&mut *io).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(receive(buffer.filled())))
