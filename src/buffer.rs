@@ -72,7 +72,6 @@ impl SendBuffer {
     }
 
     /// What waits, if it lies in one piece.
-    #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn only_slice(&self) -> Option<&[u8]> {
         if self.blocks.is_empty() { self.run.get(self.sent..) } else { None }

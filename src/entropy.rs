@@ -10,14 +10,38 @@ use rand::{Rng, SeedableRng};
 /// The adapters take it from the operating system. Embedders must too, or from
 /// a hardware source: RFC 6455 §10.3 rests on masking keys being unpredictable.
 /// Only tests and fuzzers should use a fixed seed.
-pub type Seed = [u8; 32];
+#[derive(Clone)]
+pub struct Seed([u8; 32]);
+
+impl Seed {
+    /// From the operating system.
+    #[cfg(feature = "std")]
+    pub fn from_os() -> std::io::Result<Seed> {
+        use rand::TryRng;
+        let mut seed = [0; 32];
+        rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(std::io::Error::other)?;
+        Ok(Seed(seed))
+    }
+}
+
+impl From<[u8; 32]> for Seed {
+    fn from(seed: [u8; 32]) -> Seed {
+        Seed(seed)
+    }
+}
+
+impl core::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Seed(..)")
+    }
+}
 
 /// A cryptographically secure generator (ChaCha), drawn from once a frame.
 pub(crate) struct Entropy(StdRng);
 
 impl Entropy {
     pub(crate) fn new(seed: Seed) -> Entropy {
-        Entropy(StdRng::from_seed(seed))
+        Entropy(StdRng::from_seed(seed.0))
     }
 
     /// The next masking key (§5.3: fresh and unpredictable for every frame).

@@ -122,7 +122,7 @@ mod connection;
 #[cfg(feature = "deflate")]
 mod deflate;
 #[cfg(feature = "std")]
-mod driver;
+pub mod driver;
 mod entropy;
 mod error;
 pub mod frame;
@@ -131,6 +131,7 @@ pub mod manual;
 mod message;
 #[cfg(feature = "std")]
 pub mod net;
+mod open;
 mod role;
 mod time;
 #[cfg(feature = "tokio")]
@@ -138,18 +139,20 @@ pub mod tokio;
 mod upgrade;
 
 pub use code::CloseCode;
-pub use connection::{Cause, Closed, Config, Connection, Event, Keepalive, State};
+pub use connection::{Cause, Closed, Config, Connection, Event, Keepalive, Reading, Ready, State, Step, Unsent, Wants};
 #[cfg(feature = "deflate")]
 pub use deflate::{Deflate, DeflateContext};
 #[cfg(feature = "std")]
 pub use driver::Error;
 pub use entropy::Seed;
-pub use error::{HandshakeError, ProtocolError, SendError};
+pub use error::{Fault, HandshakeError, ProtocolError, SendError};
 pub use frame::CloseFrame;
 pub use handshake::{
-    ClientHandshake, ClientRequest, HandshakeConfig, Headers, Origins, Plain, Request, Response, ServerHandshake, Uri,
+    Accept, ClientHandshake, ClientRequest, HandshakeConfig, Headers, Origins, Plain, Request, Response,
+    ServerHandshake, Uri,
 };
 pub use message::{Chunk, Message, Outgoing, Prepared};
+pub use open::{Client, Server};
 pub use role::Role;
 pub use time::Time;
 pub use upgrade::{Agreement, Upgrade};

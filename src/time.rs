@@ -33,6 +33,12 @@ impl Time {
         Time(nanos(elapsed))
     }
 
+    /// How long after the caller's epoch this is: what [`from_epoch`](Self::from_epoch) was given.
+    #[must_use]
+    pub const fn since_epoch(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     #[must_use]
     pub const fn since(self, earlier: Time) -> Duration {

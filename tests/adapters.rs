@@ -8,11 +8,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use openline::tokio::{Client, Server, WebSocket, accept, connect};
+use openline::tokio::{WebSocket, accept, accept_with, connect, connect_on, connect_with, read_request};
 use openline::{
     Agreement, Cause, ClientRequest, CloseCode, Config, Error, Event, HandshakeConfig, HandshakeError, Keepalive,
     Message, Response, SendError, State, Upgrade,
 };
+use openline::{Client, Server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -253,10 +254,7 @@ async fn a_goodbye_wakes_a_sender_that_waits_for_room() {
         let (end, closed) = receiving.await.unwrap();
         assert_eq!(end.unwrap(), None);
         let closed = closed.unwrap();
-        assert_eq!(
-            (closed.code, &*closed.reason, closed.cause),
-            (CloseCode::GOING_AWAY, "maintenance", Cause::Handshake)
-        );
+        assert_eq!((closed.code, &*closed.reason, closed.cause), (CloseCode::GOING_AWAY, "maintenance", Cause::Clean));
     })
     .await
     .unwrap();
@@ -321,7 +319,7 @@ async fn back_pressure_reaches_the_sender_and_a_pong_does_not_wait_for_it() {
 
 fn impatient() -> Config {
     let mut config = Config::default();
-    config.keepalive = Some(Keepalive { interval: Duration::from_secs(5), timeout: Duration::from_secs(3) });
+    config.keepalive = Some(Keepalive::new(Duration::from_secs(5), Duration::from_secs(3)));
     config.close_timeout = Duration::from_secs(2);
     config
 }
@@ -411,7 +409,7 @@ async fn a_handshake_that_drips_times_out_as_a_whole() {
     assert!(drip.await.unwrap().starts_with("HTTP/1.1 408 "));
 
     let (client, _silent) = duplex(1 << 16);
-    let client = Client::new(ClientRequest::new("ws://a/").unwrap()).connect_on(client).await;
+    let client = connect_on(&Client::new(ClientRequest::new("ws://a/").unwrap()), client).await;
     assert!(matches!(client, Err(Error::Handshake(HandshakeError::TimedOut))));
 }
 
@@ -450,8 +448,8 @@ async fn over_tcp_from_the_first_byte_to_the_last() {
     let server = Server::default().handshake(handshake);
     let serving = tokio::spawn(async move {
         for _ in 0..2 {
-            let accepting = server.request(listener.accept().await.unwrap().0).await.unwrap();
-            if accepting.request().unwrap().path() != "/chat" {
+            let accepting = read_request(&server, listener.accept().await.unwrap().0).await.unwrap();
+            if accepting.request().path() != "/chat" {
                 let response = Response::new(404).header("X-Why", "no room").unwrap().body("nobody here");
                 accepting.reject(response).await.unwrap();
                 continue;
@@ -471,7 +469,7 @@ async fn over_tcp_from_the_first_byte_to_the_last() {
         other => panic!("{other:?}"),
     }
     let request = ClientRequest::new(&format!("ws://{address}/chat")).unwrap().subprotocol("chat").unwrap();
-    let mut socket: WebSocket<TcpStream> = Client::new(request).connect().await.unwrap();
+    let mut socket: WebSocket<TcpStream> = connect_with(&Client::new(request)).await.unwrap();
     assert!(socket.get_ref().nodelay().unwrap());
     assert_eq!(socket.agreement().subprotocol.as_deref(), Some("chat"));
     for size in [0, 1, 125, 126, 65535, 65536, 1 << 20] {
@@ -481,7 +479,7 @@ async fn over_tcp_from_the_first_byte_to_the_last() {
     }
     socket.close(CloseCode::new(4000), "enough").await.unwrap();
     let closed = socket.closed().unwrap();
-    assert_eq!((closed.code.get(), closed.cause), (4000, Cause::Handshake));
+    assert_eq!((closed.code.get(), closed.cause), (4000, Cause::Clean));
     serving.await.unwrap();
     assert!(matches!(connect("wss://127.0.0.1/").await, Err(Error::Handshake(HandshakeError::TlsUnavailable))));
 }
@@ -518,7 +516,7 @@ mod deflate {
     async fn chunks_of_one_read() {
         let (client, server) = duplex(64 * 1024);
         let server = tokio::spawn(async move {
-            let mut socket = Server::default().handshake(handshake()).accept(server).await.unwrap();
+            let mut socket = accept_with(&Server::default().handshake(handshake()), server).await.unwrap();
             assert!(socket.agreement().deflate.is_some_and(|agreed| agreed.receive.takeover));
             let (mut total, mut chunks) = (0, 0);
             while let Some(chunk) = socket.recv_chunk().await.unwrap() {
@@ -532,7 +530,7 @@ mod deflate {
             assert_eq!(socket.recv().await.unwrap(), Some(Message::from("thanks, thanks, thanks")));
         });
         let work = async {
-            let mut socket = Client::new(request()).handshake(handshake()).connect_on(client).await.unwrap();
+            let mut socket = connect_on(&Client::new(request()).handshake(handshake()), client).await.unwrap();
             socket.send(vec![b'x'; LEN]).await.unwrap();
             assert_eq!(socket.recv().await.unwrap(), Some(Message::from("got it")));
             socket.send("thanks, thanks, thanks").await.unwrap();
@@ -547,7 +545,7 @@ mod deflate {
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
-            let mut socket = openline::net::Server::default().handshake(handshake()).accept(stream).unwrap();
+            let mut socket = openline::net::accept_with(&Server::default().handshake(handshake()), stream).unwrap();
             let mut total = 0;
             while let Some(chunk) = socket.recv_chunk().unwrap() {
                 total += chunk.data.len();
@@ -560,7 +558,7 @@ mod deflate {
             assert_eq!(socket.recv().unwrap(), Some(Message::from("thanks, thanks, thanks")));
         });
         let request = ClientRequest::new(&format!("ws://{address}/")).unwrap();
-        let mut socket = openline::net::Client::new(request).handshake(handshake()).connect().unwrap();
+        let mut socket = openline::net::connect_with(&Client::new(request).handshake(handshake())).unwrap();
         assert!(socket.agreement().deflate.is_some_and(|agreed| agreed.send.takeover));
         socket.send(vec![b'x'; LEN]).unwrap();
         assert_eq!(socket.recv().unwrap(), Some(Message::from("got it")));

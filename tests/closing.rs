@@ -1,5 +1,5 @@
 //! §7: how a connection ends. One test for every arrow of the diagram in
-//! `connection/state.rs`, in both roles, and the rules that hold on all ways.
+//! `connection/states.md`, in both roles, and the rules that hold on all ways.
 
 mod common;
 
@@ -25,7 +25,7 @@ fn body(code: u16, reason: &str) -> Vec<u8> {
 fn ended(us: &Connection) -> (u16, &str, Cause) {
     assert_eq!(us.state(), State::Closed);
     let closed = us.closed().unwrap();
-    assert_eq!(closed.is_clean(), closed.cause == Cause::Handshake);
+    assert_eq!(closed.is_clean(), closed.cause == Cause::Clean);
     (closed.code.get(), &closed.reason, closed.cause)
 }
 
@@ -38,7 +38,7 @@ fn open_to_close_sent_by_close() {
         us.close(CloseCode::NORMAL, "bye", s(0)).unwrap();
         assert_eq!((us.state(), us.closed()), (State::Closing, None));
         assert_eq!(said(&mut us), [(CLOSE, body(1000, "bye"))]);
-        assert!(!us.poll_shutdown(), "we wait for their Close");
+        assert!(!us.ends(), "we wait for their Close");
     }
 }
 
@@ -49,7 +49,7 @@ fn close_sent_to_draining_by_close() {
         assert_eq!(hear(&mut us, &close_frame(role.peer(), 1001, "too")), (vec![close_event(1001, "too")], None));
         assert_eq!((us.state(), us.queued()), (State::Closing, 0), "a Close is not answered twice");
         us.handle_eof(Time::ZERO);
-        assert_eq!(ended(&us), (1001, "too", Cause::Handshake));
+        assert_eq!(ended(&us), (1001, "too", Cause::Clean));
     }
 }
 
@@ -70,7 +70,7 @@ fn open_to_draining_by_close_without_a_body() {
         assert_eq!(hear(&mut us, &frame(role.peer(), CLOSE, "")), (vec![close_event(1005, "")], None));
         assert_eq!(said(&mut us), [(CLOSE, vec![])], "§7.4.1: 1005 is not sent");
         us.handle_eof(Time::ZERO);
-        assert_eq!(ended(&us), (1005, "", Cause::Handshake));
+        assert_eq!(ended(&us), (1005, "", Cause::Clean));
     }
 }
 
@@ -79,7 +79,7 @@ fn draining_to_closed_by_eof() {
     for role in BOTH {
         let mut us = draining(role);
         us.handle_eof(Time::ZERO);
-        assert_eq!(ended(&us), (1001, "gone", Cause::Handshake));
+        assert_eq!(ended(&us), (1001, "gone", Cause::Clean));
     }
 }
 
@@ -87,8 +87,8 @@ fn draining_to_closed_by_eof() {
 fn draining_to_closed_by_timeout() {
     for role in BOTH {
         let mut us = draining(role);
-        us.handle_timeout(us.poll_timeout().unwrap());
-        assert_eq!(ended(&us), (1001, "gone", Cause::Handshake));
+        us.handle_timeout(us.until().unwrap());
+        assert_eq!(ended(&us), (1001, "gone", Cause::Clean));
     }
 }
 
@@ -126,7 +126,7 @@ fn failing_to_closed_by_eof() {
 fn failing_to_closed_by_timeout() {
     for role in BOTH {
         let mut us = failing(role);
-        us.handle_timeout(us.poll_timeout().unwrap());
+        us.handle_timeout(us.until().unwrap());
         assert_eq!(ended(&us), (1006, "", Cause::Protocol(ProtocolError::ReservedOpcode(3))));
     }
 }
@@ -153,7 +153,7 @@ fn close_sent_to_closed_by_eof() {
 fn close_sent_to_closed_by_timeout() {
     for role in BOTH {
         let mut us = close_sent(role);
-        us.handle_timeout(us.poll_timeout().unwrap());
+        us.handle_timeout(us.until().unwrap());
         assert_eq!(ended(&us), (1006, "", Cause::CloseTimeout));
     }
 }
@@ -162,11 +162,11 @@ fn close_sent_to_closed_by_timeout() {
 fn open_to_closed_by_overdue_pong() {
     for role in BOTH {
         let mut us = connection(role, Config::default());
-        us.handle_timeout(us.poll_timeout().unwrap());
+        us.handle_timeout(us.until().unwrap());
         assert_eq!(said(&mut us).len(), 1, "a Ping");
-        us.handle_timeout(us.poll_timeout().unwrap());
+        us.handle_timeout(us.until().unwrap());
         assert_eq!(ended(&us), (1006, "", Cause::PongTimeout));
-        assert_eq!((us.queued(), us.poll_timeout(), us.poll_shutdown()), (0, None, true));
+        assert_eq!((us.queued(), us.until(), us.ends()), (0, None, true));
     }
 }
 
@@ -174,7 +174,7 @@ fn open_to_closed_by_overdue_pong() {
 #[test]
 fn closed_stays_closed() {
     for role in BOTH {
-        for (mut us, cause) in [(closed(role), Cause::Handshake), (cut_off(role), Cause::Eof)] {
+        for (mut us, cause) in [(closed(role), Cause::Clean), (cut_off(role), Cause::Eof)] {
             let before = us.closed().cloned();
             us.handle_eof(Time::ZERO);
             us.handle_timeout(s(1_000_000));
@@ -186,7 +186,7 @@ fn closed_stays_closed() {
             assert_eq!(us.close(CloseCode::NORMAL, "", s(9)), Err(SendError::Closed));
             assert_eq!(us.send(""), Err(SendError::Closed));
             assert_eq!((us.closed().cloned(), us.closed().unwrap().cause), (before, cause));
-            assert_eq!((us.queued(), us.poll_timeout(), us.receive_room()), (0, None, None));
+            assert_eq!((us.queued(), us.until(), us.receive_room()), (0, None, None));
         }
     }
 }
@@ -201,8 +201,8 @@ fn we_close_first() {
         us.close(CloseCode::GOING_AWAY, "first", s(0)).unwrap();
         pair.settle();
         let (us, them) = if first == Client { (&pair.client, &pair.server) } else { (&pair.server, &pair.client) };
-        assert_eq!(ended(us), (1001, "", Cause::Handshake), "their echo");
-        assert_eq!(ended(them), (1001, "first", Cause::Handshake));
+        assert_eq!(ended(us), (1001, "", Cause::Clean), "their echo");
+        assert_eq!(ended(them), (1001, "first", Cause::Clean));
     }
 }
 
@@ -212,8 +212,8 @@ fn both_close_at_once() {
     pair.client.close(CloseCode::NORMAL, "client", s(0)).unwrap();
     pair.server.close(CloseCode::GOING_AWAY, "server", s(0)).unwrap();
     pair.settle();
-    assert_eq!(ended(&pair.client), (1001, "server", Cause::Handshake));
-    assert_eq!(ended(&pair.server), (1000, "client", Cause::Handshake));
+    assert_eq!(ended(&pair.client), (1001, "server", Cause::Clean));
+    assert_eq!(ended(&pair.server), (1000, "client", Cause::Clean));
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_protocol_error_ends_both_ends() {
     hear(&mut pair.server, &frame(Client, ENDS, "x"));
     pair.settle();
     assert_eq!(ended(&pair.server), (1006, "", Cause::Protocol(ProtocolError::UnexpectedContinuation)));
-    assert_eq!(ended(&pair.client), (1002, "continuation frame outside a message", Cause::Handshake));
+    assert_eq!(ended(&pair.client), (1002, "continuation frame outside a message", Cause::Clean));
 }
 
 // After a Close frame.
@@ -254,13 +254,12 @@ fn their_messages_still_come_after_our_close() {
 fn nothing_is_sent_after_our_close() {
     for role in BOTH {
         for mut us in [close_sent(role), draining(role), failing(role), closed(role)] {
-            hear(&mut us, &frame(role.peer(), PING, "answer me"));
             assert_eq!(us.send("x"), Err(SendError::Closed));
             assert_eq!(us.send_fragment("x", true), Err(SendError::Closed));
             assert_eq!(us.ping(b"", s(0)), Err(SendError::Closed));
             assert_eq!(us.pong(b""), Err(SendError::Closed));
             assert_eq!(us.close(CloseCode::NORMAL, "", s(0)), Err(SendError::Closed));
-            assert_eq!((us.queued(), us.poll_transmit()), (0, None));
+            assert_eq!((us.queued(), us.next_transmit()), (0, None));
         }
     }
 }
@@ -418,8 +417,8 @@ fn who_shuts_down_when() {
         ("cut off", cut_off, true, true),
     ];
     for (name, new, client, server) in grid {
-        assert_eq!(new(Client).poll_shutdown(), client, "client, {name}");
-        assert_eq!(new(Server).poll_shutdown(), server, "server, {name}");
+        assert_eq!(new(Client).ends(), client, "client, {name}");
+        assert_eq!(new(Server).ends(), server, "server, {name}");
     }
 }
 
@@ -432,10 +431,10 @@ fn shutdown_waits_until_all_has_been_sent() {
             hear(&mut us, &bytes);
             let all = us.queued();
             for _ in 0..all {
-                assert!(!us.poll_shutdown());
+                assert!(!us.ends());
                 us.handle_transmitted(1, s(0));
             }
-            assert_eq!(us.poll_shutdown(), role == Server || bytes == [0x83]);
+            assert_eq!(us.ends(), role == Server || bytes == [0x83]);
         }
     }
 }
@@ -449,9 +448,9 @@ fn eof_in_every_phase() {
     let grid: [(New, u16, Cause); 6] = [
         (open, 1006, Cause::Eof),
         (close_sent, 1006, Cause::Eof),
-        (draining, 1001, Cause::Handshake),
+        (draining, 1001, Cause::Clean),
         (failing, 1006, broken),
-        (closed, 1001, Cause::Handshake),
+        (closed, 1001, Cause::Clean),
         (cut_off, 1006, Cause::Eof),
     ];
     for (new, code, cause) in grid {
@@ -461,7 +460,7 @@ fn eof_in_every_phase() {
             by_reset.handle_reset();
             assert_eq!((ended(&by_eof).0, ended(&by_eof).2), (code, cause));
             assert_eq!((ended(&by_reset).0, ended(&by_reset).2), (code, cause));
-            assert_eq!((by_eof.poll_timeout(), by_eof.poll_shutdown()), (None, true));
+            assert_eq!((by_eof.until(), by_eof.ends()), (None, true));
         }
     }
 }
@@ -493,12 +492,12 @@ fn what_waits_may_follow_an_eof_but_not_a_reset() {
                 us.handle_eof(Time::ZERO)
             }
             let expected = if reset { vec![] } else { vec![(TEXT, b"last".to_vec()), (CLOSE, body(1000, ""))] };
-            assert_eq!(us.poll_shutdown(), reset);
+            assert_eq!(us.ends(), reset);
             assert_eq!(us.state(), if reset { State::Closed } else { State::Closing });
             assert_eq!(said(&mut us), expected);
-            assert!(us.poll_shutdown());
+            assert!(us.ends());
             // Our Close frame was sent in the one case, and lost in the other.
-            assert_eq!(ended(&us).2, if reset { Cause::Eof } else { Cause::Handshake });
+            assert_eq!(ended(&us).2, if reset { Cause::Eof } else { Cause::Clean });
         }
     }
 }
@@ -513,12 +512,12 @@ fn what_waits_after_an_eof_has_the_close_timeout_to_go() {
                 hear(&mut us, &close_frame(role.peer(), 1000, ""));
             }
             us.handle_eof(Time::ZERO);
-            let by = us.poll_timeout().unwrap();
+            let by = us.until().unwrap();
             assert_eq!(by, Time::ZERO + Config::default().close_timeout);
             assert_eq!(us.send("more"), Err(SendError::Closed));
             assert_eq!(hear(&mut us, &frame(role.peer(), TEXT, "from beyond")), (vec![], None));
             us.handle_timeout(by);
-            assert_eq!((ended(&us).2, us.queued(), us.poll_timeout()), (cause, 0, None));
+            assert_eq!((ended(&us).2, us.queued(), us.until()), (cause, 0, None));
         }
     }
 }
@@ -583,9 +582,9 @@ const STEPS: [Step; 11] = [
 /// All 14,641 dialogues of four steps, in both roles: at most one Close frame, nothing
 /// behind it, no way back, and every end is reached and explained.
 #[test]
-fn at_most_one_close_frame_ever_and_nothing_behind_it() {
+fn at_most_one_close_frame_ever_and_only_pongs_behind_it() {
     let mut config = Config::default();
-    config.keepalive = Some(Keepalive { interval: Duration::from_secs(5), timeout: Duration::from_secs(5) });
+    config.keepalive = Some(Keepalive::new(Duration::from_secs(5), Duration::from_secs(5)));
     for role in BOTH {
         for number in 0..STEPS.len().pow(4) {
             let dialogue = [0, 1, 2, 3].map(|place| STEPS[number / STEPS.len().pow(place) % STEPS.len()]);
@@ -620,17 +619,19 @@ fn at_most_one_close_frame_ever_and_nothing_behind_it() {
             let said = parse(role, &wire);
             let closes = said.iter().filter(|(first, _)| *first == CLOSE).count();
             assert!(closes <= 1, "{dialogue:?}: {said:?}");
-            assert!(closes == 0 || said.last().unwrap().0 == CLOSE, "{dialogue:?}: {said:?}");
+            let behind = said.iter().skip_while(|(first, _)| *first != CLOSE).skip(1);
+            // §5.5.2: a Ping is answered until their Close frame comes.
+            assert!(behind.clone().all(|(first, _)| *first == PONG), "{dialogue:?}: {said:?}");
 
             // However it stands, the clock alone brings it to its end.
             for _ in 0..3 {
-                if let Some(next) = us.poll_timeout() {
+                if let Some(next) = us.until() {
                     us.handle_timeout(next.max(now));
                 }
                 transmit(&mut us, now);
             }
             assert_eq!(us.state(), State::Closed, "{dialogue:?}");
-            assert!(us.poll_shutdown() && us.poll_timeout().is_none());
+            assert!(us.ends() && us.until().is_none());
         }
     }
 }
@@ -673,7 +674,7 @@ fn it_is_not_clean_if_our_own_close_never_left() {
             us.send("they never got this").unwrap();
             hear(&mut us, &close_frame(role.peer(), 1000, "bye"));
             if by_timeout {
-                us.handle_timeout(us.poll_timeout().unwrap());
+                us.handle_timeout(us.until().unwrap());
             } else {
                 us.handle_reset();
             }

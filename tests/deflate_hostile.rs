@@ -1106,7 +1106,7 @@ fn a_bomb_is_refused_in_little_memory() {
                 let info = allocation_counter::measure(|| {
                     let outcome =
                         bytes.chunks_mut(piece).find_map(|mut piece| us.receive(&mut piece, s(0)).transpose());
-                    assert_eq!(outcome, Some(Err(ProtocolError::MessageTooBig { limit })));
+                    assert_eq!(outcome, Some(Err(ProtocolError::MessageTooBig { limit }.into())));
                 });
                 assert!(info.bytes_max <= limit + CONSTANT, "{} bytes for a limit of {limit}", info.bytes_max);
             }
@@ -1131,7 +1131,7 @@ fn a_bomb_in_chunks_is_refused_in_constant_memory() {
                 }
             }
         });
-        assert_eq!(error, Some(ProtocolError::MessageTooBig { limit: 30_000_000 }));
+        assert_eq!(error, Some(ProtocolError::MessageTooBig { limit: 30_000_000 }.into()));
     });
     assert!((10_000_000..=30_000_000).contains(&total), "{total} bytes handed out");
     assert!(info.bytes_max <= CONSTANT, "{} bytes", info.bytes_max);

@@ -13,7 +13,8 @@ mod load;
 use std::io;
 use std::time::{Duration, Instant};
 
-use openline::tokio::{Client, WebSocket};
+use openline::Client;
+use openline::tokio::{WebSocket, connect_with};
 use openline::{ClientRequest, Config, HandshakeConfig, Keepalive, Message, Role};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -433,8 +434,8 @@ async fn open(uri: &str, compressed: bool) -> Result<WebSocket<TcpStream>, openl
     let mut config = Config::default();
     config.close_timeout = Duration::from_secs(1);
     // What was said may have become part of a message that never ends: no Pong will come.
-    config.keepalive = Some(Keepalive { interval: Duration::from_millis(500), timeout: Duration::from_millis(500) });
-    Client::new(ClientRequest::new(uri)?).handshake(handshake).config(config).connect().await
+    config.keepalive = Some(Keepalive::new(Duration::from_millis(500), Duration::from_millis(500)));
+    connect_with(&Client::new(ClientRequest::new(uri)?).handshake(handshake).config(config)).await
 }
 
 /// Carries bytes both ways, some of them changed, until it has had enough.

@@ -829,7 +829,7 @@ fn slices_go_out_in_order_however_the_transport_cuts_them() {
             let whole: Vec<u8> = us.transmits().flatten().copied().collect();
             assert_eq!(whole.len(), total);
             let mut bytes = vec![];
-            while let Some(slice) = us.poll_transmit() {
+            while let Some(slice) = us.next_transmit() {
                 assert!(!slice.is_empty() && us.transmits().all(|slice| !slice.is_empty()));
                 let len = slice.len().min(step);
                 bytes.extend_from_slice(&slice[..len]);
@@ -866,7 +866,7 @@ fn a_queue_that_never_empties_keeps_its_order_and_its_size() {
                 us.send(vec![nth; 20_000]).unwrap();
                 let mut left = 23_000;
                 while left > 0 {
-                    let slice = us.poll_transmit().unwrap();
+                    let slice = us.next_transmit().unwrap();
                     let len = slice.len().min(left);
                     allocation_counter::opt_out(|| wire.extend_from_slice(&slice[..len]));
                     us.handle_transmitted(len, s(0));

@@ -260,7 +260,7 @@ proptest! {
         let mut config = quiet();
         config.close_timeout = Duration::from_secs(7);
         config.keepalive =
-            Some(Keepalive { interval: Duration::from_secs(interval), timeout: Duration::from_secs(timeout) });
+            Some(Keepalive::new(Duration::from_secs(interval), Duration::from_secs(timeout)));
         let mut us = connection(role, config);
         let mut now = Time::ZERO;
         let they = role.peer();
@@ -277,14 +277,14 @@ proptest! {
                 _ if wait == 11 => drop(us.close(CloseCode::NORMAL, "", now)),
                 _ => {}
             }
-            let due = us.poll_timeout().is_some_and(|next| next <= now);
+            let due = us.until().is_some_and(|next| next <= now);
             let (state, queued) = (us.state(), us.queued());
             us.handle_timeout(now);
-            prop_assert!(us.poll_timeout().is_none_or(|next| next > now), "handled, and still due");
+            prop_assert!(us.until().is_none_or(|next| next > now), "handled, and still due");
             prop_assert_eq!(due, (us.state(), us.queued()) != (state, queued), "due is what does something");
         }
         let mut turns = 0;
-        while let Some(next) = us.poll_timeout() {
+        while let Some(next) = us.until() {
             prop_assert!(next >= now);
             now = next;
             us.handle_timeout(now);

@@ -153,7 +153,7 @@ mod bombs {
                         Ok(Some(_)) => {}
                         Ok(None) => break,
                         Err(error) => {
-                            failure = Some(error);
+                            failure = Some(protocol(error));
                             return;
                         }
                     }

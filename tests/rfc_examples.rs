@@ -47,7 +47,7 @@ fn unmasked_text() {
     assert_eq!(write(Opcode::Text, true, None, b"Hello"), HELLO);
     let mut us = open(Server);
     us.send("Hello").unwrap();
-    assert_eq!(us.poll_transmit(), Some(&HELLO[..]));
+    assert_eq!(us.next_transmit(), Some(&HELLO[..]));
 }
 
 #[test]

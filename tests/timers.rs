@@ -12,7 +12,7 @@ use openline::{Cause, CloseCode, Config, Connection, Event, Keepalive, Role, Sta
 /// A Ping every 10 s, answered within 4 s; 3 s to close.
 fn config() -> Config {
     let mut config = Config::default();
-    config.keepalive = Some(Keepalive { interval: Duration::from_secs(10), timeout: Duration::from_secs(4) });
+    config.keepalive = Some(Keepalive::new(Duration::from_secs(10), Duration::from_secs(4)));
     config.close_timeout = Duration::from_secs(3);
     config
 }
@@ -38,7 +38,7 @@ fn pinged(role: Role) -> (Connection, Vec<u8>) {
     let mut us = connection(role, config());
     us.handle_timeout(s(10));
     let payload = ping_leaves(&mut us, s(10));
-    assert_eq!(us.poll_timeout(), Some(s(14)));
+    assert_eq!(us.until(), Some(s(14)));
     (us, payload)
 }
 
@@ -53,10 +53,10 @@ fn dead(us: &Connection) {
 fn without_keepalive_there_is_no_deadline() {
     for role in BOTH {
         let mut us = open(role);
-        assert_eq!(us.poll_timeout(), None);
+        assert_eq!(us.until(), None);
         us.ping(b"x", s(1)).unwrap();
         transmit(&mut us, s(1));
-        assert_eq!(us.poll_timeout(), None);
+        assert_eq!(us.until(), None);
         us.handle_timeout(s(1_000_000));
         assert_eq!((us.state(), us.queued()), (State::Open, 0));
     }
@@ -68,7 +68,7 @@ fn a_ping_after_every_interval() {
         let mut us = connection(role, config());
         let mut payloads = vec![];
         for turn in 1..=5 {
-            assert_eq!(us.poll_timeout(), Some(s(10 * turn)));
+            assert_eq!(us.until(), Some(s(10 * turn)));
             us.handle_timeout(s(10 * turn));
             let payload = ping_leaves(&mut us, s(10 * turn));
             they_say(&mut us, PONG, &payload, s(10 * turn) + Duration::from_millis(30));
@@ -85,14 +85,14 @@ fn too_early_a_call_does_nothing() {
     let mut us = connection(Client, config());
     us.handle_timeout(s(0));
     us.handle_timeout(ms(9_999));
-    assert_eq!((us.queued(), us.poll_timeout()), (0, Some(s(10))));
+    assert_eq!((us.queued(), us.until()), (0, Some(s(10))));
     let (mut us, _) = pinged(Client);
     us.handle_timeout(s(10));
     us.handle_timeout(ms(13_999));
-    assert_eq!((us.queued(), us.state(), us.poll_timeout()), (0, State::Open, Some(s(14))));
+    assert_eq!((us.queued(), us.state(), us.until()), (0, State::Open, Some(s(14))));
     us.close(CloseCode::NORMAL, "", s(20)).unwrap();
     us.handle_timeout(ms(22_999));
-    assert_eq!((us.state(), us.poll_timeout()), (State::Closing, Some(s(23))));
+    assert_eq!((us.state(), us.until()), (State::Closing, Some(s(23))));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn anything_heard_is_a_sign_of_life() {
         for (first, payload) in said {
             let (mut us, _) = pinged(role);
             they_say(&mut us, first, payload, s(13));
-            assert_eq!(us.poll_timeout(), Some(s(17)));
+            assert_eq!(us.until(), Some(s(17)));
             us.handle_timeout(s(16));
             assert_eq!(us.state(), State::Open);
             us.handle_timeout(s(17));
@@ -140,7 +140,7 @@ fn silence_is_no_sign_of_life() {
     let (mut us, _) = pinged(Client);
     hear_in(&mut us, [&b""[..]], s(13));
     us.handle_transmitted(0, s(13));
-    assert_eq!(us.poll_timeout(), Some(s(14)));
+    assert_eq!(us.until(), Some(s(14)));
     us.handle_timeout(s(14));
     dead(&us);
 }
@@ -155,7 +155,7 @@ fn only_the_right_pong_answers() {
     assert!(matches!(&heard[..], [Event::Pong { latency: Some(latency), .. }] if *latency == Duration::from_secs(2)));
     let heard = they_say(&mut us, PONG, &payload, s(13));
     assert!(matches!(&heard[..], [Event::Pong { latency: None, .. }]), "once");
-    assert_eq!((us.latency(), us.poll_timeout()), (Some(Duration::from_secs(2)), Some(s(20))));
+    assert_eq!((us.latency(), us.until()), (Some(Duration::from_secs(2)), Some(s(20))));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_ping_that_cannot_leave_is_overdue_too() {
     let mut us = connection(Client, config());
     us.send("stuck").unwrap();
     us.handle_timeout(s(10));
-    assert_eq!(us.poll_timeout(), Some(s(14)));
+    assert_eq!(us.until(), Some(s(14)));
     us.handle_timeout(s(14));
     dead(&us);
     assert_eq!(us.queued(), 0);
@@ -185,7 +185,7 @@ fn progress_before_a_ping_is_a_sign_of_life() {
     let left = 10 + 3 * total;
     us.send("more").unwrap();
     us.handle_transmitted(3, s(left + 3));
-    assert_eq!(us.poll_timeout(), Some(s(left + 4)));
+    assert_eq!(us.until(), Some(s(left + 4)));
     us.handle_timeout(s(left + 4));
     dead(&us);
 }
@@ -217,9 +217,9 @@ fn a_late_call_does_what_is_due_and_no_more() {
         us.handle_timeout(s(3600));
         us.handle_timeout(s(3600));
         let payload = ping_leaves(&mut us, s(3600));
-        assert_eq!((us.state(), us.poll_timeout()), (State::Open, Some(s(3604))));
+        assert_eq!((us.state(), us.until()), (State::Open, Some(s(3604))));
         they_say(&mut us, PONG, payload, s(3601));
-        assert_eq!(us.poll_timeout(), Some(s(3610)), "the Pings of that hour are not made up for");
+        assert_eq!(us.until(), Some(s(3610)), "the Pings of that hour are not made up for");
     }
 }
 
@@ -237,18 +237,17 @@ fn deadlines_are_never_in_the_past_once_handled() {
     // Zero is a strange choice, but must not make a loop spin.
     for (interval, timeout) in [(10, 4), (4, 10), (0, 4), (4, 0), (0, 0), (1, 1)] {
         let mut config = config();
-        config.keepalive =
-            Some(Keepalive { interval: Duration::from_secs(interval), timeout: Duration::from_secs(timeout) });
+        config.keepalive = Some(Keepalive::new(Duration::from_secs(interval), Duration::from_secs(timeout)));
         for late in [0, 1, 100] {
             let mut us = connection(Server, config);
             let mut calls = 0;
             let mut now = s(0);
-            while let Some(next) = us.poll_timeout() {
+            while let Some(next) = us.until() {
                 assert!(next >= now, "{next:?} < {now:?}");
                 now = next + Duration::from_secs(late);
                 us.handle_timeout(now);
                 if us.state() == State::Open {
-                    assert!(us.poll_timeout() > Some(now) || timeout == 0);
+                    assert!(us.until() > Some(now) || timeout == 0);
                 }
                 transmit(&mut us, now);
                 calls += 1;
@@ -263,7 +262,7 @@ fn deadlines_are_never_in_the_past_once_handled() {
 fn never_means_never() {
     let mut config = config();
     config.close_timeout = Duration::MAX;
-    config.keepalive = Some(Keepalive { interval: Duration::MAX, timeout: Duration::MAX });
+    config.keepalive = Some(Keepalive::new(Duration::MAX, Duration::MAX));
     let mut us = connection(Client, config);
     us.handle_timeout(s(1 << 30));
     assert_eq!((us.queued(), us.state()), (0, State::Open));
@@ -325,9 +324,9 @@ fn a_ping_of_ours_has_a_deadline_too() {
     let mut us = connection(Client, config());
     us.ping(b"x", s(1)).unwrap();
     transmit(&mut us, s(2));
-    assert_eq!(us.poll_timeout(), Some(s(6)));
+    assert_eq!(us.until(), Some(s(6)));
     they_say(&mut us, PONG, "x", s(3));
-    assert_eq!(us.poll_timeout(), Some(s(10)));
+    assert_eq!(us.until(), Some(s(10)));
 }
 
 // Closing.
@@ -337,15 +336,15 @@ fn our_close_has_one_budget() {
     for role in BOTH {
         let mut us = connection(role, config());
         us.close(CloseCode::NORMAL, "", s(5)).unwrap();
-        assert_eq!(us.poll_timeout(), Some(s(8)), "and no Ping any more");
+        assert_eq!(us.until(), Some(s(8)), "and no Ping any more");
         // Neither transmitting, nor messages, nor their Close makes it longer.
         transmit(&mut us, s(6));
         they_say(&mut us, TEXT, "x", s(7));
-        assert_eq!(us.poll_timeout(), Some(s(8)));
+        assert_eq!(us.until(), Some(s(8)));
         they_say(&mut us, CLOSE, "", s(7));
-        assert_eq!(us.poll_timeout(), Some(s(8)));
+        assert_eq!(us.until(), Some(s(8)));
         us.handle_timeout(s(8));
-        assert_eq!((us.closed().unwrap().cause, us.poll_timeout()), (Cause::Handshake, None));
+        assert_eq!((us.closed().unwrap().cause, us.until()), (Cause::Clean, None));
     }
 }
 
@@ -354,10 +353,10 @@ fn their_close_has_a_budget() {
     for role in BOTH {
         let mut us = connection(role, config());
         they_say(&mut us, CLOSE, "", s(5));
-        assert_eq!(us.poll_timeout(), Some(s(8)));
+        assert_eq!(us.until(), Some(s(8)));
         transmit(&mut us, s(7));
         us.handle_timeout(s(8));
-        assert_eq!(us.closed().unwrap().cause, Cause::Handshake);
+        assert_eq!(us.closed().unwrap().cause, Cause::Clean);
     }
 }
 
@@ -366,11 +365,11 @@ fn an_error_has_a_budget_and_keeps_the_one_it_had() {
     for role in BOTH {
         let mut us = connection(role, config());
         hear_in(&mut us, [&b"\xff"[..]], s(5));
-        assert_eq!(us.poll_timeout(), Some(s(8)));
+        assert_eq!(us.until(), Some(s(8)));
         let mut us = connection(role, config());
         us.close(CloseCode::NORMAL, "", s(5)).unwrap();
         hear_in(&mut us, [&b"\xff"[..]], s(7));
-        assert_eq!(us.poll_timeout(), Some(s(8)));
+        assert_eq!(us.until(), Some(s(8)));
     }
 }
 
@@ -381,7 +380,7 @@ fn the_close_timeout_fires_while_a_write_is_blocked() {
     us.close(CloseCode::NORMAL, "", s(5)).unwrap();
     us.handle_timeout(s(8));
     assert_eq!(us.closed().unwrap().cause, Cause::CloseTimeout);
-    assert_eq!((us.queued(), us.poll_shutdown()), (0, true));
+    assert_eq!((us.queued(), us.ends()), (0, true));
 }
 
 #[test]
@@ -389,7 +388,7 @@ fn an_unanswered_ping_does_not_cut_the_closing_short() {
     let (mut us, _) = pinged(Client);
     us.close(CloseCode::NORMAL, "", s(13)).unwrap();
     us.handle_timeout(s(14));
-    assert_eq!((us.state(), us.poll_timeout()), (State::Closing, Some(s(16))));
+    assert_eq!((us.state(), us.until()), (State::Closing, Some(s(16))));
 }
 
 // Pongs.
@@ -480,7 +479,7 @@ fn pongs_never_go_back() {
                     for nth in 0..pings {
                         they_say(&mut us, PING, format!("{:05}{:90}", round * pings + nth, ""), s(0));
                     }
-                    let slice = us.poll_transmit().unwrap_or_default();
+                    let slice = us.next_transmit().unwrap_or_default();
                     let len = slice.len().min(step);
                     wire.extend_from_slice(&slice[..len]);
                     us.handle_transmitted(len, s(0));
@@ -505,7 +504,7 @@ fn transmitting_nothing_is_no_progress() {
     let mut us = connection(Server, config());
     us.handle_timeout(s(10));
     us.handle_transmitted(0, s(13));
-    assert_eq!(us.poll_timeout(), Some(s(14)));
+    assert_eq!(us.until(), Some(s(14)));
     us.handle_timeout(s(14));
     dead(&us);
 }
@@ -514,7 +513,7 @@ fn transmitting_nothing_is_no_progress() {
 fn filling_nothing_is_no_sign_of_life() {
     let (mut us, _) = pinged(Server);
     us.handle_filled(0, s(13));
-    assert_eq!(us.poll_timeout(), Some(s(14)));
+    assert_eq!(us.until(), Some(s(14)));
 }
 
 #[test]
@@ -565,9 +564,9 @@ fn now_going_backwards_ends_nothing_early() {
         they_say(&mut us, PONG, payload, s(12));
         us.handle_timeout(s(20));
         they_say(&mut us, TEXT, "x", s(22));
-        let before = us.poll_timeout().unwrap();
+        let before = us.until().unwrap();
         tell(&mut us);
-        assert!(us.poll_timeout().unwrap() >= before, "{:?} < {before:?}", us.poll_timeout());
+        assert!(us.until().unwrap() >= before, "{:?} < {before:?}", us.until());
         us.handle_timeout(s(24));
         assert_eq!(us.state(), State::Open);
     }

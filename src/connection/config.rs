@@ -4,6 +4,9 @@ use core::time::Duration;
 
 /// Limits and deadlines of one connection.
 ///
+/// Connections share one `Arc` of it until [`set_config`](crate::Connection::set_config) gives one
+/// of them another.
+///
 /// ```
 /// use std::time::Duration;
 /// use openline::Config;
@@ -21,19 +24,23 @@ pub struct Config {
     /// twice this and 16 KiB are announced in compressed form.
     /// It holds in chunk mode too: raise it to `u64::MAX`, and
     /// [`max_fragments`](Self::max_fragments) too, to take messages without end there,
-    /// at no cost in memory. Nothing is read ahead then while a send is blocked.
+    /// at no cost in memory. Without a limit whole messages are not read ahead while a send is blocked.
     pub max_message_size: u64,
-    /// The most frames that one received message may come in, empty ones
+    /// The most fragments that one received message may come in, empty ones
     /// counted; more fail the connection with 1008. Default 131,072.
     pub max_fragments: u32,
     /// Once this many bytes wait to be transmitted, [`has_room`] is false and
-    /// nothing more is taken. A message taken before may exceed it. Default 64 KiB.
+    /// [`send`](crate::Connection::send) refuses. A message taken before may exceed it. Default 64 KiB.
     ///
     /// [`has_room`]: crate::Connection::has_room
     pub high_water: usize,
     /// When to look whether the peer still lives; `None` for never. Default:
     /// a Ping every 25 s, answered within 20 s.
     pub keepalive: Option<Keepalive>,
+    /// How long the peer may take nothing at all while something waits for it; `None` for as long
+    /// as it likes. The time begins when the transport is found to take nothing, and a single byte
+    /// that it takes ends it: a slow peer lives. Default 60 s.
+    pub stall_timeout: Option<Duration>,
     /// How long the closing handshake may take, from the first Close frame until
     /// the peer has closed the transport (§7.1.1). Default 10 s.
     pub close_timeout: Duration,
@@ -46,6 +53,7 @@ impl Default for Config {
             max_fragments: 128 * 1024,
             high_water: 64 * 1024,
             keepalive: Some(Keepalive::default()),
+            stall_timeout: Some(Duration::from_secs(60)),
             close_timeout: Duration::from_secs(10),
         }
     }
@@ -53,18 +61,28 @@ impl Default for Config {
 
 /// When to send a Ping, and how long to wait for a sign of life (§5.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Keepalive {
     /// The time from one Ping to the next. The default, 25 s, is well below the
     /// 60 s after which common proxies cut a silent connection.
     pub interval: Duration,
     /// How long after a Ping the peer may be silent. Anything it sends counts: a
     /// peer in the middle of a long frame cannot answer before its end. So does
-    /// its taking what we wrote before the Ping. Default 20 s.
+    /// its taking what waits for it. While this end does not read it could not see
+    /// an answer, so the time begins anew when it reads again. Default 20 s.
     pub timeout: Duration,
+}
+
+impl Keepalive {
+    /// A Ping every `interval`, answered within `timeout`.
+    #[must_use]
+    pub const fn new(interval: Duration, timeout: Duration) -> Keepalive {
+        Keepalive { interval, timeout }
+    }
 }
 
 impl Default for Keepalive {
     fn default() -> Keepalive {
-        Keepalive { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) }
+        Keepalive::new(Duration::from_secs(25), Duration::from_secs(20))
     }
 }

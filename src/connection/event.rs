@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::frame::CloseFrame;
 use crate::message::{Chunk, Message, Received};
 
-/// Something the peer said.
+/// Something that came from the peer.
 ///
 /// An event borrows from the input buffer if it lay there whole, and owns what
 /// had to be gathered. It never borrows from the connection, which is free to
@@ -14,6 +14,13 @@ use crate::message::{Chunk, Message, Received};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'b> {
+    /// A request is complete and in order, in a server that began with the opening handshake:
+    /// [`request`](crate::Connection::request) has it, and it waits for
+    /// [`accept`](crate::Connection::accept) or [`reject`](crate::Connection::reject).
+    Request,
+    /// The server has agreed, in a client that began with the opening handshake:
+    /// [`agreement`](crate::Connection::agreement) and [`response`](crate::Connection::response) say to what.
+    Opened,
     /// A whole message, from [`receive`](crate::Connection::receive).
     Message(Message<'b>),
     /// A part of a message, from [`receive_chunk`](crate::Connection::receive_chunk).
@@ -43,6 +50,8 @@ impl Event<'_> {
             Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
             Event::Pong { payload, latency } => Event::Pong { payload: Cow::Owned(payload.into_owned()), latency },
             Event::Close(frame) => Event::Close(frame),
+            Event::Request => Event::Request,
+            Event::Opened => Event::Opened,
         }
     }
 }

@@ -1,46 +1,59 @@
-//! §7, and all that has a clock: the whole protocol after the handshake, for both
+//! §7, and all that has a clock: the whole protocol from the first byte to the last, for both
 //! roles, as one state machine without a socket, a clock or a die.
 
 mod config;
 mod event;
-mod keepalive;
+mod liveness;
+mod opening;
+mod reading;
 mod receive;
 mod send;
 mod state;
+mod wants;
 
-#[cfg(feature = "deflate")]
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use crate::buffer::SendBuffer;
+use crate::error::HandshakeError;
 use crate::frame::{Decoder, Encoder, Opcode};
+use crate::handshake::Response;
 #[cfg(feature = "deflate")]
 use crate::message::deflate::{self, Deflater, Inflater};
-use crate::message::{Assembler, Limits};
+use crate::message::{Assembler, Delivery, Limits};
 use crate::role::Role;
 use crate::time::Time;
 use crate::upgrade::{Agreement, Upgrade};
 pub use config::{Config, Keepalive};
 pub use event::Event;
-use keepalive::{Due, Pulse};
+use liveness::{Due, Liveness};
+pub(crate) use opening::{Opened, Opening};
+use reading::Ahead;
+pub use reading::Reading;
+pub use send::Unsent;
 pub use state::{Cause, Closed, State};
 use state::{Input, Phase};
+pub use wants::{Ready, Step, Wants};
 
-/// A WebSocket connection after its opening handshake, without IO.
+/// A WebSocket connection from its first byte to its last, without IO.
 ///
-/// Four kinds of method drive it, and any order of calls is legal:
+/// It begins with the opening handshake (`Connection::server`, `Connection::client`), or after a
+/// handshake that was made elsewhere ([`new`](Self::new)). Four kinds of method drive it, and any
+/// order of calls is legal:
 ///
 /// - *tell* it what happened: [`receive`](Self::receive), [`handle_eof`](Self::handle_eof),
-///   [`handle_transmitted`](Self::handle_transmitted), [`handle_timeout`](Self::handle_timeout)
-/// - tell it what to *do*: [`send`](Self::send), [`send_fragment`](Self::send_fragment),
-///   [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close)
-/// - *take* what is next: [`poll_transmit`](Self::poll_transmit), [`poll_timeout`](Self::poll_timeout),
-///   [`poll_shutdown`](Self::poll_shutdown)
+///   [`handle_transmitted`](Self::handle_transmitted), [`handle_blocked`](Self::handle_blocked),
+///   [`handle_timeout`](Self::handle_timeout), …
+/// - tell it what to *do*: [`accept`](Self::accept), [`send`](Self::send),
+///   [`send_fragment`](Self::send_fragment), [`ping`](Self::ping), [`close`](Self::close), …
+/// - *take* what is next: [`wants`](Self::wants), [`transmits`](Self::transmits)
 /// - *ask*: [`state`](Self::state), [`closed`](Self::closed), [`latency`](Self::latency), …
 ///
 /// Memory is bounded by [`max_message_size`](Config::max_message_size), plus
-/// [`high_water`](Config::high_water), plus the last message queued for sending,
+/// [`high_water`](Config::high_water), plus what one buffer of events makes the application queue,
 /// plus a few kilobytes, whatever the peer does.
 ///
 /// ```
@@ -63,19 +76,27 @@ use state::{Input, Phase};
 /// assert_eq!(server.poll_transmit(), Some(&b"\x81\x05Hello"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Connection {
     role: Role,
-    config: Config,
+    config: Arc<Config>,
     agreement: Agreement,
     phase: Phase,
-    pulse: Pulse,
+    liveness: Liveness,
+    /// The server's answer, in a client.
+    response: Option<Box<Response>>,
 
+    // Reading.
+    reading: Reading,
+    /// In what form the application took its last event.
+    delivery: Delivery,
     decoder: Decoder,
     assembler: Assembler,
     /// The payload of a control frame that did not come in one piece.
     control: Vec<u8>,
+    /// Boxed: most of the time there is none.
+    ahead: Option<Box<Ahead>>,
 
+    // Writing.
     #[cfg(feature = "deflate")]
     deflater: Option<Box<Deflater>>,
     encoder: Encoder,
@@ -86,38 +107,76 @@ pub struct Connection {
     pong: Option<Vec<u8>>,
     /// Where the last Pong ends in the outgoing stream.
     pong_end: u64,
+    /// Where our Close frame ends in the outgoing stream, once it is queued.
+    close_end: Option<u64>,
+    /// Whether the writing side of the transport has been shut down.
+    shut_down: bool,
 }
 
 impl Connection {
     /// A connection that begins `now`, after the handshake that left `upgrade`.
     #[must_use]
-    pub fn new(upgrade: Upgrade, config: Config, now: Time) -> Connection {
-        let role = upgrade.role();
-        let limits = Limits { message_size: config.max_message_size, fragments: config.max_fragments };
-        #[allow(unused_mut, reason = "what extensions change")]
-        let (mut decoder, mut assembler) = (Decoder::new(role), Assembler::new(limits));
-        #[cfg(feature = "deflate")]
-        if let Some(agreed) = &upgrade.agreement.deflate {
-            decoder = Decoder::with_rsv(role, deflate::RSV1);
-            assembler.inflate_with(Inflater::new(agreed.receive));
+    pub fn new(upgrade: Upgrade, config: impl Into<Arc<Config>>, now: Time) -> Connection {
+        let mut connection = Connection::in_phase(Phase::Open, upgrade.role(), config.into(), now);
+        connection.begin(upgrade, now);
+        connection
+    }
+
+    /// A connection that begins with an opening handshake, of which it has `opening` to judge and
+    /// `out` to send, and which must be over by then.
+    pub(crate) fn opening(
+        role: Role,
+        opening: Box<dyn Opening>,
+        out: &[u8],
+        by: Time,
+        config: Arc<Config>,
+        now: Time,
+    ) -> Connection {
+        let phase = Phase::Opening { by, opening, eof: false };
+        let mut connection = Connection::in_phase(phase, role, config, now);
+        if !out.is_empty() {
+            connection.out.run(out.len()).extend_from_slice(out);
         }
+        connection
+    }
+
+    fn in_phase(phase: Phase, role: Role, config: Arc<Config>, now: Time) -> Connection {
         Connection {
             role,
-            config,
-            #[cfg(feature = "deflate")]
-            deflater: upgrade.agreement.deflate.as_ref().map(|agreed| Box::new(Deflater::new(agreed))),
-            agreement: upgrade.agreement,
-            phase: Phase::Open,
-            pulse: Pulse::new(config.keepalive, now),
-            decoder,
-            assembler,
+            agreement: Agreement::default(),
+            phase,
+            liveness: Liveness::new(&config, now),
+            response: None,
+            reading: Reading::Events,
+            delivery: Delivery::Messages,
+            decoder: Decoder::new(role),
+            assembler: Assembler::new(limits(&config)),
             control: Vec::new(),
-            encoder: Encoder::new(upgrade.entropy),
+            ahead: None,
+            #[cfg(feature = "deflate")]
+            deflater: None,
+            encoder: Encoder::new(None),
             out: SendBuffer::default(),
             sending: None,
             pong: None,
             pong_end: 0,
+            close_end: None,
+            shut_down: false,
+            config,
         }
+    }
+
+    /// The opening handshake is done: what was agreed holds from now on.
+    fn begin(&mut self, upgrade: Upgrade, now: Time) {
+        #[cfg(feature = "deflate")]
+        if let Some(agreed) = &upgrade.agreement.deflate {
+            self.decoder = Decoder::with_rsv(self.role, deflate::RSV1);
+            self.assembler.inflate_with(Inflater::new(agreed.receive));
+            self.deflater = Some(Box::new(Deflater::new(agreed)));
+        }
+        self.liveness = Liveness::new(&self.config, now);
+        self.encoder = Encoder::new(upgrade.entropy);
+        self.agreement = upgrade.agreement;
     }
 
     // Ask.
@@ -154,7 +213,21 @@ impl Connection {
     /// moment when [`handle_transmitted`](Self::handle_transmitted) said that it had left.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
-        self.pulse.latency()
+        self.liveness.latency()
+    }
+
+    /// The limits and deadlines that hold.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Sets other limits and deadlines, which hold from now on: a message of which some has come
+    /// is judged by its next frame, and deadlines that run already are counted anew from their
+    /// beginning, but for the closing handshake's.
+    pub fn set_config(&mut self, config: impl Into<Arc<Config>>) {
+        self.config = config.into();
+        self.assembler.set_limits(limits(&self.config));
     }
 
     /// Whether fewer than [`Config::high_water`] bytes wait to be transmitted, so
@@ -172,80 +245,75 @@ impl Connection {
         self.out.len()
     }
 
-    /// All that waits to be transmitted, if it lies in one piece.
-    #[cfg(feature = "std")]
+    /// Where in the outgoing stream the last byte ends that has been queued so far. What was
+    /// queued before has left once [`transmitted`](Self::transmitted) is not below this.
+    #[must_use]
     #[inline]
-    pub(crate) fn only_transmit(&self) -> Option<&[u8]> {
-        self.out.only_slice()
+    pub fn written(&self) -> u64 {
+        self.out.written()
     }
 
-    /// Whether a Ping waits for its Pong, so that [`handle_transmitted`](Self::handle_transmitted)
-    /// has to be told the time.
-    #[cfg(feature = "std")]
+    /// How many bytes the transport has taken so far.
+    #[must_use]
     #[inline]
-    pub(crate) fn awaits_pong(&self) -> bool {
-        self.pulse.is_waiting()
-    }
-
-    /// Whether there is a limit to what a message may make us gather.
-    #[cfg(feature = "std")]
-    pub(crate) fn has_message_limit(&self) -> bool {
-        self.config.max_message_size < u64::MAX
+    pub fn transmitted(&self) -> u64 {
+        self.out.transmitted()
     }
 
     // Take.
 
-    /// The bytes to transmit next, if any wait: the front of
-    /// [`transmits`](Self::transmits). Say how many have gone with
-    /// [`handle_transmitted`](Self::handle_transmitted).
-    #[must_use]
-    pub fn poll_transmit(&self) -> Option<&[u8]> {
-        self.transmits().next()
-    }
-
     /// All bytes that wait to be transmitted, in order, for a vectored write.
-    /// No slice is empty.
+    /// No slice is empty. Say how many have gone with
+    /// [`handle_transmitted`](Self::handle_transmitted).
     pub fn transmits(&self) -> impl Iterator<Item = &[u8]> {
         self.out.slices()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens
-    /// before. Ask again after every other call; the answer may move both ways.
+    /// The bytes to transmit next, if any wait: the front of [`transmits`](Self::transmits).
     #[must_use]
     #[inline]
-    pub fn poll_timeout(&self) -> Option<Time> {
-        match self.phase {
-            Phase::Open => self.pulse.deadline(self.config.keepalive),
-            _ => self.phase.deadline(),
+    pub fn next_transmit(&self) -> Option<&[u8]> {
+        match self.out.only_slice() {
+            Some(bytes) => Some(bytes).filter(|bytes| !bytes.is_empty()),
+            None => self.transmits().next(),
         }
-    }
-
-    /// Whether to shut down the writing side of the transport (for TCP, send FIN):
-    /// all that was to be sent has been, and it is our turn.
-    ///
-    /// §7.1.1: of two ends that have both said Close, the server goes first; the
-    /// client waits for it. An end that has failed the connection does not wait.
-    #[must_use]
-    #[inline]
-    pub fn poll_shutdown(&self) -> bool {
-        let ours = match self.phase {
-            Phase::Open | Phase::CloseSent { .. } => false,
-            Phase::Draining { .. } => self.role == Role::Server,
-            Phase::Failing { .. } | Phase::Flushing { .. } | Phase::Closed(_) => true,
-        };
-        ours && self.out.is_empty()
     }
 
     // Tell.
 
     /// The transport took the first `len` of the bytes that waited.
+    ///
+    /// If [`Wants::timed`] is false, any earlier time does for `now`. A `len` of 0 says that the
+    /// transport, which [was blocked](Self::handle_blocked), has passed on what it had taken.
     pub fn handle_transmitted(&mut self, len: usize, now: Time) {
         let before = self.out.transmitted();
         self.out.advance(len);
-        self.pulse.transmitted(before, self.out.transmitted(), now);
+        let position = self.out.transmitted();
+        self.liveness.transmitted(before, position, now);
+        if !matches!(self.phase, Phase::Open) {
+            self.transmitted_otherwise(position, now);
+        }
         self.queue_late_pong();
-        if matches!(self.phase, Phase::Flushing { .. }) && self.out.is_empty() {
-            self.phase.on(Input::Flushed);
+    }
+
+    /// What has left matters to a connection that is opening or closing.
+    fn transmitted_otherwise(&mut self, position: u64, now: Time) {
+        self.phase.begin_closing_time(now, self.config.close_timeout);
+        match self.phase {
+            Phase::Accepted { end, .. } if position >= end => self.phase.on(Input::Opened),
+            Phase::Flushing { .. } if !self.is_unsent() => self.phase.on(Input::Flushed),
+            _ => {}
+        }
+    }
+
+    /// The transport took nothing, or could not pass on what it had taken, and will say when it can.
+    /// If it goes on so for [`Config::stall_timeout`] the connection is over.
+    pub fn handle_blocked(&mut self, now: Time) {
+        self.liveness.blocked(now);
+        self.phase.begin_closing_time(now, self.config.close_timeout);
+        // A flood of bytes to read does not stop this clock.
+        if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {
+            self.end_dead(Cause::StallTimeout);
         }
     }
 
@@ -254,43 +322,112 @@ impl Connection {
     ///
     /// The connection is [`Closed`](State::Closed), cleanly if both ends had sent their
     /// Close frames; but if bytes wait, only once they have been transmitted or
-    /// [`Config::close_timeout`] is over.
+    /// [`Config::close_timeout`] is over. A request that waits for a decision still does.
     pub fn handle_eof(&mut self, now: Time) {
+        if matches!(self.phase, Phase::Opening { eof: false, .. }) {
+            return self.opening_eof(now);
+        }
+        if !matches!(self.phase, Phase::Opening { .. }) {
+            self.act_on_close_ahead(now);
+            let by = now + self.config.close_timeout;
+            self.phase.on(Input::Eof { by, unsent: self.is_unsent() });
+        }
+    }
+
+    /// A write has failed: the transport takes nothing any more. What the peer has sent may still be
+    /// read, its reason to end the connection perhaps among it, for [`Config::close_timeout`].
+    pub fn handle_write_failed(&mut self, now: Time) {
         let by = now + self.config.close_timeout;
-        self.phase.on(Input::Eof { by, unsent: !self.out.is_empty() });
+        self.phase.on(Input::WriteFailed { by, unsent: self.is_unsent() });
+        self.clear_out();
     }
 
     /// The transport has failed, and carries nothing any more.
     pub fn handle_reset(&mut self) {
-        self.phase.on(Input::Reset { unsent: !self.out.is_empty() });
-        self.out.clear();
-        self.pong = None;
+        if matches!(self.phase, Phase::Opening { .. }) {
+            return self.phase.on(Input::Dead(Cause::Opening(HandshakeError::UnexpectedEof)));
+        }
+        // Nothing is waited for any more, so the time does not matter.
+        self.act_on_close_ahead(Time::ZERO);
+        self.phase.on(Input::Reset { unsent: self.is_unsent() });
+        self.clear_out();
     }
 
-    /// The time that [`poll_timeout`](Self::poll_timeout) gave has come. Too early a
+    /// The writing side of the transport has been shut down, or cannot be.
+    pub fn handle_shutdown(&mut self) {
+        self.shut_down = true;
+    }
+
+    /// The time that [`Wants::until`] gave has come. Too early a
     /// call does nothing; a late one (after a suspend, say) does what is due now and
-    /// no more. Read what has arrived before this, so that an answer that lies there
-    /// counts.
+    /// no more. Read what has arrived before this, until the transport says that nothing is there:
+    /// the Pong that is missing may lie in it.
     #[inline]
     pub fn handle_timeout(&mut self, now: Time) {
-        if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.pass_deadline(now);
         }
     }
 
     fn pass_deadline(&mut self, now: Time) {
-        if !matches!(self.phase, Phase::Open) {
-            self.phase.on(Input::TimedOut { unsent: !self.out.is_empty() });
-            self.out.clear();
-            return;
-        }
-        match self.pulse.due(self.config.keepalive, now) {
-            Due::Nothing => {}
-            Due::Ping(payload) => self.queue_ping(&payload, now),
-            Due::Dead => {
-                self.phase.on(Input::PongOverdue);
-                self.out.clear();
+        match self.phase {
+            // The peer has said Close, and has not taken what this end sends before it answers.
+            Phase::Open if self.close_ahead_by().is_some_and(|by| by <= now) => {
+                self.act_on_close_ahead(now);
+                self.phase.on(Input::TimedOut { unsent: self.is_unsent() });
+                self.clear_out();
+            }
+            Phase::Open => match self.liveness.due(&self.config, self.may_read(), now) {
+                Due::Nothing => {}
+                Due::Ping(payload) => self.queue_ping(&payload, now),
+                Due::Dead(cause) => self.end_dead(cause),
+            },
+            Phase::Opening { .. } => {
+                self.opening_timed_out(now);
+            }
+            _ => {
+                self.phase.on(Input::TimedOut { unsent: self.is_unsent() });
+                self.clear_out();
             }
         }
+    }
+
+    fn end_dead(&mut self, cause: Cause) {
+        self.phase.on(Input::Dead(cause));
+        self.clear_out();
+    }
+
+    /// Whether something waits without which the end is not clean: our Close frame, or what is
+    /// queued where there is none. What may follow our Close frame is Pongs (§5.5.2), which nobody
+    /// needs then.
+    #[inline]
+    fn is_unsent(&self) -> bool {
+        match self.close_end {
+            Some(end) => self.out.transmitted() < end,
+            None => !self.out.is_empty(),
+        }
+    }
+
+    fn clear_out(&mut self) {
+        self.out.clear();
+        self.pong = None;
+    }
+}
+
+/// What the assembler has to know of a configuration.
+fn limits(config: &Config) -> Limits {
+    Limits { message_size: config.max_message_size, fragments: config.max_fragments }
+}
+
+/// No payload is shown: it is the application's, or the peer's.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .field("reading", &self.reading)
+            .field("ahead", &self.ahead)
+            .field("queued", &self.queued())
+            .finish_non_exhaustive()
     }
 }

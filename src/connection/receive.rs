@@ -2,17 +2,15 @@
 
 use alloc::borrow::Cow;
 use alloc::string::ToString;
-#[cfg(feature = "tokio")]
-use alloc::vec::Vec;
 use core::mem;
 
-#[cfg(feature = "tokio")]
-use bytes::buf::Limit;
+use bytes::BufMut;
 
 use super::Connection;
 use super::event::Event;
-use super::state::{Cause, Closed, Input, Phase};
-use crate::error::ProtocolError;
+use super::reading::{OnClose, Reading};
+use super::state::{Cause, CloseDeadline, Closed, Input, Phase};
+use crate::error::{Fault, ProtocolError};
 use crate::frame::{CloseFrame, Opcode, Piece, Whole};
 use crate::message::{Chunk, Delivery, Message};
 use crate::time::Time;
@@ -22,17 +20,20 @@ impl Connection {
     /// those that make the next event. Call it until it returns `Ok(None)`: then all
     /// of `input` has been taken, and none of it has to be kept.
     ///
-    /// The bytes are unmasked where they lie, and events borrow from them. Bytes
-    /// that come after the peer's Close frame are ignored (§5.5.1).
+    /// The bytes are unmasked where they lie, and events borrow from them; what was
+    /// [read ahead](Self::receive_ahead) comes before them. Bytes that come after the
+    /// peer's Close frame are ignored (§5.5.1). `now` is when the bytes were read:
+    /// if that was not just now, see [`handle_late`](Self::handle_late).
     ///
     /// # Errors
     ///
-    /// The peer broke the protocol. The messages before that have been returned by
-    /// earlier calls, the Close frame that says why is queued, and every later call
-    /// returns the same error. Go on to transmit, and to read until the end of the
-    /// transport (§7.1.7).
+    /// The opening handshake failed, or the peer broke the protocol. The messages before
+    /// that have been returned by earlier calls, the answer that says why is queued, and
+    /// every later call returns the same fault. Go on to do what [`wants`](Self::wants)
+    /// says (§7.1.7).
     #[inline]
-    pub fn receive<'b>(&mut self, input: &mut &'b mut [u8], now: Time) -> Result<Option<Event<'b>>, ProtocolError> {
+    pub fn receive<'b>(&mut self, input: &mut &'b mut [u8], now: Time) -> Result<Option<Event<'b>>, Fault> {
+        self.delivery = Delivery::Messages;
         self.next_event(self.find_message(input), input, now, Delivery::Messages)
     }
 
@@ -44,14 +45,38 @@ impl Connection {
     ///
     /// As [`receive`](Self::receive).
     #[inline]
-    pub fn receive_owned(&mut self, input: &mut &mut [u8], now: Time) -> Result<Option<Event<'static>>, ProtocolError> {
+    pub fn receive_owned(&mut self, input: &mut &mut [u8], now: Time) -> Result<Option<Event<'static>>, Fault> {
+        self.delivery = Delivery::Messages;
         let Some(found) = self.find_message(input) else { return self.next_owned(input, now) };
         if found.opcode == Opcode::Binary && self.assembler.allows_whole(found.len) {
-            self.pulse.heard(now);
+            self.liveness.heard(now);
             return Ok(Some(Event::Message(Message::from(self.decoder.copy_message(found, input)))));
         }
         // Text is checked where it lies: to check it in its own memory would take longer.
         Ok(Some(Event::Message(self.take_message(found, input, now)?.into_owned())))
+    }
+
+    /// As [`receive_owned`](Self::receive_owned), for bytes that may not be changed, such as a
+    /// `Bytes` of another library. A message that lies whole in `input` is unmasked on its way into
+    /// its own memory; anything else is copied once more than by `receive`.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    pub fn receive_copied(&mut self, input: &mut &[u8], now: Time) -> Result<Option<Event<'static>>, Fault> {
+        self.delivery = Delivery::Messages;
+        if let Some(found) = self.find_message(input)
+            && found.opcode == Opcode::Binary
+            && self.assembler.allows_whole(found.len)
+        {
+            self.liveness.heard(now);
+            return Ok(Some(Event::Message(Message::from(self.decoder.copy_unchanged(found, input)))));
+        }
+        if matches!(self.phase, Phase::Opening { .. }) && !self.phase.is_over_time(now) {
+            return self.receive_opening(input, now);
+        }
+        self.hold(mem::take(input));
+        self.next_owned(&mut &mut [][..], now)
     }
 
     /// As [`receive`](Self::receive), but hands a message out as it arrives, in
@@ -65,11 +90,8 @@ impl Connection {
     /// # Errors
     ///
     /// As [`receive`](Self::receive).
-    pub fn receive_chunk<'b>(
-        &mut self,
-        input: &mut &'b mut [u8],
-        now: Time,
-    ) -> Result<Option<Event<'b>>, ProtocolError> {
+    pub fn receive_chunk<'b>(&mut self, input: &mut &'b mut [u8], now: Time) -> Result<Option<Event<'b>>, Fault> {
+        self.delivery = Delivery::Chunks;
         self.next_event(self.find_message(input), input, now, Delivery::Chunks)
     }
 
@@ -88,10 +110,11 @@ impl Connection {
         self.assembler.room(remaining)
     }
 
-    /// As [`receive_room`](Self::receive_room), for a transport that appends.
-    #[cfg(feature = "tokio")]
+    /// As [`receive_room`](Self::receive_room), for a transport that appends to a `Vec`, so that its
+    /// memory need not be filled with zeros before: append some, then call
+    /// [`handle_filled`](Self::handle_filled).
     #[inline]
-    pub(crate) fn receive_spare(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+    pub fn receive_spare(&mut self) -> Option<impl BufMut + '_> {
         let remaining = self.remaining()?;
         self.assembler.spare_room(remaining)
     }
@@ -99,7 +122,11 @@ impl Connection {
     /// What is still to come of a data frame that has begun.
     #[inline]
     fn remaining(&self) -> Option<u64> {
-        if self.assembler.is_idle() || !matches!(self.phase, Phase::Open | Phase::CloseSent { .. }) {
+        // What is to be held while a send is blocked is held in one piece, as it came.
+        if self.assembler.is_idle()
+            || !self.phase.may_receive()
+            || (self.reading == Reading::OneAhead && !self.may_gather())
+        {
             return None;
         }
         let (header, remaining) = self.decoder.unfinished()?;
@@ -111,21 +138,31 @@ impl Connection {
     /// `receive_chunk` returns it, even without input.
     pub fn handle_filled(&mut self, len: usize, now: Time) {
         if len > 0 {
-            self.pulse.heard(now);
+            self.liveness.heard(now);
         }
         if let Some(data) = self.assembler.fill(len) {
             self.decoder.claim(data);
         }
     }
 
+    /// What made this end close was [received](Self::receive) from bytes that were read some time ago: an
+    /// application was busy with what came before them, which is no fault of the peer's. The time
+    /// to close begins with the first attempt to write instead.
+    ///
+    /// For hosts that keep unread bytes while the application is at work.
+    pub fn handle_late(&mut self) {
+        self.phase.defer_closing_time();
+    }
+
     /// Whether the next bytes, if any come, begin a frame that the application may see,
     /// and none that came before has anything to say.
     #[inline]
     pub(crate) fn is_between_messages(&self) -> bool {
-        matches!(self.phase, Phase::Open) && self.assembler.is_idle()
+        matches!(self.phase, Phase::Open) && self.assembler.is_idle() && self.ahead.is_none()
     }
 
-    /// The common case: a whole message, to begin with.
+    /// The common case: a whole message, to begin with. Speed only: whatever does not match takes
+    /// the general path.
     #[inline]
     fn find_message(&self, input: &[u8]) -> Option<Whole> {
         if self.is_between_messages() { self.decoder.find_message(input) } else { None }
@@ -140,8 +177,8 @@ impl Connection {
         input: &mut &'b mut [u8],
         now: Time,
         delivery: Delivery,
-    ) -> Result<Option<Event<'b>>, ProtocolError> {
-        // Nothing is decided here that is not decided below too.
+    ) -> Result<Option<Event<'b>>, Fault> {
+        // Speed only: `next_of_any` decides all of this too.
         let Some(found) = found else {
             let at_rest = input.is_empty() && self.is_between_messages();
             return if at_rest { Ok(None) } else { self.next_of_any(input, now, delivery) };
@@ -155,19 +192,14 @@ impl Connection {
 
     /// Whatever comes next, but no message that was found.
     #[inline(never)]
-    fn next_owned(&mut self, input: &mut &mut [u8], now: Time) -> Result<Option<Event<'static>>, ProtocolError> {
+    fn next_owned(&mut self, input: &mut &mut [u8], now: Time) -> Result<Option<Event<'static>>, Fault> {
         Ok(self.next_event(None, input, now, Delivery::Messages)?.map(Event::into_owned))
     }
 
     /// Takes the message that was found, and leaves it where it lies.
     #[inline(always)]
-    fn take_message<'b>(
-        &mut self,
-        found: Whole,
-        input: &mut &'b mut [u8],
-        now: Time,
-    ) -> Result<Message<'b>, ProtocolError> {
-        self.pulse.heard(now);
+    fn take_message<'b>(&mut self, found: Whole, input: &mut &'b mut [u8], now: Time) -> Result<Message<'b>, Fault> {
+        self.liveness.heard(now);
         let payload = self.decoder.take_message(found, input);
         self.assembler.accept_whole(found.opcode, payload).map_err(|error| self.fail(error, input, now))
     }
@@ -178,25 +210,67 @@ impl Connection {
         input: &mut &'b mut [u8],
         now: Time,
         delivery: Delivery,
-    ) -> Result<Option<Event<'b>>, ProtocolError> {
-        match self.phase {
-            Phase::Open | Phase::CloseSent { .. } => {}
-            Phase::Failing { error, .. }
-            | Phase::Flushing { closed: Closed { cause: Cause::Protocol(error), .. }, .. }
-            | Phase::Closed(Closed { cause: Cause::Protocol(error), .. }) => {
+    ) -> Result<Option<Event<'b>>, Fault> {
+        // What waits behind a request that has not been decided on is no frame yet.
+        if self.ahead.is_some()
+            && !matches!(self.phase, Phase::Opening { .. })
+            && let Some(event) = self.next_ahead(now, delivery)?
+        {
+            return Ok(Some(event));
+        }
+        self.next_unheld(input, now, delivery, OnClose::Act)
+    }
+
+    /// The next event in `input`, whatever was read before it.
+    pub(super) fn next_unheld<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        now: Time,
+        delivery: Delivery,
+        on_close: OnClose,
+    ) -> Result<Option<Event<'b>>, Fault> {
+        // A flood of bytes does not stop the clock of a connection that is closing or opening.
+        if self.phase.is_over_time(now) {
+            self.handle_timeout(now);
+        }
+        match &mut self.phase {
+            Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => {}
+            Phase::Opening { .. } => {
+                let mut rest = &**input;
+                let event = self.receive_opening(&mut rest, now);
+                let taken = input.len().saturating_sub(rest.len());
+                *input = mem::take(input).split_at_mut(taken).1;
+                return event;
+            }
+            Phase::Failing { fault, ignored, .. } => {
+                let fault = *fault;
+                *ignored = ignored.saturating_add(input.len());
                 *input = &mut [];
-                return Err(error);
+                // What a client still says after it was refused is read, so that the answer arrives; but
+                // not without end.
+                if matches!(fault, Fault::Opening(_)) && *ignored > MOST_IGNORED {
+                    self.handle_reset();
+                }
+                return Err(fault);
+            }
+            Phase::Flushing { closed: Closed { cause, .. }, .. } | Phase::Closed(Closed { cause, .. }) => {
+                *input = &mut [];
+                return match *cause {
+                    Cause::Protocol(error) => Err(Fault::Protocol(error)),
+                    Cause::Opening(error) => Err(Fault::Opening(error)),
+                    _ => Ok(None),
+                };
             }
             // §5.5.1: after the peer's Close frame nothing that it sends means anything.
-            Phase::Draining { .. } | Phase::Flushing { .. } | Phase::Closed(_) => {
+            Phase::Draining { .. } => {
                 *input = &mut [];
                 return Ok(None);
             }
         }
         if !input.is_empty() {
-            self.pulse.heard(now);
+            self.liveness.heard(now);
         }
-        self.decode(input, now, delivery).map_err(|error| self.fail(error, input, now))
+        self.decode(input, now, delivery, on_close).map_err(|error| self.fail(error, input, now))
     }
 
     fn decode<'b>(
@@ -204,6 +278,7 @@ impl Connection {
         input: &mut &'b mut [u8],
         now: Time,
         delivery: Delivery,
+        on_close: OnClose,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         #[cfg(feature = "deflate")]
         if let Some(received) = self.assembler.resume(delivery)? {
@@ -211,7 +286,7 @@ impl Connection {
         }
         while let Some(piece) = self.decoder.decode(input)? {
             if piece.header.opcode.is_control() {
-                if let Some(event) = self.control(piece, now)? {
+                if let Some(event) = self.control(piece, now, on_close)? {
                     return Ok(Some(event));
                 }
             } else if let Some(received) = self.assembler.accept(piece, delivery)? {
@@ -222,7 +297,12 @@ impl Connection {
     }
 
     /// §5.5: control frames may come between the fragments of a message.
-    fn control<'b>(&mut self, piece: Piece<'b>, now: Time) -> Result<Option<Event<'b>>, ProtocolError> {
+    fn control<'b>(
+        &mut self,
+        piece: Piece<'b>,
+        now: Time,
+        on_close: OnClose,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
         let payload = if piece.first && piece.last {
             Cow::Borrowed(&*piece.payload)
         } else {
@@ -241,31 +321,42 @@ impl Connection {
                 Event::Ping(payload)
             }
             Opcode::Pong => {
-                let latency = self.pulse.ponged(&payload, now);
+                let latency = self.liveness.ponged(&payload, now);
                 Event::Pong { payload, latency }
             }
             _ => {
                 let frame = CloseFrame::decode(&payload)?;
-                if matches!(self.phase, Phase::Open) {
-                    // §5.5.1: "the endpoint typically echos the status code it received".
-                    self.queue_close(frame.code, "");
+                if on_close == OnClose::Act {
+                    self.close_received(&frame, now);
                 }
-                let by = now + self.config.close_timeout;
-                self.phase.on(Input::CloseReceived { by, frame: frame.clone() });
                 Event::Close(frame)
             }
         }))
     }
 
-    /// §7.1.7: _Fail the WebSocket Connection_.
-    #[cold]
-    fn fail(&mut self, error: ProtocolError, input: &mut &mut [u8], now: Time) -> ProtocolError {
-        *input = &mut [];
-        if matches!(self.phase, Phase::Open) {
-            self.queue_close(error.close_code(), &error.to_string());
+    /// The peer has said Close, and the application is told.
+    pub(super) fn close_received(&mut self, frame: &CloseFrame, now: Time) {
+        if self.phase.may_send() {
+            // §5.5.1: "the endpoint typically echos the status code it received".
+            self.queue_close(frame.code, "");
         }
         let by = now + self.config.close_timeout;
-        self.phase.on(Input::Failed { by, error });
-        error
+        self.phase.on(Input::CloseReceived { by, frame: frame.clone() });
+    }
+
+    /// §7.1.7: _Fail the WebSocket Connection_.
+    #[cold]
+    fn fail(&mut self, error: ProtocolError, input: &mut &mut [u8], now: Time) -> Fault {
+        *input = &mut [];
+        if self.phase.may_send() {
+            self.queue_close(error.close_code(), &error.to_string());
+        }
+        let by = CloseDeadline::at(now + self.config.close_timeout);
+        let fault = Fault::Protocol(error);
+        self.phase.on(Input::Failed { by, fault });
+        fault
     }
 }
+
+/// How much a client may say after it was refused.
+const MOST_IGNORED: usize = 128 * 1024;

@@ -5,6 +5,7 @@
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -31,19 +32,61 @@ impl Connection {
     /// # Errors
     ///
     /// [`SendError::Full`] if there is [no room](Self::has_room),
+    /// [`SendError::NotOpen`] before the opening handshake is done,
     /// [`SendError::Closed`] once closing has begun,
     /// [`SendError::MessageUnfinished`] between the fragments of another message.
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), SendError> {
-        self.check_whole()?;
-        self.check_room()?;
+        self.check_send()?;
         self.queue_message(message.into());
         Ok(())
     }
 
-    /// As [`send`](Self::send), for one message that was promised room before.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn send_beyond(&mut self, message: Message<'_>) -> Result<(), SendError> {
+    /// What [`send`](Self::send) would say to a message now, without one.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn check_send(&self) -> Result<(), SendError> {
+        self.check_whole()?;
+        self.check_room()
+    }
+
+    /// As [`send`](Self::send), but gives the message back if it cannot be queued.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), with the message.
+    ///
+    /// ```
+    /// # use openline::{Agreement, Config, Connection, SendError, Time, Upgrade};
+    /// # let mut config = Config::default();
+    /// # config.high_water = 1;
+    /// # let mut connection = Connection::new(Upgrade::server(Agreement::default()), config, Time::ZERO);
+    /// connection.try_send("first").unwrap();
+    /// let unsent = connection.try_send(String::from("second")).unwrap_err();
+    /// assert_eq!((unsent.error, unsent.message), (SendError::Full, String::from("second")));
+    /// ```
+    pub fn try_send<'m, M: Into<Outgoing<'m>>>(&mut self, message: M) -> Result<(), Unsent<M>> {
+        match self.check_send() {
+            Ok(()) => {
+                self.queue_message(message.into());
+                Ok(())
+            }
+            Err(error) => Err(Unsent { error, message }),
+        }
+    }
+
+    /// As [`send`](Self::send), but is never refused for want of room: for the answers to one
+    /// buffer of events, which a host cannot stop in the middle of. Its own bound must be what stops
+    /// it from [reading](Self::set_reading) on.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), without [`SendError::Full`].
+    #[inline]
+    pub fn queue<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), SendError> {
         self.check_whole()?;
         self.queue_message(message.into());
         Ok(())
@@ -65,19 +108,26 @@ impl Connection {
     /// connection.send_fragment("Hel", false)?;
     /// assert_eq!(connection.send("another"), Err(SendError::MessageUnfinished));
     /// connection.send_fragment("lo", true)?;
-    /// assert_eq!(connection.poll_transmit(), Some(&b"\x01\x03Hel\x80\x02lo"[..]));
+    /// assert_eq!(connection.next_transmit(), Some(&b"\x01\x03Hel\x80\x02lo"[..]));
     /// # Ok::<(), SendError>(())
     /// ```
     pub fn send_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), SendError> {
-        self.check_open()?;
-        let (opcode, payload) = parts(data.into());
-        if self.sending.is_some_and(|first| first != opcode) {
-            return Err(SendError::TypeChanged);
-        }
+        let data = data.into();
+        self.check_fragment(&data)?;
         self.check_room()?;
-        let first = self.sending.is_none();
-        self.sending = (!fin).then_some(opcode);
-        self.queue_data(fin, if first { opcode } else { Opcode::Continuation }, payload);
+        self.queue_next_fragment(data, fin);
+        Ok(())
+    }
+
+    /// As [`send_fragment`](Self::send_fragment), but is never refused for want of room, as [`queue`](Self::queue).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_fragment`](Self::send_fragment), without [`SendError::Full`].
+    pub fn queue_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), SendError> {
+        let data = data.into();
+        self.check_fragment(&data)?;
+        self.queue_next_fragment(data, fin);
         Ok(())
     }
 
@@ -130,9 +180,29 @@ impl Connection {
         if self.sending.is_some() { Err(SendError::MessageUnfinished) } else { Ok(()) }
     }
 
+    /// §5.4: all fragments of a message have the type of the first.
+    fn check_fragment(&self, data: &Message<'_>) -> Result<(), SendError> {
+        self.check_open()?;
+        match self.sending {
+            Some(first) if first != data.opcode() => Err(SendError::TypeChanged),
+            _ => Ok(()),
+        }
+    }
+
+    fn queue_next_fragment(&mut self, data: Message<'_>, fin: bool) {
+        let (opcode, payload) = parts(data);
+        let first = self.sending.is_none();
+        self.sending = (!fin).then_some(opcode);
+        self.queue_data(fin, if first { opcode } else { Opcode::Continuation }, payload);
+    }
+
     fn check_open(&self) -> Result<(), SendError> {
         // §5.5.1: no more data frames after a Close frame.
-        if matches!(self.phase, Phase::Open) { Ok(()) } else { Err(SendError::Closed) }
+        match self.phase {
+            Phase::Open | Phase::Accepted { .. } => Ok(()),
+            Phase::Opening { .. } => Err(SendError::NotOpen),
+            _ => Err(SendError::Closed),
+        }
     }
 
     fn check_room(&self) -> Result<(), SendError> {
@@ -226,14 +296,15 @@ impl Connection {
 
     pub(super) fn queue_ping(&mut self, payload: &[u8], now: Time) {
         self.queue_control(Opcode::Ping, payload);
-        self.pulse.pinged(payload, self.out.written(), now);
+        self.liveness.pinged(payload, self.out.written(), now);
     }
 
     /// Answers a Ping. As long as little waits to be sent, each is answered; when
     /// the peer does not take what we send, one Pong is queued at the most and one
     /// waits, for the latest Ping.
     pub(super) fn queue_pong(&mut self, payload: &[u8]) {
-        if !matches!(self.phase, Phase::Open) {
+        // §5.5.2: a Ping is answered until the peer's Close frame has come; having sent ours is no exception.
+        if !matches!(self.phase, Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. }) {
             return;
         }
         if self.has_pong_room() {
@@ -247,7 +318,8 @@ impl Connection {
 
     /// Queues the Pong that waits, if its turn has come.
     pub(super) fn queue_late_pong(&mut self) {
-        // On the same terms as a new one, which so can never overtake it.
+        // The same condition as in `queue_pong`: if a new Pong could be queued now, so can this one, and
+        // it goes first.
         if self.pong.is_some()
             && self.has_pong_room()
             && let Some(payload) = self.pong.take()
@@ -272,6 +344,35 @@ impl Connection {
             self.queue_control(Opcode::Pong, &pong);
         }
         self.queue_control(Opcode::Close, payload);
+        self.close_end = Some(self.out.written());
+    }
+}
+
+/// A message that could not be queued, and why.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsent<M> {
+    /// Why it could not.
+    pub error: SendError,
+    /// The message, as it was given.
+    pub message: M,
+}
+
+impl<M> fmt::Debug for Unsent<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unsent({:?})", self.error)
+    }
+}
+
+impl<M> fmt::Display for Unsent<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the message was not queued")
+    }
+}
+
+impl<M> core::error::Error for Unsent<M> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.error)
     }
 }
 

@@ -1,42 +1,37 @@
-//! §7: how a connection ends. All transitions stand in [`Phase::on`], and nowhere
-//! else is a phase assigned.
+//! §4 and §7: how a connection opens and how it ends. All transitions stand in [`Phase::on`], and
+//! nowhere else is a phase assigned.
 //!
-//! ```text
-//!  Open ──Close queued────► CloseSent ──Close received──► Draining ──Eof, TimedOut──► Closed  clean
-//!  Open ──Close received (echo queued)──────────────────► Draining
-//!  Open, CloseSent ──Failed (Close queued)──► Failing ──Eof, TimedOut──► Closed  by a protocol error
-//!  Open, CloseSent ──Eof────────────────────────────────────────────► Closed  1006
-//!  Open ──PongOverdue───────────────────────────────────────────────► Closed  1006
-//!  CloseSent ──TimedOut─────────────────────────────────────────────► Closed  1006
-//!  any ──Eof while bytes wait──► Flushing ──Flushed──► Closed  as it would have been
-//!  any ──Reset─────────────────────────────────────────────────────────► Closed
-//! ```
-//!
-//! Clean means that both Close frames have been sent: if ours waits when the transport
-//! fails or time is over, it was not.
+#![doc = include_str!("states.md")]
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::mem;
+use core::time::Duration;
 
+use super::opening::Opening;
 use crate::code::CloseCode;
-use crate::error::ProtocolError;
+use crate::error::{Fault, HandshakeError};
 use crate::frame::CloseFrame;
 use crate::time::Time;
 
 /// Where a connection stands, as the application sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum State {
+    /// The opening handshake runs.
+    Opening,
     /// Messages go both ways.
     Open,
-    /// One of the ends has sent a Close frame. Messages of the peer may still
-    /// come if it was this end; none may be sent.
+    /// One of the ends has sent a Close frame, or no frame can be sent any more. Messages of
+    /// the peer may still come; none may be sent.
     Closing,
     /// It is over, and [`closed`](crate::Connection::closed) says how.
     Closed,
 }
 
 /// How a connection ended (§7.1.5, §7.1.6).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Closed {
     /// The code in the peer's Close frame; [`NO_STATUS`](CloseCode::NO_STATUS) if
     /// the frame had none, [`ABNORMAL`](CloseCode::ABNORMAL) if there was no frame.
@@ -52,7 +47,15 @@ impl Closed {
     /// (§7.1.4 calls this *cleanly*).
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.cause == Cause::Handshake
+        self.cause == Cause::Clean
+    }
+}
+
+/// The reason is the peer's, so only its length is shown.
+impl core::fmt::Debug for Closed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Closed { code, reason, cause } = self;
+        write!(f, "Closed({code:?}, reason of {} bytes, {cause:?})", reason.len())
     }
 }
 
@@ -60,44 +63,95 @@ impl Closed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The closing handshake (§7.1.2).
-    Handshake,
+    /// Both ends have sent their Close frames (§7.1.4: closed *cleanly*).
+    Clean,
     /// The transport ended, or failed, before a Close frame came, or before ours left.
     Eof,
     /// The peer did not answer our Close frame in time, or did not take it.
     CloseTimeout,
     /// The peer did not answer a Ping in time.
     PongTimeout,
+    /// The peer took nothing for [`stall_timeout`](crate::Config::stall_timeout), while something waited for it.
+    StallTimeout,
+    /// The opening handshake failed.
+    Opening(HandshakeError),
     /// The peer broke the protocol.
-    Protocol(ProtocolError),
+    Protocol(crate::error::ProtocolError),
+}
+
+impl From<Fault> for Cause {
+    fn from(fault: Fault) -> Cause {
+        match fault {
+            Fault::Opening(error) => Cause::Opening(error),
+            Fault::Protocol(error) => Cause::Protocol(error),
+        }
+    }
+}
+
+/// When the closing handshake must be over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CloseDeadline {
+    at: Time,
+    /// Whether the time counts already; if not, it begins with the first attempt to write.
+    begun: bool,
+}
+
+impl CloseDeadline {
+    pub(crate) fn at(at: Time) -> CloseDeadline {
+        CloseDeadline { at, begun: true }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) enum Phase {
+    /// `eof`: the peer has ended its side, but its request waits for a decision.
+    Opening {
+        by: Time,
+        opening: Box<dyn Opening>,
+        eof: bool,
+    },
+    /// As `Open`; but the answer to the request ends at `end` in the outgoing stream, and has not
+    /// left, so the deadline of the opening handshake still holds.
+    Accepted {
+        by: Time,
+        end: u64,
+    },
     Open,
     CloseSent {
-        by: Time,
+        by: CloseDeadline,
     },
     Draining {
-        by: Time,
+        by: CloseDeadline,
         frame: CloseFrame,
     },
+    /// `ignored`: how much has come since.
     Failing {
-        by: Time,
-        error: ProtocolError,
+        by: CloseDeadline,
+        fault: Fault,
+        ignored: usize,
+    },
+    /// The transport takes nothing any more. What the peer has sent is still received: the reason
+    /// for the failure may be among it.
+    ReadOnly {
+        by: CloseDeadline,
     },
     /// The peer has ended its side, but may take what waits for it. Then it is `closed`.
     Flushing {
-        by: Time,
+        by: CloseDeadline,
         closed: Closed,
     },
     Closed(Closed),
 }
 
 /// What can move a connection on. `by` is when it must be over; `unsent` says that bytes
-/// wait, a Close frame of ours the last of them.
+/// wait, our answer or Close frame the last of them.
 #[derive(Debug)]
 pub(crate) enum Input {
+    Accepted {
+        by: Time,
+        end: u64,
+    },
+    Opened,
     CloseQueued {
         by: Time,
     },
@@ -106,14 +160,19 @@ pub(crate) enum Input {
         frame: CloseFrame,
     },
     Failed {
-        by: Time,
-        error: ProtocolError,
+        by: CloseDeadline,
+        fault: Fault,
     },
     Eof {
         by: Time,
         unsent: bool,
     },
     Flushed,
+    /// The transport takes nothing any more.
+    WriteFailed {
+        by: Time,
+        unsent: bool,
+    },
     /// The transport carries nothing any more.
     Reset {
         unsent: bool,
@@ -121,41 +180,58 @@ pub(crate) enum Input {
     TimedOut {
         unsent: bool,
     },
-    PongOverdue,
+    /// The peer has given no sign of life for too long.
+    Dead(Cause),
 }
 
 impl Phase {
     pub(crate) fn on(&mut self, input: Input) {
-        *self = match (mem::replace(self, Phase::Open), input) {
-            (Phase::Open, Input::CloseQueued { by }) => Phase::CloseSent { by },
-            (Phase::Open, Input::CloseReceived { by, frame }) => Phase::Draining { by, frame },
-            // The time to close runs from our own Close frame, if that came first.
-            (Phase::CloseSent { by }, Input::CloseReceived { frame, .. }) => Phase::Draining { by, frame },
-            (Phase::Open, Input::Failed { by, error }) => Phase::Failing { by, error },
-            (Phase::CloseSent { by }, Input::Failed { error, .. }) => Phase::Failing { by, error },
+        use Phase::*;
+        *self = match (mem::replace(self, Open), input) {
+            (Opening { .. }, Input::Accepted { by, end }) => Accepted { by, end },
+            (Opening { .. } | Accepted { .. }, Input::Opened) => Open,
+            // What failed without an answer to send has nothing to wait for.
+            (Opening { .. }, Input::Dead(cause)) => Closed(abnormal(cause)),
 
-            (Phase::Flushing { closed, .. }, Input::Flushed) => Phase::Closed(closed),
-            (Phase::Flushing { closed, .. }, Input::Reset { .. }) => Phase::Closed(cut_short(closed, Cause::Eof)),
-            (Phase::Flushing { closed, .. }, Input::TimedOut { .. }) => {
-                Phase::Closed(cut_short(closed, Cause::CloseTimeout))
+            (Open | Accepted { .. }, Input::CloseQueued { by }) => CloseSent { by: CloseDeadline::at(by) },
+            (Open | Accepted { .. }, Input::CloseReceived { by, frame }) => {
+                Draining { by: CloseDeadline::at(by), frame }
             }
-            (phase @ (Phase::Flushing { .. } | Phase::Closed(_)), _) => phase,
+            // The time to close runs from our own Close frame, if that came first.
+            (CloseSent { by }, Input::CloseReceived { frame, .. }) => Draining { by, frame },
+            (ReadOnly { .. }, Input::CloseReceived { frame, .. }) => Closed(said(frame, Cause::Eof)),
+            (Opening { .. } | Open | Accepted { .. }, Input::Failed { by, fault }) => Failing { by, fault, ignored: 0 },
+            (CloseSent { by }, Input::Failed { fault, .. }) => Failing { by, fault, ignored: 0 },
+            (ReadOnly { .. }, Input::Failed { fault, .. }) => Closed(abnormal(fault.into())),
+
+            (Open | Accepted { .. }, Input::WriteFailed { by, .. }) => ReadOnly { by: CloseDeadline::at(by) },
+            (CloseSent { by }, Input::WriteFailed { unsent: true, .. }) => ReadOnly { by },
+            (phase @ Draining { .. }, Input::WriteFailed { unsent: true, .. }) => {
+                Closed(cut_short(phase.ended(Cause::Eof), Cause::Eof))
+            }
+            (phase @ Failing { .. }, Input::WriteFailed { .. }) => Closed(phase.ended(Cause::Eof)),
+
+            (Flushing { closed, .. }, Input::Flushed) => Closed(closed),
+            (Flushing { closed, .. }, Input::Reset { .. } | Input::WriteFailed { .. }) => {
+                Closed(cut_short(closed, Cause::Eof))
+            }
+            (Flushing { closed, .. }, Input::TimedOut { .. }) => Closed(cut_short(closed, Cause::CloseTimeout)),
+            (phase @ (Flushing { .. } | Closed(_)), _) => phase,
 
             (phase, Input::Eof { by, unsent: true }) => {
-                let by = phase.deadline().unwrap_or(by);
-                Phase::Flushing { by, closed: phase.ended(Cause::Eof) }
+                let by = phase.close_deadline().unwrap_or(CloseDeadline::at(by));
+                Flushing { by, closed: phase.ended(Cause::Eof) }
             }
             (phase, Input::Eof { unsent: false, .. } | Input::Reset { unsent: false }) => {
-                Phase::Closed(phase.ended(Cause::Eof))
+                Closed(phase.ended(Cause::Eof))
             }
-            (phase, Input::Reset { unsent: true }) => Phase::Closed(cut_short(phase.ended(Cause::Eof), Cause::Eof)),
-            (Phase::Open, Input::PongOverdue) => Phase::Closed(Phase::Open.ended(Cause::PongTimeout)),
-            (
-                phase @ (Phase::CloseSent { .. } | Phase::Draining { .. } | Phase::Failing { .. }),
-                Input::TimedOut { unsent },
-            ) => {
+            (phase, Input::Reset { unsent: true }) => Closed(cut_short(phase.ended(Cause::Eof), Cause::Eof)),
+            (Open | Accepted { .. }, Input::Dead(cause)) => Closed(abnormal(cause)),
+            (Accepted { .. }, Input::TimedOut { .. }) => Closed(abnormal(Cause::Opening(HandshakeError::TimedOut))),
+            (ReadOnly { .. }, Input::TimedOut { .. }) => Closed(abnormal(Cause::Eof)),
+            (phase @ (CloseSent { .. } | Draining { .. } | Failing { .. }), Input::TimedOut { unsent }) => {
                 let closed = phase.ended(Cause::CloseTimeout);
-                Phase::Closed(if unsent { cut_short(closed, Cause::CloseTimeout) } else { closed })
+                Closed(if unsent { cut_short(closed, Cause::CloseTimeout) } else { closed })
             }
 
             // Anything else changes nothing.
@@ -166,33 +242,82 @@ impl Phase {
     /// How it ended, if it ends here, and by `cause` unless there is a better one.
     fn ended(self, cause: Cause) -> Closed {
         match self {
-            Phase::Draining { frame, .. } => Closed { code: frame.code, reason: frame.reason, cause: Cause::Handshake },
-            Phase::Failing { error, .. } => abnormal(Cause::Protocol(error)),
+            Phase::Draining { frame, .. } => said(frame, Cause::Clean),
+            Phase::Failing { fault, .. } => abnormal(fault.into()),
             Phase::Flushing { closed, .. } | Phase::Closed(closed) => closed,
-            Phase::Open | Phase::CloseSent { .. } => abnormal(cause),
+            Phase::Opening { .. } => abnormal(Cause::Opening(HandshakeError::UnexpectedEof)),
+            Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => abnormal(cause),
         }
     }
 
     #[inline]
     pub(crate) fn state(&self) -> State {
         match self {
-            Phase::Open => State::Open,
-            Phase::CloseSent { .. } | Phase::Draining { .. } | Phase::Failing { .. } | Phase::Flushing { .. } => {
-                State::Closing
-            }
+            Phase::Opening { .. } => State::Opening,
+            Phase::Open | Phase::Accepted { .. } => State::Open,
+            Phase::CloseSent { .. }
+            | Phase::Draining { .. }
+            | Phase::Failing { .. }
+            | Phase::ReadOnly { .. }
+            | Phase::Flushing { .. } => State::Closing,
             Phase::Closed(_) => State::Closed,
         }
     }
 
-    /// When to give up waiting for the peer, once closing has begun.
+    /// Whether messages may be sent.
     #[inline]
-    pub(crate) fn deadline(&self) -> Option<Time> {
+    pub(crate) fn may_send(&self) -> bool {
+        matches!(self, Phase::Open | Phase::Accepted { .. })
+    }
+
+    /// Whether frames of the peer mean anything.
+    #[inline]
+    pub(crate) fn may_receive(&self) -> bool {
+        matches!(self, Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. } | Phase::ReadOnly { .. })
+    }
+
+    /// Whether the time limit of the phase has been reached, as far as bytes that were read can tell.
+    pub(crate) fn is_over_time(&self, now: Time) -> bool {
+        match self.close_deadline() {
+            Some(by) => by.begun && by.at <= now,
+            None => self.deadline().is_some_and(|by| by <= now),
+        }
+    }
+
+    fn close_deadline(&self) -> Option<CloseDeadline> {
         match self {
             Phase::CloseSent { by }
             | Phase::Draining { by, .. }
             | Phase::Failing { by, .. }
+            | Phase::ReadOnly { by }
             | Phase::Flushing { by, .. } => Some(*by),
+            Phase::Opening { .. } | Phase::Accepted { .. } | Phase::Open | Phase::Closed(_) => None,
+        }
+    }
+
+    /// When the phase must be over, if it has a time limit of its own.
+    #[inline]
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        match self {
             Phase::Open | Phase::Closed(_) => None,
+            Phase::Opening { by, .. } | Phase::Accepted { by, .. } => Some(*by),
+            closing => closing.close_deadline().map(|by| by.at),
+        }
+    }
+
+    /// The time to close begins with the next attempt to write.
+    pub(crate) fn defer_closing_time(&mut self) {
+        if let Phase::Draining { by, .. } | Phase::Failing { by, .. } = self {
+            by.begun = false;
+        }
+    }
+
+    /// An attempt to write has been made: the time to close counts from here, unless it counts already.
+    pub(crate) fn begin_closing_time(&mut self, now: Time, close_timeout: Duration) {
+        if let Phase::Draining { by, .. } | Phase::Failing { by, .. } | Phase::Flushing { by, .. } = self
+            && !by.begun
+        {
+            *by = CloseDeadline::at(by.at.max(now + close_timeout));
         }
     }
 }
@@ -200,12 +325,17 @@ impl Phase {
 /// Our Close frame never left: whatever it was, it was not clean.
 fn cut_short(closed: Closed, cause: Cause) -> Closed {
     match closed.cause {
-        Cause::Handshake => Closed { cause, ..closed },
+        Cause::Clean => Closed { cause, ..closed },
         _ => closed,
     }
 }
 
+/// §7.1.5, §7.1.6: code and reason are those of the peer's Close frame.
+fn said(frame: CloseFrame, cause: Cause) -> Closed {
+    Closed { code: frame.code, reason: frame.reason, cause }
+}
+
 /// §7.1.5: without a Close frame from the peer the code is 1006.
-fn abnormal(cause: Cause) -> Closed {
+pub(super) fn abnormal(cause: Cause) -> Closed {
     Closed { code: CloseCode::ABNORMAL, reason: String::new(), cause }
 }

@@ -23,17 +23,45 @@ pub enum Error {
     Send(SendError),
     /// The peer gave no sign of life after a Ping (§5.5.2).
     PongTimeout,
+    /// The peer took nothing of what waited for it, for [`Config::stall_timeout`](crate::Config::stall_timeout).
+    StallTimeout,
+    /// The time was over that the caller gave. Nothing is lost: the call can be made again.
+    TimedOut,
+}
+
+impl Error {
+    /// Whether coming back later may help: the transport failed or was too slow, or the server was
+    /// not ready (5xx, 408, 421, 425, 429). Not for what the caller or the peer does wrong.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Io(_) | Error::PongTimeout | Error::StallTimeout | Error::TimedOut => true,
+            Error::Handshake(error) => matches!(error, HandshakeError::TimedOut | HandshakeError::UnexpectedEof),
+            Error::Refused(response) => matches!(response.status, 408 | 421 | 425 | 429 | 500..=599),
+            Error::Protocol(_) | Error::Send(_) => false,
+        }
+    }
+
+    /// Whether the connection is closing or closed, so that nothing can be sent on it any more:
+    /// the ordinary end of a loop that sends. [`closed`](crate::Connection::closed) says how it ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Error::Send(SendError::Closed))
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What lies beneath is told by `source`, and not said twice.
         match self {
-            Error::Io(error) => write!(f, "transport failed: {error}"),
-            Error::Protocol(error) => write!(f, "peer broke the protocol: {error}"),
-            Error::Handshake(error) => write!(f, "opening handshake failed: {error}"),
+            Error::Io(_) => f.write_str("transport failed"),
+            Error::Protocol(_) => f.write_str("peer broke the protocol"),
+            Error::Handshake(_) => f.write_str("opening handshake failed"),
             Error::Refused(response) => write!(f, "server answered with status {} instead of 101", response.status),
-            Error::Send(error) => write!(f, "cannot send: {error}"),
+            Error::Send(_) => f.write_str("cannot send"),
             Error::PongTimeout => f.write_str("no answer to a ping in time"),
+            Error::StallTimeout => f.write_str("peer took nothing of what waited for it in time"),
+            Error::TimedOut => f.write_str("time given by the caller is over"),
         }
     }
 }
@@ -45,7 +73,7 @@ impl std::error::Error for Error {
             Error::Protocol(error) => Some(error),
             Error::Handshake(error) => Some(error),
             Error::Send(error) => Some(error),
-            Error::Refused(_) | Error::PongTimeout => None,
+            Error::Refused(_) | Error::PongTimeout | Error::StallTimeout | Error::TimedOut => None,
         }
     }
 }

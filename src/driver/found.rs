@@ -6,16 +6,18 @@ use std::borrow::Cow;
 use crate::connection::Event;
 use crate::message::{Chunk, Message};
 
-/// What [`Driver::next_event`] found.
+/// What [`Driver::next_event`](super::Driver::next_event) found.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub enum Found {
+    /// A message or chunk that lies in the read buffer.
     Lent(Lent),
+    /// Anything else.
     Owned(Event<'static>),
 }
 
 /// A message or chunk, and where its payload lies in the read buffer.
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub struct Lent {
     pub(super) text: bool,
     /// Where in the buffer's memory it begins.
     pub(super) at: usize,

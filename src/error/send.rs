@@ -9,6 +9,8 @@ use crate::code::CloseCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
+    /// The opening handshake is not done yet.
+    NotOpen,
     /// A Close frame has been queued or sent, or the connection has ended. §5.5.1 rules
     /// out data behind a Close frame; this crate sends nothing at all behind it.
     Closed,
@@ -36,6 +38,7 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            SendError::NotOpen => f.write_str("the opening handshake is not done"),
             SendError::Closed => f.write_str("the connection is closing or closed"),
             SendError::Full => f.write_str("the send buffer is at its high-water mark"),
             SendError::MessageUnfinished => f.write_str("a fragmented message has not been finished"),

@@ -107,6 +107,17 @@ impl Decoder {
         if len > input.len() - size { None } else { Some(Whole { opcode, key, size, len }) }
     }
 
+    /// Whether the next bytes of `input` belong to a data frame.
+    pub(crate) fn is_at_data(&self, input: &[u8]) -> bool {
+        // §5.2: the opcode is the low half of the first byte, and control frames have its high bit.
+        let is_data = |first: u8| first & 0x08 == 0;
+        match (&self.frame, self.held) {
+            (Some(header), _) => !header.opcode.is_control(),
+            (None, 0) => input.first().is_some_and(|first| is_data(*first)),
+            (None, _) => self.partial.first().is_some_and(|first| is_data(*first)),
+        }
+    }
+
     /// Takes the message that was found, and unmasks it where it lies.
     #[inline]
     pub(crate) fn take_message<'b>(&mut self, found: Whole, input: &mut &'b mut [u8]) -> &'b mut [u8] {
@@ -120,7 +131,20 @@ impl Decoder {
     /// Takes the message that was found, and unmasks it on its way into its own memory.
     #[inline]
     pub(crate) fn copy_message(&mut self, found: Whole, input: &mut &mut [u8]) -> Vec<u8> {
-        let (_, payload) = advance(input, found.size + found.len).split_at(found.size);
+        self.copy_payload(found, advance(input, found.size + found.len))
+    }
+
+    /// As [`copy_message`](Self::copy_message), from bytes that stay as they are.
+    #[inline]
+    pub(crate) fn copy_unchanged(&mut self, found: Whole, input: &mut &[u8]) -> Vec<u8> {
+        let (frame, rest) = input.split_at(found.size + found.len);
+        *input = rest;
+        self.copy_payload(found, frame)
+    }
+
+    #[inline]
+    fn copy_payload(&self, found: Whole, frame: &[u8]) -> Vec<u8> {
+        let (_, payload) = frame.split_at(found.size);
         if !self.receiver.peer().masks() {
             return payload.to_vec();
         }

@@ -1,6 +1,7 @@
 //! §4: HTTP becomes WebSocket. Never sees a frame; what it leaves behind is an
 //! [`Upgrade`](crate::Upgrade).
 
+mod accept;
 mod body;
 mod client;
 #[cfg(feature = "deflate")]
@@ -19,6 +20,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+pub use accept::Accept;
 pub use client::{ClientHandshake, ClientRequest};
 pub use fields::Headers;
 pub use message::{Request, Response};

@@ -15,7 +15,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
-#[cfg(feature = "tokio")]
 use bytes::{BufMut, buf::Limit};
 
 use super::message::{Chunk, Message};
@@ -129,6 +128,11 @@ impl Assembler {
         }
     }
 
+    /// Sets other limits, by which the next frame is judged.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Whether no message is unfinished.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
@@ -183,7 +187,6 @@ impl Assembler {
 
     /// As [`room`](Self::room), for a transport that appends: it need not be filled with
     /// zeros before.
-    #[cfg(feature = "tokio")]
     pub(crate) fn spare_room(&mut self, remaining: u64) -> Option<Limit<&mut Vec<u8>>> {
         let (data, filled, len) = self.reserve_room(remaining)?;
         data.truncate(filled);

@@ -21,18 +21,19 @@ mod timeouts;
 mod transport;
 mod turns;
 
-use std::io::{self, IoSlice};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::code::CloseCode;
-use crate::connection::{Closed, Config, Connection, Event, State};
-use crate::driver::{Driver, Error, Found};
-use crate::message::{Chunk, Message, Outgoing};
-use crate::upgrade::{Agreement, Upgrade};
-pub use open::{Accepting, Client, Server, accept, connect};
-pub use split::{Receiver, Sender, SplitError};
-use timeouts::{Clock, Flow, Timeout};
+use crate::driver::{Driver, Error, Form, Found};
+use crate::{
+    Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
+    Unsent, Upgrade,
+};
+pub use open::{Accepting, accept, accept_with, connect, connect_on, connect_with, read_request};
+pub use split::{Receiver, ReuniteError, Sender, SplitError};
+use timeouts::Clock;
 pub use transport::Transport;
+use turns::{Alone, Goal, Shared, turn, turn_blocked, write_to};
 
 /// A WebSocket over a blocking transport.
 ///
@@ -53,35 +54,35 @@ pub use transport::Transport;
 #[derive(Debug)]
 pub struct WebSocket<S> {
     io: S,
-    driver: Driver,
-    clock: Clock,
-    read_timeout: Timeout,
-    write_timeout: Timeout,
-    /// No deadline that a command sets can be nearer than this.
-    nearest: Duration,
-    /// Whether something was written since the transport was last flushed.
-    unflushed: bool,
+    shared: Shared,
 }
 
 impl<S: Transport> WebSocket<S> {
     /// A WebSocket on a transport whose opening handshake was done elsewhere.
     /// `leftover` is what was read behind it.
     #[must_use]
-    pub fn new(io: S, upgrade: Upgrade, config: Config, leftover: &[u8]) -> WebSocket<S> {
+    pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
         let clock = Clock::new();
-        let now = clock.now();
-        let driver = Driver::new(Connection::new(upgrade, config, now), leftover, now);
-        let grace = config.close_timeout;
-        let nearest = config.keepalive.map_or(grace, |keepalive| grace.min(keepalive.timeout));
-        WebSocket {
-            io,
-            driver,
-            clock,
-            read_timeout: Timeout::default(),
-            write_timeout: Timeout::default(),
-            nearest,
-            unflushed: false,
-        }
+        let mut connection = Connection::new(upgrade, config, clock.now());
+        connection.hold(leftover);
+        WebSocket::with_clock(io, connection, clock)
+    }
+
+    /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`.
+    #[must_use]
+    pub fn from_connection(io: S, connection: Connection, epoch: Instant) -> WebSocket<S> {
+        WebSocket::with_clock(io, connection, Clock::since(epoch))
+    }
+
+    /// The two parts, for another loop: the connection [holds](Connection::hold) what was read and
+    /// not taken, and counts its times from the moment that comes with it.
+    #[must_use]
+    pub fn into_parts(self) -> (S, Connection, Instant) {
+        (self.io, self.shared.driver.into_connection(), self.shared.clock.epoch())
+    }
+
+    fn with_clock(io: S, connection: Connection, clock: Clock) -> WebSocket<S> {
+        WebSocket { io, shared: Shared::new(Driver::new(connection, clock.now()), clock) }
     }
 
     /// The next message; `None` once the connection is closed, and
@@ -91,17 +92,33 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Protocol`], [`Error::PongTimeout`] or [`Error::Io`], once; after that it
-    /// returns `None`. That the peer went away without a Close frame is not an error
+    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once;
+    /// after that it returns `None`. That the peer went away without a Close frame is not an error
     /// here: [`closed`](Self::closed) has the code 1006 then.
     pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
+        self.recv_until(None)
+    }
+
+    /// As [`recv`](Self::recv), but waits for `limit` at the most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if no message came in that time; nothing is lost. Otherwise as [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<Message<'static>>, Error> {
+        self.recv_until(Some(self.shared.clock.now() + limit))
+    }
+
+    fn recv_until(&mut self, limit: Option<Time>) -> Result<Option<Message<'static>>, Error> {
+        self.shared.set_reading(Reading::Events);
         loop {
-            if let Some(message) = self.driver.next_message() {
+            if let Some(message) = self.shared.driver.next_message() {
                 return Ok(Some(message));
             }
-            if !self.more()? {
-                return self.driver.outcome().map(|()| None);
+            if self.shared.driver.is_over() {
+                self.shared.let_go(&mut self.io);
+                return self.shared.driver.outcome().map(|()| None);
             }
+            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, limit)?;
         }
     }
 
@@ -114,17 +131,30 @@ impl<S: Transport> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
         let found = loop {
-            match self.find(true)? {
+            match self.find(Form::Chunks)? {
                 Some(Found::Lent(found)) => break found,
                 Some(Found::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
                 Some(Found::Owned(_)) => {}
                 None => return Ok(None),
             }
         };
-        match self.driver.look(found) {
+        match self.shared.driver.look(found) {
             Event::Chunk(chunk) => Ok(Some(chunk)),
             _ => Ok(None),
         }
+    }
+
+    /// Takes and drops what comes, until the connection is over: what a program that only sends must
+    /// have running beside its sending, on the other [half](Self::split). It answers Pings,
+    /// sees the peer's Close frame, and keeps the deadlines.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn drain(&mut self) -> Result<(), Error> {
+        // In chunks: what is dropped need not be gathered first.
+        while self.find(Form::Chunks)?.is_some() {}
+        Ok(())
     }
 
     /// The next event, control frames included. A message that lay whole in what was
@@ -134,8 +164,8 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub fn event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        match self.find(false)? {
-            Some(Found::Lent(found)) => Ok(Some(self.driver.look(found))),
+        match self.find(Form::Whole)? {
+            Some(Found::Lent(found)) => Ok(Some(self.shared.driver.look(found))),
             Some(Found::Owned(event)) => Ok(Some(event)),
             None => Ok(None),
         }
@@ -143,11 +173,16 @@ impl<S: Transport> WebSocket<S> {
 
     /// Sends a message: returns when the transport has taken all of it.
     ///
+    /// A program that sends and never receives is deaf: it answers no Ping, does not see the peer's Close
+    /// frame, and is given up by the peer's keepalive. Have [`drain`](Self::drain) running beside it,
+    /// in a thread of its own.
+    ///
     /// # Errors
     ///
     /// [`Error::Send`] if the connection is closing, or ended before the transport
     /// had taken all, or if a fragmented message is unfinished; otherwise as
-    /// [`recv`](Self::recv).
+    /// [`recv`](Self::recv). If it is closing, what was accepted before has left when this returns, or
+    /// the time to close is over: a socket that is dropped then loses nothing.
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
         self.feed(message)?;
         self.push()
@@ -164,19 +199,49 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
-        self.room()?;
-        self.driver.queue(|connection| connection.send(message))
+        self.command(|connection, _| connection.queue(message))
+    }
+
+    /// Queues a message if there is room for it now, and gives it back otherwise. It waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::try_send`]: [`SendError::Full`] with the message, and the other reasons.
+    pub fn try_feed<'m, M: Into<Outgoing<'m>>>(&mut self, message: M) -> Result<(), Unsent<M>> {
+        self.shared.driver.try_queue(message)
+    }
+
+    /// Waits until there is [room](Self::has_room) for a message, or never will be again.
+    ///
+    /// While the transport takes nothing, one message is read ahead at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn ready(&mut self) -> Result<(), Error> {
+        self.command(|connection, _| match connection.check_send() {
+            Err(SendError::Full) => Ok(()),
+            other => other,
+        })
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::TypeChanged`](crate::SendError::TypeChanged).
+    /// As [`send`](Self::send), and [`SendError::TypeChanged`].
     pub fn send_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
-        self.room()?;
-        self.driver.queue(|connection| connection.send_fragment(data, fin))?;
+        self.feed_fragment(data, fin)?;
         self.push()
+    }
+
+    /// Queues the next fragment of a message, as [`feed`](Self::feed) does with a whole one.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_fragment`](Self::send_fragment).
+    pub fn feed_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
+        self.command(|connection, _| connection.queue_fragment(data, fin))
     }
 
     /// Sends a Ping. Its Pong, which [`recv`](Self::recv) takes in, sets
@@ -184,16 +249,13 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and
-    /// [`SendError::ControlTooLong`](crate::SendError::ControlTooLong) above 125 bytes.
+    /// As [`send`](Self::send), and [`SendError::ControlTooLong`] above 125 bytes.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.room()?;
-        let now = self.clock.now();
-        self.driver.queue(|connection| connection.ping(payload, now))?;
+        self.command(|connection, now| connection.ping(payload, now))?;
         self.push()
     }
 
-    /// Waits until the transport has taken all that is queued.
+    /// Waits until the transport has taken all that this end queued before.
     ///
     /// While the transport takes nothing, one message is read ahead, so that two ends
     /// that send to each other at once do not wait for each other.
@@ -202,12 +264,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Io`], or why the connection ended while this waited.
     pub fn flush(&mut self) -> Result<(), Error> {
-        loop {
-            match self.write() {
-                Flow::Done => return self.driver.check_flushed(),
-                blocked => self.wait_to_write(blocked)?,
-            }
-        }
+        self.write_to(self.shared.driver.promised())
     }
 
     /// Closes the connection: sends a Close frame, skips what the peer still sends,
@@ -219,34 +276,55 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Send`] if `code` or `reason` cannot be sent; otherwise as
     /// [`recv`](Self::recv).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.driver.start_close(code, reason, self.clock.now())?;
-        // In chunks: what is skipped need not be gathered first.
-        while self.find(true)?.is_some() {}
-        Ok(())
+        self.shared.driver.start_close(code, reason, self.shared.clock.now())?;
+        self.drain()
     }
 
     /// What was agreed in the opening handshake.
     #[must_use]
     pub fn agreement(&self) -> &Agreement {
-        self.driver.connection.agreement()
+        self.connection().agreement()
     }
 
     /// Where the connection stands.
     #[must_use]
     pub fn state(&self) -> State {
-        self.driver.connection.state()
+        self.connection().state()
     }
 
     /// How the connection ended, once it has.
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
-        self.driver.connection.closed()
+        self.connection().closed()
     }
 
     /// The time from the last answered Ping to its Pong.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
-        self.driver.connection.latency()
+        self.connection().latency()
+    }
+
+    /// How many bytes wait to be transmitted.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.connection().queued()
+    }
+
+    /// Whether [`feed`](Self::feed) would take a message without waiting.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.connection().has_room()
+    }
+
+    /// Sets other limits and deadlines, as [`Connection::set_config`].
+    pub fn set_config(&mut self, config: impl Into<Arc<Config>>) {
+        self.shared.driver.connection.set_config(config);
+    }
+
+    /// The connection, to ask what this type does not tell.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.shared.driver.connection
     }
 
     /// The transport, to look at.
@@ -265,172 +343,53 @@ impl<S: Transport> WebSocket<S> {
         split::split(self)
     }
 
-    // The machinery.
+    // What the methods above share.
 
-    fn find(&mut self, chunks: bool) -> Result<Option<Found>, Error> {
+    fn find(&mut self, form: Form) -> Result<Option<Found>, Error> {
+        self.shared.set_reading(Reading::Events);
         loop {
-            if let Some(found) = self.driver.next_event(chunks) {
+            if let Some(found) = self.shared.driver.next_event(form) {
                 return Ok(Some(found));
             }
-            if !self.more()? {
-                return self.driver.outcome().map(|()| None);
+            if self.shared.driver.is_over() {
+                self.shared.let_go(&mut self.io);
+                return self.shared.driver.outcome().map(|()| None);
             }
+            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
         }
     }
 
-    /// Nothing is at hand. Writes what is queued, then waits for bytes or a deadline.
-    /// True: look again. False: it is over.
-    fn more(&mut self) -> Result<bool, Error> {
-        self.driver.catch_up();
-        let written = self.write();
-        if self.driver.is_over() {
-            return Ok(false);
+    /// Waits for room, then gives a command. If that is refused because the connection is closing, a
+    /// program's loop often ends, and the socket with it; so what was accepted before leaves first.
+    fn command(&mut self, command: impl FnOnce(&mut Connection, Time) -> Result<(), SendError>) -> Result<(), Error> {
+        self.shared.driver.check_sending()?;
+        while !self.shared.driver.may_queue() {
+            turn_blocked(&mut Alone(&mut self.shared), &mut self.io, Goal::Room, None)?;
+            self.shared.driver.check_sending()?;
         }
-        // While there is something to write, writing and reading take turns.
-        if !self.driver.may_read() {
-            return match self.pass_time() || written != Flow::Refused {
-                true => Ok(true),
-                false => Err(would_block()),
-            };
+        let now = self.shared.clock.now();
+        let result = self.shared.driver.queue(|connection| command(connection, now));
+        if result.as_ref().is_err_and(Error::is_closed) {
+            let _ = self.write_to(self.connection().written());
         }
-        let read = self.read((written != Flow::Done).then_some(BRIEF));
-        if read != Flow::Done && !self.pass_time() && (read == Flow::Refused || written == Flow::Refused) {
-            return Err(would_block());
-        }
-        Ok(true)
+        result
     }
 
-    /// Waits until there is room to send, or never will be again.
-    fn room(&mut self) -> Result<(), Error> {
-        loop {
-            self.driver.check_sending()?;
-            if self.driver.may_queue() {
-                return Ok(());
-            }
-            let written = self.write();
-            if written != Flow::Done {
-                self.wait_to_write(written)?;
-            }
-        }
+    fn write_to(&mut self, mark: u64) -> Result<(), Error> {
+        write_to(&mut Alone(&mut self.shared), &mut self.io, mark, None)
     }
 
     /// Flushes what a command has queued. That this has to wait is no error of the
     /// command's: it would be given again.
     fn push(&mut self) -> Result<(), Error> {
-        match self.flush() {
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            other => other,
-        }
-    }
-
-    /// Writing is blocked. Takes in what comes, as far as that is allowed, and keeps
-    /// the deadlines.
-    fn wait_to_write(&mut self, blocked: Flow) -> Result<(), Error> {
-        for _ in 0..READS {
-            if !self.driver.may_read_ahead() || self.read(Some(BRIEF)) != Flow::Done {
-                break;
-            }
-        }
-        if !self.pass_time() && blocked == Flow::Refused {
-            return Err(would_block());
-        }
-        Ok(())
-    }
-
-    /// Keeps the deadlines. Whether one had come.
-    fn pass_time(&mut self) -> bool {
-        let now = self.clock.now();
-        let due = self.driver.is_due(now);
-        self.driver.handle_timeout(now);
-        due
-    }
-
-    /// Writes until nothing waits or the transport takes no more, and then shuts down
-    /// the writing side if it is time.
-    fn write(&mut self) -> Flow {
-        while self.driver.has_output() {
-            let start = self.clock.now();
-            self.write_timeout.arrange(Some(WRITE), |timeout| self.io.set_write_timeout(timeout));
-            match self.write_some() {
-                Ok(len) => {
-                    self.unflushed = true;
-                    self.driver.handle_transmitted(len, || self.clock.now());
-                    // A transport that takes a little now and then does not stop the clock.
-                    if self.driver.has_output() && self.driver.is_due(self.clock.now()) {
-                        return Flow::Expired;
-                    }
-                }
-                Err(error) => match self.write_timeout.judge(&error, self.clock.now().since(start)) {
-                    Some(flow) => return flow,
-                    None => self.driver.write_failed(error),
-                },
-            }
-        }
-        if self.unflushed && !self.driver.is_broken() {
-            let start = self.clock.now();
-            if let Err(error) = self.io.flush() {
-                match self.write_timeout.judge(&error, self.clock.now().since(start)) {
-                    Some(flow) => return flow,
-                    None => self.driver.write_failed(error),
-                }
-            }
-            self.unflushed = false;
-        }
-        if self.driver.wants_shutdown() {
-            // An error of the shutdown tells nothing that the next read does not.
-            let _ = self.io.shutdown_write();
-            self.driver.handle_shutdown();
-        }
-        Flow::Done
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
-    fn write_some(&mut self) -> io::Result<usize> {
-        let len = if let Some(only) = self.driver.only_output() {
-            self.io.write(only)?
-        } else {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.driver.output(&mut slices);
-            // The default of `Write` writes the first slice, if it has no better way.
-            self.io.write_vectored(&slices[..count])?
-        };
-        if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
-    }
-
-    /// Reads once, waiting until the next deadline, or for `most`.
-    fn read(&mut self, most: Option<Duration>) -> Flow {
-        let start = self.clock.now();
-        let left = self.driver.poll_timeout().map(|deadline| deadline.since(start));
-        let left = left.into_iter().chain(most).min();
-        self.read_timeout.arrange(left, |timeout| self.io.set_read_timeout(timeout));
-        let read = self.io.read(self.driver.space());
-        let now = self.clock.now();
-        match read {
-            Ok(len) => self.driver.filled(len, now),
-            Err(error) => match self.read_timeout.judge(&error, now.since(start)) {
-                Some(flow) => {
-                    self.driver.release();
-                    return flow;
-                }
-                None => self.driver.read_failed(error),
-            },
-        }
-        Flow::Done
+        would_block_is_fine(self.flush())
     }
 }
 
-fn would_block() -> Error {
-    Error::Io(io::ErrorKind::WouldBlock.into())
+/// The result of a command whose message is queued, and of the attempt to send it.
+fn would_block_is_fine(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+        other => other,
+    }
 }
-
-/// How many slices go into one vectored write.
-const SLICES: usize = 32;
-
-/// How long one write may block, before it is looked what else there is to do.
-const WRITE: Duration = Duration::from_millis(50);
-
-/// How long to wait for bytes while something waits to be written.
-const BRIEF: Duration = Duration::from_millis(5);
-
-/// How many reads to make between two attempts to write.
-const READS: usize = 16;

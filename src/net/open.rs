@@ -1,30 +1,112 @@
-//! Opening handshakes over a blocking transport.
+//! Opening connections over a blocking transport. How an opening handshake goes is the core's
+//! business: here is a connection like any other, and its first events are waited for.
 
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::string::ToString;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
+use std::vec;
+use std::vec::Vec;
 
-use super::timeouts::{Clock, Flow, Timeout};
+use super::timeouts::Clock;
+use super::turns::{Alone, Goal, turn, write_to};
 use super::{Transport, WebSocket};
-use crate::connection::Config;
-use crate::driver::{Answering, Calling, Error, HEAD_READ, LINGER, LINGER_READS};
-use crate::error::HandshakeError;
-use crate::handshake::{ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
-use crate::time::Time;
-use crate::upgrade::Upgrade;
+use crate::driver::{Error, Form, Found};
+use crate::{Accept, Client, ClientRequest, Connection, Event, HandshakeError, Request, Response, Seed, Server, Time};
 
-/// Connects to a `ws://` URI, with the defaults. [`Client`] has the choices.
+/// Connects to a `ws://` URI, with the defaults. [`Client`] and [`connect_with`] have the choices.
 ///
 /// # Errors
 ///
-/// As [`Client::connect`].
+/// As [`connect_with`].
 pub fn connect(uri: &str) -> Result<WebSocket<TcpStream>, Error> {
-    Client::new(ClientRequest::new(uri)?).connect()
+    connect_with(&Client::new(ClientRequest::new(uri)?))
+}
+
+/// Connects over TCP, with `TCP_NODELAY` set. Looking up the name, connecting and
+/// the handshake share [`HandshakeConfig::timeout`](crate::HandshakeConfig::timeout).
+///
+/// A name is looked up in a thread of its own, since the system's way to do so has no time limit; if time
+/// is over first, the thread is left behind until the system answers. Of several addresses each
+/// gets its share of the time that is left.
+///
+/// # Errors
+///
+/// [`Error::Io`], [`Error::Handshake`], or [`Error::Refused`] with what the server
+/// answered instead. A `wss://` URI fails: for TLS, bring your own stream to
+/// [`connect_on`].
+pub fn connect_with(client: &Client) -> Result<WebSocket<TcpStream>, Error> {
+    let uri = client.request().uri();
+    // Never send in the clear what was meant to be secret.
+    if uri.is_secure() {
+        return Err(HandshakeError::TlsUnavailable.into());
+    }
+    let clock = Clock::new();
+    let left = || match client.timeout().saturating_sub(clock.now().since(Time::ZERO)) {
+        Duration::ZERO => Err(HandshakeError::TimedOut),
+        left => Ok(left),
+    };
+    let addresses = look_up(uri.host(), uri.port(), left()?)?;
+    let mut failure = Error::from(io::Error::from(io::ErrorKind::NotFound));
+    let mut untried = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for address in addresses {
+        // An address that swallows packets leaves time to the others.
+        let share = left()?.checked_div(untried.max(1)).unwrap_or_default().max(LEAST_SHARE);
+        untried = untried.saturating_sub(1);
+        match TcpStream::connect_timeout(&address, share) {
+            Ok(io) => {
+                io.set_nodelay(true)?;
+                return open(client, io, clock, Time::ZERO);
+            }
+            Err(error) => failure = error.into(),
+        }
+    }
+    left()?;
+    Err(failure)
+}
+
+/// The addresses of a name, within a time limit that the system's own way does not have.
+fn look_up(host: &str, port: u16, left: Duration) -> Result<Vec<SocketAddr>, Error> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let (found, wait) = mpsc::channel();
+    let host = host.to_string();
+    thread::Builder::new().name("openline look-up".into()).spawn(move || {
+        let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+        // Nobody waits any more if time is over.
+        let _ = found.send(addresses);
+    })?;
+    match wait.recv_timeout(left) {
+        Ok(addresses) => Ok(addresses?),
+        Err(_) => Err(HandshakeError::TimedOut.into()),
+    }
+}
+
+/// Opens a WebSocket on a transport that is connected to the server already.
+///
+/// # Errors
+///
+/// [`Error::Io`], [`Error::Handshake`] or [`Error::Refused`].
+pub fn connect_on<S: Transport>(client: &Client, io: S) -> Result<WebSocket<S>, Error> {
+    let clock = Clock::new();
+    open(client, io, clock, clock.now())
+}
+
+fn open<S: Transport>(client: &Client, io: S, clock: Clock, begun: Time) -> Result<WebSocket<S>, Error> {
+    let seed = match client.fixed_seed() {
+        Some(seed) => seed.clone(),
+        None => Seed::from_os()?,
+    };
+    let mut socket = WebSocket::with_clock(io, Connection::client(client, seed, begun), clock);
+    socket.opening()?;
+    Ok(socket)
 }
 
 /// Accepts a WebSocket on a transport that a client has just opened, with the
-/// defaults: any path, any origin, no subprotocol. [`Server`] has the choices.
+/// defaults: any path, any origin, no subprotocol. [`Server`] and [`accept_with`] have the choices.
 ///
 /// The transport must block; it may be made non-blocking afterwards.
 /// For a `TcpStream`, call `set_nodelay(true)` first: otherwise small messages wait
@@ -32,225 +114,98 @@ pub fn connect(uri: &str) -> Result<WebSocket<TcpStream>, Error> {
 ///
 /// # Errors
 ///
-/// As [`Server::accept`].
+/// As [`accept_with`].
 pub fn accept<S: Transport>(io: S) -> Result<WebSocket<S>, Error> {
-    Server::default().accept(io)
+    accept_with(&Server::default(), io)
 }
 
-/// How to open connections as a client.
-#[derive(Clone, Debug)]
-pub struct Client {
-    request: ClientRequest,
-    handshake: Arc<HandshakeConfig>,
-    config: Config,
-}
-
-impl Client {
-    /// A client that makes this request.
-    #[must_use]
-    pub fn new(request: ClientRequest) -> Client {
-        Client { request, handshake: Arc::default(), config: Config::default() }
-    }
-
-    /// Sets the limits of the opening handshake.
-    #[must_use]
-    pub fn handshake(mut self, handshake: impl Into<Arc<HandshakeConfig>>) -> Client {
-        self.handshake = handshake.into();
-        self
-    }
-
-    /// Sets the limits and deadlines of the connection.
-    #[must_use]
-    pub fn config(mut self, config: Config) -> Client {
-        self.config = config;
-        self
-    }
-
-    /// Connects over TCP, with `TCP_NODELAY` set. Looking up the name, connecting and
-    /// the handshake share [`HandshakeConfig::timeout`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`], [`Error::Handshake`], or [`Error::Refused`] with what the server
-    /// answered instead. A `wss://` URI fails: for TLS, bring your own stream to
-    /// [`connect_on`](Self::connect_on).
-    pub fn connect(&self) -> Result<WebSocket<TcpStream>, Error> {
-        let uri = self.request.uri();
-        // Never send in the clear what was meant to be secret.
-        if uri.is_secure() {
-            return Err(HandshakeError::TlsUnavailable.into());
-        }
-        let clock = Clock::new();
-        let mut failure = io::Error::from(io::ErrorKind::NotFound);
-        for address in (uri.host(), uri.port()).to_socket_addrs()? {
-            let left = self.handshake.timeout.saturating_sub(clock.now().since(Time::ZERO));
-            if left.is_zero() {
-                return Err(HandshakeError::TimedOut.into());
-            }
-            match TcpStream::connect_timeout(&address, left) {
-                Ok(io) => {
-                    io.set_nodelay(true)?;
-                    return self.open(Line::new(io, clock), Time::ZERO);
-                }
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure.into())
-    }
-
-    /// Opens the WebSocket on a transport that is connected to the server already.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`], [`Error::Handshake`] or [`Error::Refused`].
-    pub fn connect_on<S: Transport>(&self, io: S) -> Result<WebSocket<S>, Error> {
-        let line = Line::new(io, Clock::new());
-        let now = line.clock.now();
-        self.open(line, now)
-    }
-
-    fn open<S: Transport>(&self, mut line: Line<S>, begun: Time) -> Result<WebSocket<S>, Error> {
-        let mut calling = Calling::new(&self.request, &self.handshake, begun)?;
-        while let Some(bytes) = calling.machine.poll_transmit() {
-            match line.write(bytes, calling.machine.poll_timeout())? {
-                Some(len) => calling.machine.handle_transmitted(len),
-                None => calling.handle_timeout(line.clock.now())?,
-            }
-        }
-        line.io.flush()?;
-        let mut buffer = [0; HEAD_READ];
-        loop {
-            match line.read(&mut buffer, calling.machine.poll_timeout())? {
-                Some(bytes) => {
-                    if let Some((upgrade, leftover)) = calling.receive(bytes)? {
-                        return Ok(WebSocket::new(line.io, upgrade, self.config, &leftover));
-                    }
-                }
-                None => calling.handle_timeout(line.clock.now())?,
-            }
-        }
-    }
-}
-
-/// How to accept connections as a server.
+/// Accepts a WebSocket: waits for the request, and answers it.
+///
+/// # Errors
+///
+/// [`Error::Io`], or [`Error::Handshake`] if the request was refused; the client
+/// has its answer then.
 ///
 /// ```no_run
 /// # fn example(stream: std::net::TcpStream) -> Result<(), openline::Error> {
-/// use openline::HandshakeConfig;
-/// use openline::net::Server;
+/// use openline::{HandshakeConfig, Server};
 ///
 /// let mut handshake = HandshakeConfig::default();
 /// handshake.subprotocols = vec!["chat".into()];
 /// let server = Server::default().handshake(handshake); // one for all connections
 ///
-/// let mut socket = server.accept(stream)?;
+/// let mut socket = openline::net::accept_with(&server, stream)?;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct Server {
-    handshake: Arc<HandshakeConfig>,
-    config: Config,
+pub fn accept_with<S: Transport>(server: &Server, io: S) -> Result<WebSocket<S>, Error> {
+    read_request(server, io)?.accept()
 }
 
-impl Server {
-    /// Sets the limits and choices of the opening handshake.
-    #[must_use]
-    pub fn handshake(mut self, handshake: impl Into<Arc<HandshakeConfig>>) -> Server {
-        self.handshake = handshake.into();
-        self
-    }
-
-    /// Sets the limits and deadlines of the connection.
-    #[must_use]
-    pub fn config(mut self, config: Config) -> Server {
-        self.config = config;
-        self
-    }
-
-    /// Accepts a WebSocket: waits for the request, and answers it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`], or [`Error::Handshake`] if the request was refused; the client
-    /// has its answer then.
-    pub fn accept<S: Transport>(&self, io: S) -> Result<WebSocket<S>, Error> {
-        self.request(io)?.accept()
-    }
-
-    /// Waits for a request that is in order, for the application to decide on.
-    ///
-    /// # Errors
-    ///
-    /// As [`accept`](Self::accept).
-    pub fn request<S: Transport>(&self, io: S) -> Result<Accepting<S>, Error> {
-        let mut line = Line::new(io, Clock::new());
-        let mut answering = Answering::new(&self.handshake, line.clock.now());
-        let mut buffer = [0; HEAD_READ];
-        loop {
-            let deadline = answering.machine.poll_timeout();
-            let step = match line.read(&mut buffer, deadline)? {
-                Some(bytes) => answering.receive(bytes),
-                None => answering.machine.handle_timeout(line.clock.now()).map(|()| false),
-            };
-            match step {
-                Ok(false) => {}
-                Ok(true) => return Ok(Accepting { line, answering, config: self.config }),
-                Err(error) => {
-                    // The client should get its answer, but whether it does changes nothing.
-                    let _ = line.refuse(&mut answering.machine);
-                    return Err(error.into());
-                }
-            }
-        }
-    }
+/// Waits for a request that is in order, for the application to decide on.
+///
+/// # Errors
+///
+/// As [`accept_with`].
+pub fn read_request<S: Transport>(server: &Server, io: S) -> Result<Accepting<S>, Error> {
+    let clock = Clock::new();
+    let mut socket = WebSocket::with_clock(io, Connection::server(server, clock.now()), clock);
+    socket.opening()?;
+    Ok(Accepting { socket })
 }
 
-/// A request that waits for the application's decision.
+/// A request that waits for the application's decision, within
+/// [`HandshakeConfig::timeout`](crate::HandshakeConfig::timeout) from its first byte on.
 #[derive(Debug)]
 pub struct Accepting<S> {
-    line: Line<S>,
-    answering: Answering,
-    config: Config,
+    socket: WebSocket<S>,
 }
 
 impl<S: Transport> Accepting<S> {
     /// The request.
     #[must_use]
-    pub fn request(&self) -> Option<&Request> {
-        self.answering.machine.request()
+    #[expect(clippy::expect_used, reason = "made when there was one, and nothing moves the connection on meanwhile")]
+    pub fn request(&self) -> &Request {
+        self.socket.connection().request().expect("a request waits")
     }
 
     /// The transport, to look at.
     #[must_use]
     pub fn get_ref(&self) -> &S {
-        &self.line.io
+        &self.socket.io
     }
 
-    /// As [`ServerHandshake::accept`].
+    /// Accepts it as the [`Server`] says.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or [`Error::Handshake`] if time is over.
-    pub fn accept(mut self) -> Result<WebSocket<S>, Error> {
-        let upgrade = self.answering.machine.accept()?;
-        self.finish(upgrade)
+    /// [`Error::Io`], or [`Error::Handshake`] if time is over; the client is answered with 408 then.
+    pub fn accept(self) -> Result<WebSocket<S>, Error> {
+        self.accept_as(Accept::default())
     }
 
-    /// As [`ServerHandshake::accept_with`].
+    /// Accepts it as `answer` says.
     ///
     /// # Errors
     ///
-    /// As [`accept`](Self::accept), and those of [`ServerHandshake::accept_with`]; the
+    /// As [`accept`](Self::accept); an answer that cannot be given is an error too, and the
     /// client is answered with 500 then.
-    pub fn accept_with(mut self, subprotocol: Option<&str>, headers: &Headers) -> Result<WebSocket<S>, Error> {
-        match self.answering.machine.accept_with(subprotocol, headers) {
-            Ok(upgrade) => self.finish(upgrade),
-            Err(error) => {
-                // Our mistake, not the client's: it gets an answer all the same.
-                let _ = self.reject(Response::new(500));
-                Err(error.into())
-            }
+    pub fn accept_as(self, answer: Accept) -> Result<WebSocket<S>, Error> {
+        let Accepting { mut socket } = self;
+        let now = socket.shared.clock.now();
+        let connection = &mut socket.shared.driver.connection;
+        if let Err(error) = connection.accept(answer, now) {
+            // Our mistake, not the client's: it gets an answer all the same. If time is over it has one.
+            let _ = connection.reject(Response::new(500), now);
+            socket.until_over()?;
+            return Err(error.into());
+        }
+        // The answer must leave within the handshake's time, and a transport that buffers must pass it on.
+        let (mark, by) = (connection.written(), connection.wants().and_then(|wants| wants.until));
+        match write_to(&mut Alone(&mut socket.shared), &mut socket.io, mark, by) {
+            Ok(()) => Ok(socket),
+            Err(Error::TimedOut) => Err(HandshakeError::TimedOut.into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -259,97 +214,44 @@ impl<S: Transport> Accepting<S> {
     /// # Errors
     ///
     /// [`Error::Io`], or [`Error::Handshake`] if the answer did not go in time.
-    pub fn reject(mut self, response: Response) -> Result<(), Error> {
-        self.answering.machine.reject(response);
-        self.line.refuse(&mut self.answering.machine)
-    }
-
-    fn finish(mut self, upgrade: Upgrade) -> Result<WebSocket<S>, Error> {
-        let deadline = self.answering.machine.poll_timeout();
-        self.line.transmit(&mut self.answering.machine, deadline)?;
-        Ok(WebSocket::new(self.line.io, upgrade, self.config, &self.answering.leftover))
+    pub fn reject(self, response: Response) -> Result<(), Error> {
+        let Accepting { mut socket } = self;
+        let now = socket.shared.clock.now();
+        socket.shared.driver.connection.reject(response, now)?;
+        let mark = socket.connection().written();
+        socket.until_over()?;
+        match (socket.shared.driver.has_reached(mark), socket.shared.driver.take_failure()) {
+            (true, _) => Ok(()),
+            (false, Some(error)) => Err(error.into()),
+            (false, None) => Err(HandshakeError::TimedOut.into()),
+        }
     }
 }
 
-/// A transport with a deadline for each call.
-#[derive(Debug)]
-struct Line<S> {
-    io: S,
-    clock: Clock,
-    read_timeout: Timeout,
-    write_timeout: Timeout,
-}
-
-impl<S: Transport> Line<S> {
-    fn new(io: S, clock: Clock) -> Line<S> {
-        Line { io, clock, read_timeout: Timeout::default(), write_timeout: Timeout::default() }
-    }
-
-    /// Reads some. `None`: the deadline came first.
-    #[expect(clippy::indexing_slicing, reason = "a read does not bring more than the buffer holds")]
-    fn read<'b>(&mut self, buffer: &'b mut [u8], deadline: Option<Time>) -> io::Result<Option<&'b [u8]>> {
-        let Line { io, clock, read_timeout, .. } = self;
-        let set = |io: &S, timeout| io.set_read_timeout(timeout);
-        let read = attempt(*clock, read_timeout, deadline, io, set, |io| io.read(buffer))?;
-        Ok(read.map(|len| &buffer[..len]))
-    }
-
-    /// Writes some, likewise. A transport that takes nothing will take nothing more.
-    fn write(&mut self, bytes: &[u8], deadline: Option<Time>) -> io::Result<Option<usize>> {
-        let Line { io, clock, write_timeout, .. } = self;
-        let set = |io: &S, timeout| io.set_write_timeout(timeout);
-        match attempt(*clock, write_timeout, deadline, io, set, |io| io.write(bytes))? {
-            Some(0) => Err(io::ErrorKind::WriteZero.into()),
-            written => Ok(written),
+impl<S: Transport> WebSocket<S> {
+    /// Waits for the first event of an opening handshake.
+    fn opening(&mut self) -> Result<(), Error> {
+        loop {
+            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.shared.driver.next_event(Form::Whole) {
+                return Ok(());
+            }
+            if self.shared.driver.is_over() {
+                self.shared.let_go(&mut self.io);
+                return self.shared.driver.outcome();
+            }
+            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
         }
     }
 
-    fn transmit(&mut self, machine: &mut ServerHandshake, deadline: Option<Time>) -> Result<(), Error> {
-        while let Some(bytes) = machine.poll_transmit() {
-            match self.write(bytes, deadline)? {
-                Some(len) => machine.handle_transmitted(len),
-                None => return Err(HandshakeError::TimedOut.into()),
-            }
-        }
-        Ok(self.io.flush()?)
-    }
-
-    /// Sends the answer and ends the transport so that it arrives.
-    fn refuse(&mut self, machine: &mut ServerHandshake) -> Result<(), Error> {
-        let deadline = Some(self.clock.now() + LINGER);
-        self.transmit(machine, deadline)?;
-        self.io.shutdown_write()?;
-        let mut buffer = [0; HEAD_READ];
-        for _ in 0..LINGER_READS {
-            if self.read(&mut buffer, deadline)?.is_none_or(<[u8]>::is_empty) {
-                break;
-            }
+    /// Waits for the end of a connection that does not open.
+    fn until_over(&mut self) -> Result<(), Error> {
+        while !self.shared.driver.is_over() {
+            let _ = self.shared.driver.next_event(Form::Chunks);
+            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
         }
         Ok(())
     }
 }
 
-/// Makes a call until it did something or the deadline has come.
-fn attempt<S>(
-    clock: Clock,
-    timeout: &mut Timeout,
-    deadline: Option<Time>,
-    io: &mut S,
-    set: impl Fn(&S, Option<Duration>) -> io::Result<()>,
-    mut call: impl FnMut(&mut S) -> io::Result<usize>,
-) -> io::Result<Option<usize>> {
-    loop {
-        let start = clock.now();
-        if deadline.is_some_and(|deadline| deadline <= start) {
-            return Ok(None);
-        }
-        timeout.arrange(deadline.map(|deadline| deadline.since(start)), |timeout| set(io, timeout));
-        match call(io) {
-            Ok(len) => return Ok(Some(len)),
-            Err(error) => match timeout.judge(&error, clock.now().since(start)) {
-                Some(Flow::Expired) => {}
-                _ => return Err(error),
-            },
-        }
-    }
-}
+/// An attempt to connect gets this much at least.
+const LEAST_SHARE: Duration = Duration::from_millis(10);

@@ -6,18 +6,14 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use std::vec::Vec;
 
-use super::timeouts::{Clock, Flow};
-use super::turns::{Lock, Shared};
-use super::{BRIEF, Transport, WebSocket, would_block};
-use crate::code::CloseCode;
-use crate::connection::{Closed, State};
-use crate::driver::Driver;
-use crate::driver::Error;
-use crate::error::SendError;
-use crate::message::{Message, Outgoing};
-use crate::upgrade::Agreement;
+use super::turns::{Goal, Lock, turn, turn_blocked, write_to};
+use super::{Transport, WebSocket, would_block_is_fine};
+use crate::driver::{Driver, Error, Form, Found};
+use crate::{
+    Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
+    Unsent,
+};
 
 /// The receiving half of a [`WebSocket`], from [`split`](WebSocket::split).
 #[derive(Debug)]
@@ -41,37 +37,97 @@ impl<S: Transport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
-        let Half { io, shared } = &mut self.0;
-        let mut shared = shared.lock();
-        // How writing went since the last read.
-        let mut written = None;
+        self.next(None, Driver::next_message)
+    }
+
+    /// As [`WebSocket::recv_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv_timeout`].
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<Message<'static>>, Error> {
+        let limit = self.0.lock.lock().clock.now() + limit;
+        self.next(Some(limit), Driver::next_message)
+    }
+
+    /// As [`WebSocket::event`], but the event owns its data: the other half may use what it would borrow from.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    pub fn event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.next(None, |driver| next_owned(driver, Form::Whole))
+    }
+
+    /// As [`WebSocket::recv_chunk`], but the chunk owns its data.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        self.next(None, |driver| {
+            loop {
+                match next_owned(driver, Form::Chunks)? {
+                    Event::Chunk(chunk) => return Some(chunk),
+                    _ => continue,
+                }
+            }
+        })
+    }
+
+    /// As [`WebSocket::drain`]: for a program that only sends, in a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    pub fn drain(&mut self) -> Result<(), Error> {
+        while self.next(None, |driver| next_owned(driver, Form::Chunks))?.is_some() {}
+        Ok(())
+    }
+
+    fn next<T>(
+        &mut self,
+        limit: Option<Time>,
+        mut next: impl FnMut(&mut Driver) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let Half { io, lock } = &mut self.0;
+        let mut shared = lock.lock();
         loop {
-            if shared.reading {
-                shared = shared.wait();
-                continue;
+            if shared.has_buffer() {
+                shared.set_reading(Reading::Events);
+                if let Some(found) = next(&mut shared.driver) {
+                    return Ok(Some(found));
+                }
+                if shared.driver.is_over() {
+                    shared.let_go(io);
+                    return shared.driver.outcome().map(|()| None);
+                }
             }
-            if let Some(message) = shared.driver.next_message() {
-                return Ok(Some(message));
+            turn(&mut shared, io, Goal::Events, limit)?;
+        }
+    }
+
+    /// The WebSocket that was split.
+    ///
+    /// # Errors
+    ///
+    /// If the halves are of different ones, both come back.
+    pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, ReuniteError<S>> {
+        if !Arc::ptr_eq(&self.0.lock, &sender.0.lock) {
+            return Err(ReuniteError(self, sender));
+        }
+        let Sender(Half { io: clone, lock }) = sender;
+        drop(lock);
+        let Half { io, lock } = self.0;
+        match Arc::try_unwrap(lock) {
+            Ok(lock) => {
+                let mut shared = lock.into_shared();
+                shared.nearest = None;
+                Ok(WebSocket { io, shared })
             }
-            shared.driver.catch_up();
-            if written.is_none() && shared.wants_to_write() && !shared.writing {
-                shared.writing = true;
-                let mark = shared.driver.mark();
-                let flow;
-                (shared, flow) = shared.write(io, |driver| driver.has_reached(mark));
-                shared.end_writing();
-                written = Some(flow);
-                // The lock was released: look again at what is at hand.
-                continue;
-            }
-            if shared.driver.is_over() {
-                return shared.driver.outcome().map(|()| None);
-            }
-            let blocked = written.take().filter(|flow| *flow != Flow::Done);
-            let read;
-            (shared, read) = shared.read(io, blocked.map(|_| BRIEF));
-            if read != Flow::Done && !shared.pass_time() && (read == Flow::Refused || blocked == Some(Flow::Refused)) {
-                return Err(would_block());
+            Err(lock) => {
+                let sender = Sender(Half { io: clone, lock: Arc::clone(&lock) });
+                Err(ReuniteError(Receiver(Half { io, lock }), sender))
             }
         }
     }
@@ -79,25 +135,25 @@ impl<S: Transport> Receiver<S> {
     /// What was agreed in the opening handshake.
     #[must_use]
     pub fn agreement(&self) -> Agreement {
-        self.0.shared.lock().driver.connection.agreement().clone()
+        self.0.lock.lock().driver.connection.agreement().clone()
     }
 
     /// Where the connection stands.
     #[must_use]
     pub fn state(&self) -> State {
-        self.0.shared.lock().driver.connection.state()
+        self.0.lock.lock().driver.connection.state()
     }
 
     /// How the connection ended, once it has.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {
-        self.0.shared.lock().driver.connection.closed().cloned()
+        self.0.lock.lock().driver.connection.closed().cloned()
     }
 
     /// The time from the last answered Ping to its Pong.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
-        self.0.shared.lock().driver.connection.latency()
+        self.0.lock.lock().driver.connection.latency()
     }
 }
 
@@ -108,7 +164,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
-        let mark = self.command(|driver, _| driver.connection.send(message))?;
+        let mark = self.command(|connection, _| connection.queue(message))?;
         self.push(mark)
     }
 
@@ -119,7 +175,29 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send`].
     pub fn feed<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
-        self.command(|driver, _| driver.connection.send(message)).map(drop)
+        self.command(|connection, _| connection.queue(message)).map(drop)
+    }
+
+    /// As [`WebSocket::try_feed`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::try_feed`].
+    pub fn try_feed<'m, M: Into<Outgoing<'m>>>(&mut self, message: M) -> Result<(), Unsent<M>> {
+        self.0.lock.lock().driver.try_queue(message)
+    }
+
+    /// As [`WebSocket::ready`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::ready`].
+    pub fn ready(&mut self) -> Result<(), Error> {
+        let ready = self.command(|connection, _| match connection.check_send() {
+            Err(SendError::Full) => Ok(()),
+            other => other,
+        });
+        ready.map(drop)
     }
 
     /// As [`WebSocket::send_fragment`].
@@ -128,8 +206,17 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send_fragment`].
     pub fn send_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
-        let mark = self.command(|driver, _| driver.connection.send_fragment(data, fin))?;
+        let mark = self.command(|connection, _| connection.queue_fragment(data, fin))?;
         self.push(mark)
+    }
+
+    /// As [`WebSocket::feed_fragment`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send_fragment`].
+    pub fn feed_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
+        self.command(|connection, _| connection.queue_fragment(data, fin)).map(drop)
     }
 
     /// As [`WebSocket::ping`].
@@ -138,7 +225,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::ping`].
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        let mark = self.command(|driver, clock| driver.connection.ping(payload, clock.now()))?;
+        let mark = self.command(|connection, now| connection.ping(payload, now))?;
         self.push(mark)
     }
 
@@ -148,7 +235,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::flush`].
     pub fn flush(&mut self) -> Result<(), Error> {
-        let mark = self.0.shared.lock().driver.mark();
+        let mark = self.0.lock.lock().driver.promised();
         self.write_to(mark)
     }
 
@@ -160,51 +247,104 @@ impl<S: Transport> Sender<S> {
     /// [`Error::Send`] if `code` or `reason` cannot be sent; otherwise as
     /// [`WebSocket::flush`].
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let mut shared = self.0.shared.lock();
+        let mut shared = self.0.lock.lock();
         let now = shared.clock.now();
         shared.driver.start_close(code, reason, now)?;
-        let mark = shared.driver.mark();
+        let mark = shared.driver.promised();
         drop(shared);
         self.push(mark)
+    }
+
+    /// How many bytes wait to be transmitted.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.0.lock.lock().driver.connection.queued()
+    }
+
+    /// As [`WebSocket::has_room`].
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.0.lock.lock().driver.connection.has_room()
+    }
+
+    /// As [`WebSocket::set_config`].
+    pub fn set_config(&mut self, config: impl Into<Arc<Config>>) {
+        let mut shared = self.0.lock.lock();
+        shared.driver.connection.set_config(config);
+        shared.nearest = Some(nearest(shared.driver.connection.config()));
     }
 
     /// Where the connection stands.
     #[must_use]
     pub fn state(&self) -> State {
-        self.0.shared.lock().driver.connection.state()
+        self.0.lock.lock().driver.connection.state()
     }
 
     /// Waits until there is room, then queues something. Returns where it ends in the
-    /// outgoing stream: looked up later, what was lost meanwhile would not be missed.
-    fn command(&mut self, queue: impl FnOnce(&mut Driver, Clock) -> Result<(), SendError>) -> Result<u64, Error> {
-        let Half { io, shared } = &mut self.0;
-        let mut shared = shared.lock();
-        if !shared.driver.may_queue() {
-            let result;
-            (shared, result) = shared.write_until(io, Driver::may_queue);
-            result?;
-        }
+    /// outgoing stream. If the command is refused because the connection is closing, what was accepted
+    /// before leaves first.
+    fn command(&mut self, queue: impl FnOnce(&mut Connection, Time) -> Result<(), SendError>) -> Result<u64, Error> {
+        let Half { io, lock } = &mut self.0;
+        let mut shared = lock.lock();
         shared.driver.check_sending()?;
-        let clock = shared.clock;
-        queue(&mut shared.driver, clock)?;
-        Ok(shared.driver.mark())
+        while !shared.driver.may_queue() {
+            turn_blocked(&mut shared, io, Goal::Room, None)?;
+            shared.driver.check_sending()?;
+        }
+        let now = shared.clock.now();
+        let result = shared.driver.queue(|connection| queue(connection, now));
+        if result.as_ref().is_err_and(Error::is_closed) {
+            let mark = shared.driver.connection.written();
+            let _ = write_to(&mut shared, io, mark, None);
+            return result.map(|()| mark);
+        }
+        result.map(|()| shared.driver.promised())
     }
 
     fn write_to(&mut self, mark: u64) -> Result<(), Error> {
-        let Half { io, shared } = &mut self.0;
-        let (mut shared, result) = shared.lock().write_until(io, |driver| driver.has_reached(mark));
-        result?;
-        shared.driver.check_sent(mark)
+        let Half { io, lock } = &mut self.0;
+        write_to(&mut lock.lock(), io, mark, None)
     }
 
     /// As the one of [`WebSocket`].
     fn push(&mut self, mark: u64) -> Result<(), Error> {
-        match self.write_to(mark) {
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            other => other,
-        }
+        would_block_is_fine(self.write_to(mark))
     }
 }
+
+/// The next event at hand, as one that can be kept.
+fn next_owned(driver: &mut Driver, form: Form) -> Option<Event<'static>> {
+    Some(match driver.next_event(form)? {
+        Found::Lent(found) => driver.look(found).into_owned(),
+        Found::Owned(event) => event,
+    })
+}
+
+/// How long one half waits in a read before it looks whether the other has set a deadline.
+fn nearest(config: &Config) -> Duration {
+    let keepalive = config.keepalive.map(|keepalive| keepalive.timeout);
+    keepalive.into_iter().fold(config.close_timeout, Duration::min).max(LEAST_NEAREST)
+}
+
+/// A receiver does not look for new deadlines more often than this.
+const LEAST_NEAREST: Duration = Duration::from_millis(16);
+
+/// Two halves that are not of one WebSocket.
+pub struct ReuniteError<S>(pub Receiver<S>, pub Sender<S>);
+
+impl<S> fmt::Debug for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReuniteError(..)")
+    }
+}
+
+impl<S> fmt::Display for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the halves are not of one WebSocket")
+    }
+}
+
+impl<S> std::error::Error for ReuniteError<S> {}
 
 /// A transport that cannot be cloned, so that it cannot be split, and the
 /// WebSocket on it, as good as before.
@@ -223,7 +363,7 @@ impl<S> fmt::Debug for SplitError<S> {
 
 impl<S> fmt::Display for SplitError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the transport cannot be cloned: {}", self.error)
+        f.write_str("the transport cannot be cloned")
     }
 }
 
@@ -250,25 +390,15 @@ pub(super) fn split<S: Transport>(socket: WebSocket<S>) -> Result<(Receiver<S>, 
         Ok(clone) => clone,
         Err(error) => return Err(SplitError { error, socket: Box::new(socket) }),
     };
-    let WebSocket { io, driver, clock, read_timeout, write_timeout, nearest, unflushed } = socket;
-    let shared = Shared {
-        driver,
-        clock,
-        read_timeout,
-        write_timeout,
-        nearest,
-        unflushed,
-        reading: false,
-        writing: false,
-        batch: Vec::new(),
-    };
-    let shared = Arc::new(Lock::new(shared));
-    let sender = Sender(Half { io: clone, shared: Arc::clone(&shared) });
-    Ok((Receiver(Half { io, shared }), sender))
+    let WebSocket { io, mut shared } = socket;
+    shared.nearest = Some(nearest(shared.driver.connection.config()));
+    let lock = Arc::new(Lock::new(shared));
+    let sender = Sender(Half { io: clone, lock: Arc::clone(&lock) });
+    Ok((Receiver(Half { io, lock }), sender))
 }
 
 #[derive(Debug)]
 struct Half<S> {
     io: S,
-    shared: Arc<Lock>,
+    lock: Arc<Lock>,
 }

@@ -2,7 +2,7 @@
 //! with nothing. The only place that looks at `WouldBlock` and its kin.
 //!
 //! A deadline moves with every message; a socket's timeout costs a system call. So
-//! the timeout is left alone while it is early enough and not much too early: a
+//! the timeout is kept if it lies between 1/8 of the time left and the time left: a
 //! call that comes back early is simply made again. Waiting for one deadline takes
 //! a handful of such calls, however many messages come in the meantime.
 
@@ -11,7 +11,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::time::Time;
+use crate::Time;
 
 /// The standard library's clock as the core's [`Time`].
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,16 @@ pub(super) struct Clock(Instant);
 impl Clock {
     pub(super) fn new() -> Clock {
         Clock(Instant::now())
+    }
+
+    /// A clock whose times are counted from this moment.
+    pub(super) fn since(epoch: Instant) -> Clock {
+        Clock(epoch)
+    }
+
+    /// The moment from which the times are counted.
+    pub(super) fn epoch(self) -> Instant {
+        self.0
     }
 
     pub(super) fn now(self) -> Time {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ::tokio::task::coop::unconstrained;
 use ::tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::time::Time;
+use crate::Time;
 
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -19,13 +19,23 @@ pub(super) struct Clock {
     /// Made when first needed. It is moved only if it would fire too late: most
     /// deadlines move on before they come, and then one look at the end is enough.
     sleep: Option<Pin<Box<Sleep>>>,
-    /// For when it is set, and whom it will wake.
+    /// The deadline and the waker of the timer while it is armed.
     set: Option<(Time, Waker)>,
 }
 
 impl Clock {
     pub(super) fn new() -> Clock {
         Clock { epoch: Instant::now(), sleep: None, set: None }
+    }
+
+    /// A clock whose times are counted from this moment.
+    pub(super) fn since(epoch: std::time::Instant) -> Clock {
+        Clock { epoch: Instant::from_std(epoch), ..Clock::new() }
+    }
+
+    /// The moment from which the times are counted.
+    pub(super) fn epoch(&self) -> std::time::Instant {
+        self.epoch.into_std()
     }
 
     pub(super) fn now(&self) -> Time {

@@ -16,31 +16,35 @@ mod clock;
 mod open;
 mod sink;
 mod split;
+mod turn;
+mod wakers;
 
 use std::boxed::Box;
-use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use ::tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::code::CloseCode;
-use crate::connection::{Closed, Config, Connection, Event, State};
-use crate::driver::{Driver, Error, Found};
-use crate::message::{Chunk, Message, Outgoing};
-use crate::upgrade::{Agreement, Upgrade};
+use crate::driver::{Driver, Error, Form, Found};
+use crate::{
+    Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State,
+    Unsent, Upgrade,
+};
 use clock::Clock;
-use open::nonzero;
-pub use open::{Accepting, Client, Server, accept, connect};
-pub use split::{Receiver, Sender};
+pub use open::{Accepting, accept, accept_with, connect, connect_on, connect_with, read_request};
+pub use split::{Receiver, ReuniteError, Sender};
+use turn::Goal;
+use wakers::Wakers;
 
 /// A WebSocket over a tokio transport.
 ///
 /// All work is done inside the calls; there is no task behind it. Receiving also
 /// writes what is queued, answers Pings and keeps the deadlines, so a task that
-/// waits in [`recv`](Self::recv) has nothing else to look after.
+/// waits in [`recv`](Self::recv) has nothing else to look after. A task that only sends
+/// has: see [`send`](Self::send).
 ///
 /// Every method is cancel-safe: dropping its future loses no message and leaves no
 /// frame half-written. What it had not finished goes on in the next call.
@@ -55,22 +59,38 @@ pub struct WebSocket<S> {
     /// Whether something was written since the transport was last flushed.
     unflushed: bool,
     /// How many bytes have been read since this task waited last.
-    turn: usize,
+    turn: u32,
+    /// Who waits, once two tasks may: see `wakers`.
+    wakers: Option<Arc<Wakers>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A WebSocket on a transport whose opening handshake was done elsewhere.
     /// `leftover` is what was read behind it.
     #[must_use]
-    pub fn new(io: S, upgrade: Upgrade, config: Config, leftover: &[u8]) -> WebSocket<S> {
-        WebSocket::with_clock(io, upgrade, config, leftover, Clock::new())
+    pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
+        let clock = Clock::new();
+        let mut connection = Connection::new(upgrade, config, clock.now());
+        connection.hold(leftover);
+        WebSocket::with_clock(io, connection, clock)
     }
 
-    /// As [`new`](Self::new), going on with a clock and timer already in use.
-    fn with_clock(io: S, upgrade: Upgrade, config: Config, leftover: &[u8], clock: Clock) -> WebSocket<S> {
-        let now = clock.now();
-        let driver = Driver::new(Connection::new(upgrade, config, now), leftover, now);
-        WebSocket { io, driver: Box::new(driver), clock, unflushed: false, turn: 0 }
+    /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`.
+    #[must_use]
+    pub fn from_connection(io: S, connection: Connection, epoch: std::time::Instant) -> WebSocket<S> {
+        WebSocket::with_clock(io, connection, Clock::since(epoch))
+    }
+
+    /// The two parts, for another loop: the connection [holds](Connection::hold) what was read and
+    /// not taken, and counts its times from the moment that comes with it.
+    #[must_use]
+    pub fn into_parts(self) -> (S, Connection, std::time::Instant) {
+        (self.io, self.driver.into_connection(), self.clock.epoch())
+    }
+
+    fn with_clock(io: S, connection: Connection, clock: Clock) -> WebSocket<S> {
+        let driver = Box::new(Driver::new(connection, clock.now()));
+        WebSocket { io, driver, clock, unflushed: false, turn: 0, wakers: None }
     }
 
     /// The next message; `None` once the connection is closed, and
@@ -82,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Protocol`], [`Error::PongTimeout`] or [`Error::Io`], once; after that it
+    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once; after that it
     /// returns `None`. That the peer went away without a Close frame is not an error
     /// here: [`closed`](Self::closed) has the code 1006 then.
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
@@ -100,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
         let found = loop {
-            match poll_fn(|cx| self.poll_event(cx, true)).await? {
+            match poll_fn(|cx| self.poll_event(cx, Form::Chunks)).await? {
                 Some(Found::Lent(found)) => break found,
                 Some(Found::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
                 Some(Found::Owned(_)) => {}
@@ -113,6 +133,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    /// Takes and drops what comes, until the connection is over: what a program that only sends must
+    /// have running beside its sending, best on the other [half](Self::split). It answers Pings,
+    /// sees the peer's Close frame, and keeps the deadlines.
+    ///
+    /// Cancel-safe: what has been dropped is gone, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub async fn drain(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_closed(cx)).await
+    }
+
     /// The next event, control frames included. A message that lay whole in what was
     /// read is lent from there, without a copy.
     ///
@@ -122,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub async fn event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        match poll_fn(|cx| self.poll_event(cx, false)).await? {
+        match poll_fn(|cx| self.poll_event(cx, Form::Whole)).await? {
             Some(Found::Lent(found)) => Ok(Some(self.driver.look(found))),
             Some(Found::Owned(event)) => Ok(Some(event)),
             None => Ok(None),
@@ -131,6 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Sends a message: returns when the transport has taken all of it.
     ///
+    /// A program that sends and never receives is deaf: it answers no Ping, does not see the peer's Close
+    /// frame, and is given up by the peer's keepalive. Have [`drain`](Self::drain) running beside it.
+    ///
     /// Cancel-safe: a dropped future has queued the message whole or not at all (the
     /// latter only if it was still waiting for room); what is queued leaves with the
     /// next call of any kind.
@@ -138,7 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     ///
     /// [`Error::Send`] if the connection is closing or a fragmented message is
-    /// unfinished; otherwise as [`recv`](Self::recv).
+    /// unfinished; otherwise as [`recv`](Self::recv). If it is closing, what was accepted before
+    /// has left when this returns, or the time to close is over: a socket that is dropped then loses nothing.
     pub async fn send(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.feed(message).await?;
         self.flush().await
@@ -167,7 +204,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send).
     pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.room().await?;
-        self.driver.queue(|connection| connection.send(message))
+        let queued = self.driver.queue(|connection| connection.queue(message));
+        self.after_command(queued).await
+    }
+
+    /// Queues a message if there is room for it now, and gives it back otherwise. It waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::try_send`]: [`SendError::Full`] with the message, and the other reasons.
+    pub fn try_feed<'m, M: Into<Outgoing<'m>>>(&mut self, message: M) -> Result<(), Unsent<M>> {
+        self.driver.try_queue(message)
+    }
+
+    /// Waits until there is [room](Self::has_room) for a message, or never will be again: what a pump
+    /// needs that must not take a message from elsewhere before it can pass it on.
+    ///
+    /// While the transport takes nothing, one message is read ahead at most.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn ready(&mut self) -> Result<(), Error> {
+        self.room().await?;
+        let open = self.driver.connection.check_send().or_else(|error| match error {
+            SendError::Full => Ok(()),
+            error => Err(error.into()),
+        });
+        self.after_command(open).await
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].
@@ -176,11 +242,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::TypeChanged`](crate::SendError::TypeChanged).
+    /// As [`send`](Self::send), and [`SendError::TypeChanged`].
     pub async fn send_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
-        self.room().await?;
-        self.driver.queue(|connection| connection.send_fragment(data, fin))?;
+        self.feed_fragment(data, fin).await?;
         self.flush().await
+    }
+
+    /// Queues the next fragment of a message, as [`feed`](Self::feed) does with a whole one.
+    ///
+    /// Cancel-safe: the fragment is queued whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_fragment`](Self::send_fragment).
+    pub async fn feed_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
+        self.room().await?;
+        let queued = self.driver.queue(|connection| connection.queue_fragment(data, fin));
+        self.after_command(queued).await
     }
 
     /// Sends a Ping. Its Pong, which [`recv`](Self::recv) takes in, sets
@@ -190,16 +268,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and
-    /// [`SendError::ControlTooLong`](crate::SendError::ControlTooLong) above 125 bytes.
+    /// As [`send`](Self::send), and [`SendError::ControlTooLong`] above 125 bytes.
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.room().await?;
         let now = self.clock.now();
-        self.driver.queue(|connection| connection.ping(payload, now))?;
+        let queued = self.driver.queue(|connection| connection.ping(payload, now));
+        self.after_command(queued).await?;
         self.flush().await
     }
 
-    /// Waits until the transport has taken all that is queued.
+    /// Waits until the transport has taken all that this end queued before.
     ///
     /// While the transport takes nothing, one message is read ahead, so that two ends
     /// that send to each other at once do not wait for each other.
@@ -210,7 +288,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// [`Error::Io`], or why the connection ended while this waited.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_flush(cx)).await
+        let mark = self.driver.promised();
+        poll_fn(|cx| self.poll_sent(cx, mark)).await
     }
 
     /// Closes the connection: sends a Close frame, skips what the peer still sends,
@@ -225,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`recv`](Self::recv).
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.start_close(code, reason)?;
-        poll_fn(|cx| self.poll_closed(cx)).await
+        self.drain().await
     }
 
     /// What was agreed in the opening handshake.
@@ -252,6 +331,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.driver.connection.latency()
     }
 
+    /// How many bytes wait to be transmitted.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.driver.connection.queued()
+    }
+
+    /// Whether [`feed`](Self::feed) would take a message without waiting.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.driver.connection.has_room()
+    }
+
+    /// Sets other limits and deadlines, as [`Connection::set_config`].
+    pub fn set_config(&mut self, config: impl Into<Arc<Config>>) {
+        self.driver.connection.set_config(config);
+    }
+
+    /// The connection, to ask what this type does not tell.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.driver.connection
+    }
+
     /// The transport, to look at.
     #[must_use]
     pub fn get_ref(&self) -> &S {
@@ -265,54 +367,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         split::split(self)
     }
 
-    // The machinery: poll functions that the methods above, the halves and the
-    // stream share.
+    // What the methods above, the halves and the `Stream` share.
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
+        self.set_reading(Reading::Events);
         loop {
             if let Some(message) = self.driver.next_message() {
                 return Poll::Ready(Ok(Some(message)));
             }
-            if !ready!(self.poll_more(cx)) {
+            if self.driver.is_over() {
+                self.let_go(cx);
                 return Poll::Ready(self.driver.outcome().map(|()| None));
             }
+            ready!(self.poll_turn(cx, Goal::Events));
         }
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>, chunks: bool) -> Poll<Result<Option<Found>, Error>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<Found>, Error>> {
+        self.set_reading(Reading::Events);
         loop {
-            if let Some(found) = self.driver.next_event(chunks) {
+            if let Some(found) = self.driver.next_event(form) {
                 return Poll::Ready(Ok(Some(found)));
             }
-            if !ready!(self.poll_more(cx)) {
+            if self.driver.is_over() {
+                self.let_go(cx);
                 return Poll::Ready(self.driver.outcome().map(|()| None));
             }
+            ready!(self.poll_turn(cx, Goal::Events));
         }
     }
 
     /// Waits for the end. In chunks: what is skipped need not be gathered first.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while ready!(self.poll_event(cx, true))?.is_some() {}
+        while ready!(self.poll_event(cx, Form::Chunks))?.is_some() {}
         Poll::Ready(Ok(()))
-    }
-
-    /// Nothing is at hand. Writes what is queued, then waits for bytes or a deadline.
-    /// True: look again. False: it is over.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        self.driver.catch_up();
-        let written = self.poll_write(cx);
-        // An error of the shutdown tells nothing that the next read does not.
-        if written.is_ready() && self.driver.wants_shutdown() && Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
-            self.driver.handle_shutdown();
-        }
-        if self.driver.is_over() {
-            return Poll::Ready(false);
-        }
-        if self.poll_read(cx).is_ready() {
-            return Poll::Ready(true);
-        }
-        self.driver.release();
-        self.poll_timeout(cx).map(|()| true)
     }
 
     /// Waits until there is room to send, or never will be again.
@@ -322,125 +410,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             if self.driver.may_queue() {
                 return Poll::Ready(Ok(()));
             }
-            // What is read ahead may be the end of sending: the peer's Close, say.
-            if self.poll_write(cx).is_pending() && self.poll_read_ahead(cx).is_pending() && !self.driver.may_queue() {
-                return Poll::Pending;
-            }
+            ready!(self.poll_blocked(cx, Goal::Room));
         }
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while self.poll_write(cx).is_pending() && !self.driver.is_over() {
-            ready!(self.poll_read_ahead(cx));
-        }
-        Poll::Ready(self.driver.check_flushed())
-    }
-
-    /// Writes until nothing waits, or the transport takes no more.
-    #[inline]
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.unflushed || self.driver.has_output() { self.poll_write_all(cx) } else { Poll::Ready(()) }
-    }
-
-    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.driver.has_output() {
-            match ready!(self.poll_write_some(cx)) {
-                Ok(len) => {
-                    self.unflushed = true;
-                    self.driver.handle_transmitted(len, || self.clock.now());
-                }
-                Err(error) => self.driver.write_failed(error),
-            }
-        }
-        if self.unflushed && !self.driver.is_broken() {
-            if let Err(error) = ready!(Pin::new(&mut self.io).poll_flush(cx)) {
-                self.driver.write_failed(error);
-            }
-            self.unflushed = false;
-        }
-        Poll::Ready(())
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
-    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.io);
-        if let Some(only) = self.driver.only_output() {
-            let written = ready!(io.poll_write(cx, only));
-            return Poll::Ready(written.and_then(nonzero));
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = self.driver.output(&mut slices);
-        // The default of `AsyncWrite` writes the first slice, if it has no better way.
-        let written = ready!(io.poll_write_vectored(cx, &slices[..count]));
-        Poll::Ready(written.and_then(nonzero))
-    }
-
-    /// Reads once. Ready: bytes, the end or a failure have come.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.driver.may_read() {
-            return Poll::Pending;
-        }
-        if self.turn >= TURN {
-            // Others must have theirs, however much comes here.
-            self.turn = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let read = self.poll_read_some(cx);
-        self.turn = match read {
-            Poll::Ready(len) => self.turn.saturating_add(len),
-            Poll::Pending => 0,
-        };
-        read.map(drop)
-    }
-
-    /// How much was read; 0 at the end.
-    fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
-        if let Some(mut spare) = self.driver.spare() {
-            match ready!(pin!(self.io.read_buf(&mut spare)).poll(cx)) {
-                Ok(len) => {
-                    self.driver.appended(len, self.clock.now());
-                    return Poll::Ready(len);
-                }
-                Err(error) => self.driver.read_failed(error),
-            }
-            return Poll::Ready(0);
-        }
-        let mut buffer = ReadBuf::new(self.driver.space());
-        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
-            Ok(()) => {
-                let len = buffer.filled().len();
-                self.driver.filled(len, self.clock.now());
-                Poll::Ready(len)
-            }
-            Err(error) => {
-                self.driver.read_failed(error);
-                Poll::Ready(0)
-            }
-        }
-    }
-
-    /// Sending is blocked. Takes in what comes, as far as that is allowed, and keeps
-    /// the deadlines.
-    fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..READS {
-            let more = self.driver.may_read_ahead();
+    /// Waits until the transport has taken all that was queued before `mark`.
+    fn poll_sent(&mut self, cx: &mut Context<'_>, mark: u64) -> Poll<Result<(), Error>> {
+        let goal = Goal::Sent(mark);
+        while !self.has_reached(goal) {
+            self.driver.check_sending()?;
             if self.driver.is_over() {
-                return Poll::Ready(());
+                break;
             }
-            if !more || self.poll_read(cx).is_pending() {
-                self.driver.release();
-                return self.poll_timeout(cx);
-            }
+            ready!(self.poll_blocked(cx, goal));
         }
-        // There is more to read, but writing must have its turn.
-        Poll::Ready(())
+        self.let_go(cx);
+        Poll::Ready(self.driver.check_sent(mark))
     }
 
-    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = ready!(self.clock.poll_deadline(self.driver.poll_timeout(), cx));
-        self.driver.handle_timeout(now);
-        Poll::Ready(())
+    /// If it is over, the transport is shut down, without waiting for that: the program may keep the
+    /// socket, and the peer waits for the end.
+    fn let_go(&mut self, cx: &mut Context<'_>) {
+        if self.driver.holds_on()
+            && self.poll_flush_io(cx).is_ready()
+            && Pin::new(&mut self.io).poll_shutdown(cx).is_ready()
+        {
+            self.driver.handle_let_go();
+        }
     }
 
     async fn room(&mut self) -> Result<(), Error> {
@@ -450,18 +446,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_room(cx)).await
     }
 
+    /// A command that is refused because the connection is closing often ends the program's loop, and
+    /// the socket with it. So what was accepted before leaves first.
+    async fn after_command(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+        if result.as_ref().is_err_and(Error::is_closed) {
+            poll_fn(|cx| self.poll_farewell(cx)).await;
+        }
+        result
+    }
+
+    /// Waits until what is queued has left, or never will.
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_sent(cx, self.driver.connection.written()).map(drop)
+    }
+
     fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.driver.start_close(code, reason, self.clock.now())
     }
+
+    #[inline]
+    fn set_reading(&mut self, reading: Reading) {
+        if self.driver.connection.reading() != reading {
+            self.driver.connection.set_reading(reading, self.clock.now());
+        }
+    }
 }
-
-/// How many bytes to read before other tasks have their turn. The runtime itself counts
-/// reads, of which a hundred large ones take longer than others should wait. To give way
-/// costs a fraction of a microsecond, which this much takes many times over.
-const TURN: usize = 128 * 1024;
-
-/// How many reads to make between two attempts to write.
-const READS: usize = 16;
-
-/// How many slices go into one vectored write.
-const SLICES: usize = 32;

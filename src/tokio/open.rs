@@ -1,267 +1,198 @@
-//! Opening handshakes over a tokio transport.
+//! Opening connections over a tokio transport. How an opening handshake goes is the core's business:
+//! here is a connection like any other, and its first events are waited for.
 
 use std::boxed::Box;
 use std::future::{Future, poll_fn};
-use std::io;
-use std::mem::MaybeUninit;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
 
-use ::tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use ::tokio::io::{AsyncRead, AsyncWrite};
 use ::tokio::net::TcpStream;
 
-use super::WebSocket;
 use super::clock::Clock;
-use crate::connection::Config;
-use crate::driver::{Answering, Calling, Error, HEAD_READ, LINGER, LINGER_READS};
-use crate::error::HandshakeError;
-use crate::handshake::{ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
-use crate::time::Time;
-use crate::upgrade::Upgrade;
+use super::{Goal, WebSocket};
+use crate::driver::{Error, Form, Found};
+use crate::{Accept, Client, ClientRequest, Connection, Event, HandshakeError, Request, Response, Seed, Server, Time};
 
-/// Connects to a `ws://` URI, with the defaults. [`Client`] has the choices.
+/// Connects to a `ws://` URI, with the defaults. [`Client`] and [`connect_with`] have the choices.
 ///
 /// # Errors
 ///
-/// As [`Client::connect`].
+/// As [`connect_with`].
 pub async fn connect(uri: &str) -> Result<WebSocket<TcpStream>, Error> {
-    Client::new(ClientRequest::new(uri)?).connect().await
+    connect_with(&Client::new(ClientRequest::new(uri)?)).await
+}
+
+/// Connects over TCP, with `TCP_NODELAY` set. Looking up the name, connecting and
+/// the handshake share [`HandshakeConfig::timeout`](crate::HandshakeConfig::timeout).
+///
+/// Dropping the future closes the transport.
+///
+/// # Errors
+///
+/// [`Error::Io`], [`Error::Handshake`], or [`Error::Refused`] with what the server
+/// answered instead. A `wss://` URI fails: for TLS, bring your own stream to
+/// [`connect_on`].
+pub async fn connect_with(client: &Client) -> Result<WebSocket<TcpStream>, Error> {
+    let uri = client.request().uri();
+    // Never send in the clear what was meant to be secret.
+    if uri.is_secure() {
+        return Err(HandshakeError::TlsUnavailable.into());
+    }
+    let mut clock = Clock::new();
+    let deadline = clock.now() + client.timeout();
+    // Boxed, here and below: a task would keep room for the opening as long as it lives.
+    let mut connecting = pin!(Box::pin(TcpStream::connect((uri.host(), uri.port()))));
+    let io = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+        Poll::Ready(connected) => Poll::Ready(connected.map_err(Error::from)),
+        Poll::Pending => clock.poll_deadline(Some(deadline), cx).map(|_| Err(HandshakeError::TimedOut.into())),
+    })
+    .await?;
+    io.set_nodelay(true)?;
+    Box::pin(open(client, io, clock, Time::ZERO)).await
+}
+
+/// Opens a WebSocket on a transport that is connected to the server already.
+///
+/// Dropping the future closes the transport.
+///
+/// # Errors
+///
+/// [`Error::Io`], [`Error::Handshake`] or [`Error::Refused`].
+pub async fn connect_on<S>(client: &Client, io: S) -> Result<WebSocket<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let clock = Clock::new();
+    let now = clock.now();
+    Box::pin(open(client, io, clock, now)).await
+}
+
+async fn open<S>(client: &Client, io: S, clock: Clock, begun: Time) -> Result<WebSocket<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let seed = match client.fixed_seed() {
+        Some(seed) => seed.clone(),
+        None => Seed::from_os()?,
+    };
+    let mut socket = WebSocket::with_clock(io, Connection::client(client, seed, begun), clock);
+    poll_fn(|cx| socket.poll_opening(cx)).await?;
+    Ok(socket)
 }
 
 /// Accepts a WebSocket on a transport that a client has just opened, with the
-/// defaults: any path, any origin, no subprotocol. [`Server`] has the choices.
+/// defaults: any path, any origin, no subprotocol. [`Server`] and [`accept_with`] have the choices.
 ///
 /// For a `TcpStream`, call `set_nodelay(true)` first: otherwise small messages wait
 /// for the acknowledgement of those before them.
 ///
 /// # Errors
 ///
-/// As [`Server::accept`].
+/// As [`accept_with`].
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> Result<WebSocket<S>, Error> {
-    Server::default().accept(io).await
+    accept_with(&Server::default(), io).await
 }
 
-/// How to open connections as a client.
-#[derive(Clone, Debug)]
-pub struct Client {
-    request: ClientRequest,
-    handshake: Arc<HandshakeConfig>,
-    config: Config,
-}
-
-impl Client {
-    /// A client that makes this request.
-    #[must_use]
-    pub fn new(request: ClientRequest) -> Client {
-        Client { request, handshake: Arc::default(), config: Config::default() }
-    }
-
-    /// Sets the limits of the opening handshake.
-    #[must_use]
-    pub fn handshake(mut self, handshake: impl Into<Arc<HandshakeConfig>>) -> Client {
-        self.handshake = handshake.into();
-        self
-    }
-
-    /// Sets the limits and deadlines of the connection.
-    #[must_use]
-    pub fn config(mut self, config: Config) -> Client {
-        self.config = config;
-        self
-    }
-
-    /// Connects over TCP, with `TCP_NODELAY` set. Looking up the name, connecting and
-    /// the handshake share [`HandshakeConfig::timeout`].
-    ///
-    /// Dropping the future closes the transport.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`], [`Error::Handshake`], or [`Error::Refused`] with what the server
-    /// answered instead. A `wss://` URI fails: for TLS, bring your own stream to
-    /// [`connect_on`](Self::connect_on).
-    pub async fn connect(&self) -> Result<WebSocket<TcpStream>, Error> {
-        let uri = self.request.uri();
-        // Never send in the clear what was meant to be secret.
-        if uri.is_secure() {
-            return Err(HandshakeError::TlsUnavailable.into());
-        }
-        let mut clock = Clock::new();
-        let deadline = clock.now() + self.handshake.timeout;
-        // Boxed, here and below: a task would keep room for the handshake as long as it lives.
-        let connecting = Box::pin(TcpStream::connect((uri.host(), uri.port())));
-        let connected = until(&mut clock, Some(deadline), connecting).await;
-        let io = connected.ok_or(HandshakeError::TimedOut)??;
-        io.set_nodelay(true)?;
-        Box::pin(self.open(io, clock, Time::ZERO)).await
-    }
-
-    /// Opens the WebSocket on a transport that is connected to the server already.
-    ///
-    /// Dropping the future closes the transport.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`], [`Error::Handshake`] or [`Error::Refused`].
-    pub async fn connect_on<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> Result<WebSocket<S>, Error> {
-        let clock = Clock::new();
-        let now = clock.now();
-        Box::pin(self.open(io, clock, now)).await
-    }
-
-    async fn open<S>(&self, mut io: S, mut clock: Clock, begun: Time) -> Result<WebSocket<S>, Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut calling = Calling::new(&self.request, &self.handshake, begun)?;
-        let deadline = calling.machine.poll_timeout();
-        let request = async {
-            while let Some(bytes) = calling.machine.poll_transmit() {
-                let len = nonzero(io.write(bytes).await?)?;
-                calling.machine.handle_transmitted(len);
-            }
-            io.flush().await
-        };
-        until(&mut clock, deadline, request).await.ok_or(HandshakeError::TimedOut)??;
-        loop {
-            let deadline = calling.machine.poll_timeout();
-            match until(&mut clock, deadline, read(&mut io, |bytes| calling.receive(bytes))).await {
-                Some(received) => {
-                    if let Some((upgrade, leftover)) = received?? {
-                        return Ok(WebSocket::with_clock(io, upgrade, self.config, &leftover, clock));
-                    }
-                }
-                None => calling.handle_timeout(clock.now())?,
-            }
-        }
-    }
-}
-
-/// How to accept connections as a server.
+/// Accepts a WebSocket: waits for the request, and answers it.
+///
+/// Dropping the future closes the transport.
+///
+/// # Errors
+///
+/// [`Error::Io`], or [`Error::Handshake`] if the request was refused; the client
+/// has its answer then.
 ///
 /// ```no_run
 /// # async fn example(stream: tokio::net::TcpStream) -> Result<(), openline::Error> {
-/// use openline::HandshakeConfig;
-/// use openline::tokio::Server;
+/// use openline::{HandshakeConfig, Server};
 ///
 /// let mut handshake = HandshakeConfig::default();
 /// handshake.subprotocols = vec!["chat".into()];
 /// let server = Server::default().handshake(handshake); // one for all connections
 ///
-/// let mut socket = server.accept(stream).await?;
+/// let mut socket = openline::tokio::accept_with(&server, stream).await?;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct Server {
-    handshake: Arc<HandshakeConfig>,
-    config: Config,
+pub async fn accept_with<S>(server: &Server, io: S) -> Result<WebSocket<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    Box::pin(async { read_request(server, io).await?.accept().await }).await
 }
 
-impl Server {
-    /// Sets the limits and choices of the opening handshake.
-    #[must_use]
-    pub fn handshake(mut self, handshake: impl Into<Arc<HandshakeConfig>>) -> Server {
-        self.handshake = handshake.into();
-        self
-    }
-
-    /// Sets the limits and deadlines of the connection.
-    #[must_use]
-    pub fn config(mut self, config: Config) -> Server {
-        self.config = config;
-        self
-    }
-
-    /// Accepts a WebSocket: waits for the request, and answers it.
-    ///
-    /// Dropping the future closes the transport.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`], or [`Error::Handshake`] if the request was refused; the client
-    /// has its answer then.
-    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> Result<WebSocket<S>, Error> {
-        Box::pin(async { self.request(io).await?.accept().await }).await
-    }
-
-    /// Waits for a request that is in order, for the application to decide on.
-    ///
-    /// Dropping the future closes the transport.
-    ///
-    /// # Errors
-    ///
-    /// As [`accept`](Self::accept).
-    pub async fn request<S: AsyncRead + AsyncWrite + Unpin>(&self, mut io: S) -> Result<Accepting<S>, Error> {
-        let mut clock = Clock::new();
-        let mut answering = Answering::new(&self.handshake, clock.now());
-        loop {
-            let deadline = answering.machine.poll_timeout();
-            let step = match until(&mut clock, deadline, read(&mut io, |bytes| answering.receive(bytes))).await {
-                Some(received) => received?,
-                None => answering.machine.handle_timeout(clock.now()).map(|()| false),
-            };
-            match step {
-                Ok(false) => {}
-                Ok(true) => return Ok(Accepting { io, answering, clock, config: self.config }),
-                Err(error) => {
-                    // The client should get its answer, but whether it does changes nothing.
-                    let _ = refuse(&mut io, &mut answering.machine, &mut clock).await;
-                    return Err(error.into());
-                }
-            }
-        }
-    }
+/// Waits for a request that is in order, for the application to decide on.
+///
+/// Dropping the future closes the transport.
+///
+/// # Errors
+///
+/// As [`accept_with`].
+pub async fn read_request<S>(server: &Server, io: S) -> Result<Accepting<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let clock = Clock::new();
+    let mut socket = WebSocket::with_clock(io, Connection::server(server, clock.now()), clock);
+    poll_fn(|cx| socket.poll_opening(cx)).await?;
+    Ok(Accepting { socket })
 }
 
-/// A request that waits for the application's decision.
+/// A request that waits for the application's decision, within
+/// [`HandshakeConfig::timeout`](crate::HandshakeConfig::timeout) from its first byte on.
 #[derive(Debug)]
 pub struct Accepting<S> {
-    io: S,
-    answering: Answering,
-    clock: Clock,
-    config: Config,
+    socket: WebSocket<S>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     /// The request.
     #[must_use]
-    pub fn request(&self) -> Option<&Request> {
-        self.answering.machine.request()
+    #[expect(clippy::expect_used, reason = "made when there was one, and nothing moves the connection on meanwhile")]
+    pub fn request(&self) -> &Request {
+        self.socket.driver.connection.request().expect("a request waits")
     }
 
     /// The transport, to look at.
     #[must_use]
     pub fn get_ref(&self) -> &S {
-        &self.io
+        &self.socket.io
     }
 
-    /// As [`ServerHandshake::accept`].
+    /// Accepts it as the [`Server`] says.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or [`Error::Handshake`] if time is over.
-    pub async fn accept(mut self) -> Result<WebSocket<S>, Error> {
-        let upgrade = self.answering.machine.accept()?;
-        self.finish(upgrade).await
+    /// [`Error::Io`], or [`Error::Handshake`] if time is over; the client is answered with 408 then.
+    pub async fn accept(self) -> Result<WebSocket<S>, Error> {
+        self.accept_as(Accept::default()).await
     }
 
-    /// As [`ServerHandshake::accept_with`].
+    /// Accepts it as `answer` says.
     ///
     /// # Errors
     ///
-    /// As [`accept`](Self::accept), and those of [`ServerHandshake::accept_with`]; the
+    /// As [`accept`](Self::accept); an answer that cannot be given is an error too, and the
     /// client is answered with 500 then.
-    pub async fn accept_with(mut self, subprotocol: Option<&str>, headers: &Headers) -> Result<WebSocket<S>, Error> {
-        match self.answering.machine.accept_with(subprotocol, headers) {
-            Ok(upgrade) => self.finish(upgrade).await,
-            Err(error) => {
-                // Our mistake, not the client's: it gets an answer all the same.
-                let _ = self.reject(Response::new(500)).await;
-                Err(error.into())
-            }
+    pub async fn accept_as(self, answer: Accept) -> Result<WebSocket<S>, Error> {
+        let Accepting { mut socket } = self;
+        let now = socket.clock.now();
+        if let Err(error) = socket.driver.connection.accept(answer, now) {
+            // Our mistake, not the client's: it gets an answer all the same. If time is over it has one.
+            let _ = socket.driver.connection.reject(Response::new(500), now);
+            poll_fn(|cx| socket.poll_over(cx)).await;
+            return Err(error.into());
         }
+        // The answer must leave within the handshake's time, and a transport that buffers must pass it on.
+        let connection = &socket.driver.connection;
+        let (mark, by) = (connection.written(), connection.wants().and_then(|wants| wants.until));
+        poll_fn(|cx| match socket.poll_sent(cx, mark) {
+            Poll::Pending => socket.clock.poll_deadline(by, cx).map(|_| Err(HandshakeError::TimedOut.into())),
+            sent => sent,
+        })
+        .await?;
+        Ok(socket)
     }
 
     /// Answers with something else than a WebSocket, and closes the transport.
@@ -269,84 +200,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     /// # Errors
     ///
     /// [`Error::Io`], or [`Error::Handshake`] if the answer did not go in time.
-    pub async fn reject(mut self, response: Response) -> Result<(), Error> {
-        self.answering.machine.reject(response);
-        refuse(&mut self.io, &mut self.answering.machine, &mut self.clock).await
-    }
-
-    async fn finish(mut self, upgrade: Upgrade) -> Result<WebSocket<S>, Error> {
-        let deadline = self.answering.machine.poll_timeout();
-        transmit(&mut self.io, &mut self.answering.machine, &mut self.clock, deadline).await?;
-        Ok(WebSocket::with_clock(self.io, upgrade, self.config, &self.answering.leftover, self.clock))
-    }
-}
-
-/// Sends the answer, and sees it leave before the deadline.
-async fn transmit<S>(
-    io: &mut S,
-    machine: &mut ServerHandshake,
-    clock: &mut Clock,
-    deadline: Option<Time>,
-) -> Result<(), Error>
-where
-    S: AsyncWrite + Unpin,
-{
-    let answer = async {
-        while let Some(bytes) = machine.poll_transmit() {
-            let len = nonzero(io.write(bytes).await?)?;
-            machine.handle_transmitted(len);
+    pub async fn reject(self, response: Response) -> Result<(), Error> {
+        let Accepting { mut socket } = self;
+        socket.driver.connection.reject(response, socket.clock.now())?;
+        let mark = socket.driver.connection.written();
+        poll_fn(|cx| socket.poll_over(cx)).await;
+        match (socket.driver.has_reached(mark), socket.driver.take_failure()) {
+            (true, _) => Ok(()),
+            (false, Some(error)) => Err(error.into()),
+            (false, None) => Err(HandshakeError::TimedOut.into()),
         }
-        io.flush().await
-    };
-    Ok(until(clock, deadline, answer).await.ok_or(HandshakeError::TimedOut)??)
+    }
 }
 
-/// Sends the answer and ends the transport so that it arrives.
-async fn refuse<S>(io: &mut S, machine: &mut ServerHandshake, clock: &mut Clock) -> Result<(), Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let deadline = Some(clock.now() + LINGER);
-    transmit(io, machine, clock, deadline).await?;
-    let farewell = async {
-        io.shutdown().await?;
-        for _ in 0..LINGER_READS {
-            if read(io, <[u8]>::is_empty).await? {
-                break;
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Waits for the first event of an opening handshake.
+    fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.driver.next_event(Form::Whole) {
+                return Poll::Ready(Ok(()));
             }
+            if self.driver.is_over() {
+                self.let_go(cx);
+                return Poll::Ready(self.driver.outcome());
+            }
+            ready!(self.poll_turn(cx, Goal::Events));
         }
-        Ok(())
-    };
-    // The answer has left: a client that stays does no harm.
-    until(clock, deadline, farewell).await.unwrap_or(Ok(()))
-}
+    }
 
-/// Reads once, and hands over what came: nothing, at the end. The buffer lives no longer than
-/// an attempt, so that many who say nothing cost none.
-async fn read<S, T>(io: &mut S, mut receive: impl FnMut(&[u8]) -> T) -> io::Result<T>
-where
-    S: AsyncRead + Unpin,
-{
-    poll_fn(|cx| {
-        let mut memory = [MaybeUninit::uninit(); HEAD_READ];
-        let mut buffer = ReadBuf::uninit(&mut memory);
-        ready!(Pin::new(&mut *io).poll_read(cx, &mut buffer))?;
-        Poll::Ready(Ok(receive(buffer.filled())))
-    })
-    .await
-}
-
-/// A transport that takes nothing will take nothing more.
-pub(super) fn nonzero(len: usize) -> io::Result<usize> {
-    if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
-}
-
-/// Does the work until the deadline; `None` if that came first.
-async fn until<T>(clock: &mut Clock, deadline: Option<Time>, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => clock.poll_deadline(deadline, cx).map(|_| None),
-    })
-    .await
+    /// Waits for the end of a connection that does not open.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.driver.is_over() {
+            let _ = self.driver.next_event(Form::Chunks);
+            ready!(self.poll_turn(cx, Goal::Events));
+        }
+        Poll::Ready(())
+    }
 }

@@ -1,8 +1,9 @@
 //! The same WebSocket as a `Stream` of messages and a `Sink` for them, for code
-//! that is written against those traits.
+//! that is written against those traits. The two may be polled by two tasks (`StreamExt::split`),
+//! as the halves are.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 use futures_core::Stream;
@@ -10,40 +11,39 @@ use futures_sink::Sink;
 
 use super::WebSocket;
 use super::split::{Receiver, Sender};
-use crate::code::CloseCode;
+use super::wakers::Side;
 use crate::driver::Error;
-use crate::message::Message;
+use crate::{CloseCode, Message};
 
 /// An error is an item, and the last one.
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
     type Item = Result<Message<'static>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_recv(cx).map(Result::transpose)
+        woken(self.poll_as(Side::Receiver, cx, WebSocket::poll_recv)).map(Result::transpose)
     }
 }
 
-/// `start_send` is [`feed`](WebSocket::feed) when there is room; `poll_close` is
-/// [`close`](WebSocket::close) with the code 1000.
+/// `start_send` is [`feed`](WebSocket::feed) when there is room. `poll_close` sends a Close frame with
+/// the code 1000 and does not wait for the peer's: what still comes is the stream's, which ends
+/// when the peer has closed too.
 impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for WebSocket<S> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_room(cx)
+        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_room))
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        // `poll_ready` found room, which a Pong may have taken since.
-        self.driver.queue(|connection| connection.send_beyond(message))
+        woken(self.command_as(Side::Sender, |socket| socket.start_send_now(message)))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        WebSocket::poll_flush(&mut self, cx)
+        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_promised))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.start_close(CloseCode::NORMAL, "")?;
-        self.poll_closed(cx)
+        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_goodbye))
     }
 }
 
@@ -56,8 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Receiver<S> {
     }
 }
 
-/// As the `Sink` of [`WebSocket`], except that `poll_close` does not wait for the
-/// peer: the receiving half does.
+/// As the `Sink` of [`WebSocket`].
 impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
     type Error = Error;
 
@@ -66,15 +65,41 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
-        self.with(|socket| socket.driver.queue(|connection| connection.send_beyond(message)))
+        self.with(|socket| socket.start_send_now(message))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll(cx, WebSocket::poll_flush)
+        self.poll(cx, WebSocket::poll_promised)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.with(|socket| socket.start_close(CloseCode::NORMAL, ""))?;
-        self.poll(cx, WebSocket::poll_flush)
+        self.poll(cx, WebSocket::poll_goodbye)
     }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// `poll_ready` found room, which a Pong may have taken since: the message is not refused for that.
+    fn start_send_now(&mut self, message: Message<'_>) -> Result<(), Error> {
+        self.driver.queue(|connection| connection.queue(message))
+    }
+
+    /// Waits until all that was sent has left.
+    fn poll_promised(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_sent(cx, self.driver.promised())
+    }
+
+    /// Sends a Close frame, and waits until it has left.
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.start_close(CloseCode::NORMAL, "")?;
+        ready!(self.poll_farewell(cx));
+        Poll::Ready(self.driver.outcome())
+    }
+}
+
+/// Wakes the other task. A lock that the two share, such as the one of `StreamExt::split`, lets it wait.
+fn woken<T>((result, other): (T, Option<Waker>)) -> T {
+    if let Some(waker) = other {
+        waker.wake();
+    }
+    result
 }

@@ -1,17 +1,12 @@
 //! Two halves of one WebSocket for two tasks. They share it under a lock that is
-//! held for one poll, never across an await.
-//!
-//! Either half may have to read (a send that is blocked reads ahead) or write (a
-//! receive answers Pings), so both can wait for the same direction of the same
-//! transport, which remembers one waker only. It is given one that wakes both.
+//! held for one poll, never across an await. How they wake each other is told in `wakers`.
 
-#![expect(clippy::arithmetic_side_effects, reason = "a side is 0 or 1")]
-
+use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, PoisonError};
 #[cfg(not(openline_loom))]
 use std::sync::{Mutex, MutexGuard};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
@@ -19,13 +14,11 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 use loom::sync::{Mutex, MutexGuard};
 
 use super::WebSocket;
-use crate::code::CloseCode;
-use crate::connection::{Closed, Connection, State};
-use crate::driver::Error;
-use crate::error::SendError;
-use crate::message::{Message, Outgoing};
-use crate::time::Time;
-use crate::upgrade::Agreement;
+use super::wakers::Side;
+use crate::driver::{Error, Form, Found};
+use crate::{
+    Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, SendError, State, Time, Unsent,
+};
 
 /// The receiving half of a [`WebSocket`], from [`split`](WebSocket::split).
 #[derive(Debug)]
@@ -45,6 +38,73 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     /// As [`WebSocket::recv`].
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         poll_fn(|cx| self.poll(cx, WebSocket::poll_recv)).await
+    }
+
+    /// As [`WebSocket::event`], but the event owns its data: the other half may use what it would borrow from.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    pub async fn event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        poll_fn(|cx| self.poll_owned(cx, Form::Whole)).await
+    }
+
+    /// As [`WebSocket::recv_chunk`], but the chunk owns its data.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        loop {
+            match poll_fn(|cx| self.poll_owned(cx, Form::Chunks)).await? {
+                Some(Event::Chunk(chunk)) => return Ok(Some(chunk)),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// As [`WebSocket::drain`]: for a program that only sends, in a task of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::recv`].
+    pub async fn drain(&mut self) -> Result<(), Error> {
+        while poll_fn(|cx| self.poll_owned(cx, Form::Chunks)).await?.is_some() {}
+        Ok(())
+    }
+
+    fn poll_owned(&self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<Event<'static>>, Error>> {
+        self.poll(cx, |socket, cx| {
+            Poll::Ready(Ok(match ready!(socket.poll_event(cx, form))? {
+                Some(Found::Lent(found)) => Some(socket.driver.look(found).into_owned()),
+                Some(Found::Owned(event)) => Some(event),
+                None => None,
+            }))
+        })
+    }
+
+    /// The WebSocket that was split.
+    ///
+    /// # Errors
+    ///
+    /// If the halves are of different ones, both come back.
+    pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, ReuniteError<S>> {
+        if !Arc::ptr_eq(&self.0.socket, &sender.0.socket) {
+            return Err(ReuniteError(self, sender));
+        }
+        drop(sender);
+        match Arc::try_unwrap(self.0.socket) {
+            Ok(socket) => {
+                let mut socket = socket.into_inner().unwrap_or_else(PoisonError::into_inner);
+                socket.wakers = None;
+                Ok(socket)
+            }
+            Err(socket) => {
+                let half = |side| Half { side, socket: Arc::clone(&socket) };
+                Err(ReuniteError(Receiver(half(Side::Receiver)), Sender(half(Side::Sender))))
+            }
+        }
     }
 
     /// What was agreed in the opening handshake.
@@ -98,7 +158,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// As [`WebSocket::send`].
     pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         let mut message = Some(message.into());
-        self.queue(|connection, _| message.take().map_or(Ok(()), |message| connection.send(message))).await
+        self.command(|connection, _| message.take().map_or(Ok(()), |message| connection.queue(message))).await
+    }
+
+    /// As [`WebSocket::try_feed`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::try_feed`].
+    pub fn try_feed<'m, M: Into<Outgoing<'m>>>(&mut self, message: M) -> Result<(), Unsent<M>> {
+        self.with(|socket| socket.try_feed(message))
+    }
+
+    /// As [`WebSocket::ready`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::ready`].
+    pub async fn ready(&mut self) -> Result<(), Error> {
+        self.command(|connection, _| match connection.check_send() {
+            Err(SendError::Full) => Ok(()),
+            other => other,
+        })
+        .await
     }
 
     /// As [`WebSocket::send_fragment`].
@@ -107,9 +189,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::send_fragment`].
     pub async fn send_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
-        let mut data = Some(data.into());
-        self.queue(|connection, _| data.take().map_or(Ok(()), |data| connection.send_fragment(data, fin))).await?;
+        self.feed_fragment(data, fin).await?;
         self.flush().await
+    }
+
+    /// As [`WebSocket::feed_fragment`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send_fragment`].
+    pub async fn feed_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
+        let mut data = Some(data.into());
+        self.command(|connection, _| data.take().map_or(Ok(()), |data| connection.queue_fragment(data, fin))).await
     }
 
     /// As [`WebSocket::ping`].
@@ -118,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::ping`].
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.queue(|connection, now| connection.ping(payload, now)).await?;
+        self.command(|connection, now| connection.ping(payload, now)).await?;
         self.flush().await
     }
 
@@ -128,7 +219,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::flush`].
     pub async fn flush(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll(cx, WebSocket::poll_flush)).await
+        let mark = self.0.lock().driver.promised();
+        poll_fn(|cx| self.poll(cx, |socket, cx| socket.poll_sent(cx, mark))).await
     }
 
     /// Sends a Close frame. The receiving half then gets what the peer still sends,
@@ -151,9 +243,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         self.0.lock().state()
     }
 
+    /// How many bytes wait to be transmitted.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.0.lock().queued()
+    }
+
+    /// As [`WebSocket::has_room`].
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.0.lock().has_room()
+    }
+
+    /// As [`WebSocket::set_config`].
+    pub fn set_config(&mut self, config: impl Into<Arc<Config>>) {
+        self.with(|socket| socket.set_config(config));
+    }
+
     /// Waits for room and fills it, under one lock: in between, the other half could
-    /// queue a Pong there.
-    async fn queue(
+    /// queue a Pong there. If the command is refused because the connection is closing, what was
+    /// accepted before leaves first.
+    async fn command(
         &mut self,
         mut command: impl FnMut(&mut Connection, Time) -> Result<(), SendError>,
     ) -> Result<(), Error> {
@@ -162,7 +272,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
             let now = socket.clock.now();
             Poll::Ready(socket.driver.queue(|connection| command(connection, now)))
         };
-        poll_fn(|cx| self.poll(cx, &mut queue)).await
+        let result = poll_fn(|cx| self.poll(cx, &mut queue)).await;
+        if result.as_ref().is_err_and(Error::is_closed) {
+            poll_fn(|cx| self.poll(cx, WebSocket::poll_farewell)).await;
+        }
+        result
     }
 
     pub(super) fn poll<T>(
@@ -173,21 +287,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         self.0.poll(cx, poll)
     }
 
-    /// A command to the core: changes what the other half should wait for.
     pub(super) fn with<T>(&self, command: impl FnOnce(&mut WebSocket<S>) -> T) -> T {
-        let result = command(&mut self.0.lock());
-        self.0.wakers.wake_other(self.0.side);
+        let (result, other) = self.0.lock().command_as(self.0.side, command);
+        if let Some(waker) = other {
+            waker.wake();
+        }
         result
     }
 }
 
+/// Two halves that are not of one WebSocket.
+pub struct ReuniteError<S>(pub Receiver<S>, pub Sender<S>);
+
+impl<S> fmt::Debug for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReuniteError(..)")
+    }
+}
+
+impl<S> fmt::Display for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the halves are not of one WebSocket")
+    }
+}
+
+impl<S> std::error::Error for ReuniteError<S> {}
+
 pub(super) fn split<S>(socket: WebSocket<S>) -> (Receiver<S>, Sender<S>) {
     let socket = Arc::new(Mutex::new(socket));
-    let wakers = Arc::new(Wakers::default());
-    let half = |side| {
-        let both = Waker::from(Arc::clone(&wakers));
-        Half { side, socket: Arc::clone(&socket), wakers: Arc::clone(&wakers), both }
-    };
+    let half = |side| Half { side, socket: Arc::clone(&socket) };
     (Receiver(half(Side::Receiver)), Sender(half(Side::Sender)))
 }
 
@@ -195,20 +323,7 @@ pub(super) fn split<S>(socket: WebSocket<S>) -> (Receiver<S>, Sender<S>) {
 struct Half<S> {
     side: Side,
     socket: Arc<Mutex<WebSocket<S>>>,
-    wakers: Arc<Wakers>,
-    /// Wakes both halves.
-    both: Waker,
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Receiver = 0,
-    Sender = 1,
-}
-
-/// Who waits, by side.
-#[derive(Debug, Default)]
-struct Wakers(Mutex<[Option<Waker>; 2]>);
 
 impl<S> Half<S> {
     fn lock(&self) -> MutexGuard<'_, WebSocket<S>> {
@@ -224,58 +339,11 @@ impl<S> Half<S> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut socket = self.lock();
-        // Registered before the poll: a wake that comes during it is not lost.
-        self.wakers.register(self.side, cx.waker());
-        let before = socket.driver.milestone();
-        let result = poll(&mut socket, &mut Context::from_waker(&self.both));
-        let moved = socket.driver.milestone() != before;
-        drop(socket);
-        if result.is_ready() {
-            self.wakers.forget(self.side);
-        }
-        // What this half read or wrote may be what the other one waits for.
-        if moved || result.is_ready() {
-            self.wakers.wake_other(self.side);
-        }
-        result
-    }
-}
-
-#[expect(clippy::indexing_slicing, reason = "there are two sides, and a place for each")]
-impl Wakers {
-    fn register(&self, side: Side, waker: &Waker) {
-        let slot = &mut self.lock()[side as usize];
-        match slot {
-            Some(known) => known.clone_from(waker),
-            None => *slot = Some(waker.clone()),
-        }
-    }
-
-    fn forget(&self, side: Side) {
-        self.lock()[side as usize] = None;
-    }
-
-    fn wake_other(&self, side: Side) {
-        let other = self.lock()[1 - side as usize].take();
+        let (result, other) = self.lock().poll_as(self.side, cx, poll);
+        // The lock is free again: a waker may poll at once.
         if let Some(waker) = other {
             waker.wake();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, [Option<Waker>; 2]> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Wake for Wakers {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // Woken outside the lock: a waker may poll at once.
-        let wakers = std::mem::take(&mut *self.lock());
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        result
     }
 }

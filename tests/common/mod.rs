@@ -13,8 +13,42 @@ pub(crate) mod talks;
 use std::time::Duration;
 
 use openline::{
-    Agreement, Cause, CloseCode, Config, Connection, Event, Message, ProtocolError, Role, State, Time, Upgrade,
+    Agreement, Cause, CloseCode, Config, Connection, Event, Fault, Message, ProtocolError, Role, State, Time, Upgrade,
 };
+
+/// Single parts of what a connection wants.
+pub(crate) trait Asks {
+    /// The next deadline.
+    fn until(&self) -> Option<Time>;
+    /// Whether to shut down the writing side, or to drop the transport.
+    fn ends(&self) -> bool;
+}
+
+impl Asks for Connection {
+    fn until(&self) -> Option<Time> {
+        self.wants().and_then(|wants| wants.until)
+    }
+
+    fn ends(&self) -> bool {
+        self.wants().is_none_or(|wants| wants.end)
+    }
+}
+
+/// The protocol error of a fault; nothing else was to be expected.
+pub(crate) fn protocol(fault: Fault) -> ProtocolError {
+    match fault {
+        Fault::Protocol(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An error and what lies beneath it, as a program prints it.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", told(source)),
+        None => error.to_string(),
+    }
+}
 
 pub(crate) const BOTH: [Role; 2] = [Role::Client, Role::Server];
 
@@ -124,7 +158,7 @@ pub(crate) fn connection(role: Role, config: Config) -> Connection {
     Connection::new(upgrade, config, Time::ZERO)
 }
 
-// A constructor for every state of the diagram in `connection/state.rs`.
+// A constructor for every state of the diagram in `connection/states.md`.
 
 /// Messages go both ways.
 pub(crate) fn open(role: Role) -> Connection {
@@ -163,7 +197,7 @@ pub(crate) fn failing(role: Role) -> Connection {
 pub(crate) fn closed(role: Role) -> Connection {
     let mut us = draining(role);
     us.handle_eof(Time::ZERO);
-    assert_eq!(us.closed().unwrap().cause, Cause::Handshake);
+    assert_eq!(us.closed().unwrap().cause, Cause::Clean);
     us
 }
 
@@ -185,17 +219,17 @@ pub(crate) fn hear(us: &mut Connection, bytes: &[u8]) -> Heard {
 
 /// Feeds `pieces` one by one.
 pub(crate) fn hear_in<'a>(us: &mut Connection, pieces: impl IntoIterator<Item = &'a [u8]>, now: Time) -> Heard {
-    hear_with(pieces, |input| Ok(us.receive(input, now)?.map(Event::into_owned)))
+    hear_with(pieces, |input| Ok(us.receive(input, now).map_err(protocol)?.map(Event::into_owned)))
 }
 
 /// The same by `receive_owned`.
 pub(crate) fn hear_owned<'a>(us: &mut Connection, pieces: impl IntoIterator<Item = &'a [u8]>) -> Heard {
-    hear_with(pieces, |input| us.receive_owned(input, Time::ZERO))
+    hear_with(pieces, |input| us.receive_owned(input, Time::ZERO).map_err(protocol))
 }
 
 /// The same in chunk mode.
 pub(crate) fn hear_chunks<'a>(us: &mut Connection, pieces: impl IntoIterator<Item = &'a [u8]>) -> Heard {
-    hear_with(pieces, |input| Ok(us.receive_chunk(input, Time::ZERO)?.map(Event::into_owned)))
+    hear_with(pieces, |input| Ok(us.receive_chunk(input, Time::ZERO).map_err(protocol)?.map(Event::into_owned)))
 }
 
 fn hear_with<'a>(
@@ -221,7 +255,7 @@ fn hear_with<'a>(
 /// Takes all that waits to be transmitted.
 pub(crate) fn transmit(us: &mut Connection, now: Time) -> Vec<u8> {
     let mut bytes = vec![];
-    while let Some(slice) = us.poll_transmit() {
+    while let Some(slice) = us.next_transmit() {
         bytes.extend_from_slice(slice);
         let len = slice.len();
         us.handle_transmitted(len, now);
@@ -325,10 +359,10 @@ impl Pair {
             }
             self.server_heard.extend(hear_in(&mut self.server, [&to_server[..]], self.now).0);
             self.client_heard.extend(hear_in(&mut self.client, [&to_client[..]], self.now).0);
-            if !client_ended && self.client.poll_shutdown() {
+            if !client_ended && self.client.ends() {
                 client_ended = true;
                 self.server.handle_eof(self.now);
-            } else if !server_ended && self.server.poll_shutdown() {
+            } else if !server_ended && self.server.ends() {
                 server_ended = true;
                 self.client.handle_eof(self.now);
             } else if to_server.is_empty() && to_client.is_empty() {
@@ -342,7 +376,7 @@ impl Pair {
         let end = self.now + duration;
         self.settle();
         let deadline = |pair: &Pair| {
-            let (client, server) = (pair.client.poll_timeout(), pair.server.poll_timeout());
+            let (client, server) = (pair.client.until(), pair.server.until());
             client.into_iter().chain(server).min().filter(|next| *next <= end)
         };
         let mut turns = 0;

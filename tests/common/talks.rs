@@ -62,7 +62,7 @@ fn talks_of(role: Role) -> Vec<Talk> {
                 (Send("late"), closing),
             ],
             says: vec![(TEXT, b"Hello".into()), (TEXT, b"one".into()), (TEXT, b"two".into()), (CLOSE, body(1000, ""))],
-            closed: Some((1000, Cause::Handshake, true)),
+            closed: Some((1000, Cause::Clean, true)),
         },
         Talk {
             name: "pings are answered and seen by nobody",
@@ -89,7 +89,7 @@ fn talks_of(role: Role) -> Vec<Talk> {
                 (Flush, "ok"),
             ],
             says: vec![(TEXT, b"last".into()), (CLOSE, body(1000, "bye"))],
-            closed: Some((1000, Cause::Handshake, true)),
+            closed: Some((1000, Cause::Clean, true)),
         },
         Talk {
             name: "we close, they only go away",

@@ -11,9 +11,10 @@ use std::thread_local;
 use std::vec;
 use std::vec::Vec;
 
-/// Bytes that have been read and not been taken.
+/// Bytes that have been read and not been taken, in memory that the connections of a thread share:
+/// a buffer in which nothing is unread can be [released](Self::release), and owns nothing then.
 #[derive(Default)]
-pub(crate) struct ReadBuffer {
+pub struct ReadBuffer {
     /// Empty, or memory with the unread bytes at `start..end`.
     memory: Box<[u8]>,
     start: usize,
@@ -21,58 +22,62 @@ pub(crate) struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    /// A buffer that holds `bytes`.
-    pub(crate) fn holding(bytes: &[u8]) -> ReadBuffer {
-        ReadBuffer { memory: bytes.into(), start: 0, end: bytes.len() }
-    }
-
+    /// The unread bytes.
+    #[must_use]
     #[expect(clippy::indexing_slicing, reason = "`start <= end <= memory.len()` always")]
     #[inline]
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.end]
     }
 
     /// Lets `f` take bytes off the front; what it leaves stays.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "`start <= end <= memory.len()` always")]
-    pub(crate) fn take<'b, T>(&'b mut self, f: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
+    pub fn take<'b, T>(&'b mut self, f: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
         let mut input = &mut self.memory[self.start..self.end];
         let result = f(&mut input);
-        self.start = self.end - input.len();
+        self.start = self.end - input.len().min(self.end - self.start);
         result
     }
 
     /// Bytes that were taken, and lie there still.
     #[expect(clippy::indexing_slicing, reason = "the caller has just been told that they lie there")]
-    pub(crate) fn slice(&self, at: usize, len: usize) -> &[u8] {
+    pub(super) fn slice(&self, at: usize, len: usize) -> &[u8] {
         &self.memory[at..at + len]
     }
 
     /// Where the memory lies.
-    pub(crate) fn address(&self) -> usize {
+    pub(super) fn address(&self) -> usize {
         self.memory.as_ptr().addr()
     }
 
-    /// Memory to read into. Nothing may be unread.
+    /// Memory to read at most `most` bytes into, and at most 64 KiB: enough that a burst of messages,
+    /// or a message of 16 KiB with the next one's header, takes a single system call. If bytes are
+    /// unread there is none.
     #[inline]
-    pub(crate) fn space(&mut self) -> &mut [u8] {
-        debug_assert!(self.bytes().is_empty(), "unread bytes would be overwritten");
-        if self.memory.len() != SIZE {
-            self.memory = SPARE.with_borrow_mut(|spare| spare.pop()).unwrap_or_else(|| vec![0; SIZE].into());
+    #[expect(clippy::indexing_slicing, reason = "not beyond the length")]
+    pub fn space(&mut self, most: usize) -> &mut [u8] {
+        if self.start != self.end {
+            return &mut [];
         }
-        &mut self.memory
+        let size = most.min(SIZE);
+        if self.memory.len() < size || self.memory.len() > size.max(SIZE) {
+            self.memory = if size == SIZE { spare() } else { vec![0; size].into() };
+        }
+        (self.start, self.end) = (0, 0);
+        &mut self.memory[..size]
     }
 
-    /// The first `len` bytes of the [`space`](Self::space) have been filled.
+    /// The first `len` bytes of the [`space`](Self::space) have been filled; all of it, if it has fewer.
     #[inline]
-    pub(crate) fn fill(&mut self, len: usize) {
-        (self.start, self.end) = (0, len);
+    pub fn fill(&mut self, len: usize) {
+        (self.start, self.end) = (0, len.min(self.memory.len()));
     }
 
     /// Gives the memory back if nothing in it is unread.
     #[inline]
-    pub(crate) fn release(&mut self) {
-        if self.bytes().is_empty() {
+    pub fn release(&mut self) {
+        if self.start == self.end {
             self.give_back();
         }
     }
@@ -92,6 +97,12 @@ impl ReadBuffer {
     }
 }
 
+/// A buffer that the thread keeps, or a new one. A thread that is ending keeps none any more.
+fn spare() -> Box<[u8]> {
+    let kept = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+    kept.unwrap_or_else(|| vec![0; SIZE].into())
+}
+
 impl Drop for ReadBuffer {
     fn drop(&mut self) {
         self.give_back();
@@ -108,8 +119,7 @@ thread_local! {
     static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What one read can bring: enough that a burst of messages, or a 16 KiB message
-/// with the next one's header, takes a single system call.
+/// What one read can bring.
 const SIZE: usize = 64 * 1024;
 
 /// How many idle buffers a thread keeps.

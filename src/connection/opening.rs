@@ -1,0 +1,204 @@
+//! §4, as a connection sees it: an opening handshake takes bytes and appends its own to the one
+//! queue of the connection, which has the deadline, the end of the transport and what follows.
+//! `handshake` implements this; nothing here knows how.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::Connection;
+use super::event::Event;
+use super::state::{Cause, CloseDeadline, Input, Phase};
+use crate::error::{Fault, HandshakeError};
+use crate::handshake::{Accept, Request, Response};
+use crate::role::Role;
+use crate::time::Time;
+use crate::upgrade::Upgrade;
+
+/// One end's opening handshake. `out` is where it appends what to send.
+pub(crate) trait Opening: fmt::Debug + Send + Sync {
+    /// Takes bytes off the front of `input`. `Ok(None)`: more is to come.
+    fn receive(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Opened>, HandshakeError>;
+
+    /// The peer has ended its side. `None`: what it said is complete, and waits for a decision.
+    fn handle_eof(&mut self, out: &mut Vec<u8>) -> Option<HandshakeError>;
+
+    /// Time is over.
+    fn handle_timeout(&mut self, out: &mut Vec<u8>) -> HandshakeError;
+
+    /// The request that waits for a decision.
+    fn request(&self) -> Option<&Request> {
+        None
+    }
+
+    /// How many bytes behind the request are kept until the decision.
+    fn max_held(&self) -> usize {
+        0
+    }
+
+    /// Answers a request that waits for a decision with the refusal that `error` stands for.
+    fn refuse(&mut self, error: HandshakeError, _out: &mut Vec<u8>) -> HandshakeError {
+        error
+    }
+
+    fn accept(&mut self, _answer: Accept, _out: &mut Vec<u8>) -> Result<Upgrade, HandshakeError> {
+        Err(HandshakeError::NothingToDecide)
+    }
+
+    fn reject(&mut self, _response: Response, _out: &mut Vec<u8>) -> Result<HandshakeError, HandshakeError> {
+        Err(HandshakeError::NothingToDecide)
+    }
+
+    /// The server's answer, taken out: a 101, or a refusal with as much of its body as came.
+    fn take_response(&mut self) -> Option<Box<Response>> {
+        None
+    }
+}
+
+/// What an opening handshake has come to.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// The request is complete and in order, and waits for a decision.
+    Request,
+    /// The other end has agreed.
+    Agreed(Upgrade),
+}
+
+impl Connection {
+    /// The request that waits for [`accept`](Self::accept) or [`reject`](Self::reject), from
+    /// [`Event::Request`] on.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request> {
+        match &self.phase {
+            Phase::Opening { opening, .. } => opening.request(),
+            _ => None,
+        }
+    }
+
+    /// What the server answered to a client: its 101, or what it said instead, with as much of the
+    /// body as came and [`HandshakeConfig::max_body`](crate::HandshakeConfig::max_body) allows.
+    #[must_use]
+    pub fn response(&self) -> Option<&Response> {
+        self.response.as_deref()
+    }
+
+    /// Accepts the request: the 101 is queued, and messages may be sent behind it at once. It must
+    /// leave within the time of the opening handshake.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::NothingToDecide`] if no request waits, and
+    /// [`HandshakeError::TimedOut`] if the time for the opening handshake is over; the client is
+    /// answered with 408 then. If the answer cannot be sent (a header that the handshake sets
+    /// itself, a subprotocol that was not offered) the request still waits.
+    pub fn accept(&mut self, answer: Accept, now: Time) -> Result<(), HandshakeError> {
+        let Phase::Opening { by, opening, eof } = &mut self.phase else { return Err(HandshakeError::NothingToDecide) };
+        if opening.request().is_none() {
+            return Err(HandshakeError::NothingToDecide);
+        }
+        let (by, eof) = (*by, *eof);
+        if by <= now {
+            self.opening_timed_out(now);
+            return Err(HandshakeError::TimedOut);
+        }
+        let upgrade = opening.accept(answer, self.out.run(0))?;
+        self.begin(upgrade, now);
+        self.phase.on(Input::Accepted { by, end: self.out.written() });
+        if eof {
+            self.handle_eof(now);
+        }
+        Ok(())
+    }
+
+    /// Answers the request with something else than a WebSocket. When the answer has left the
+    /// transport is ended, and the connection lingers until the client has ended it too, so that no
+    /// reset destroys the answer on its way; all within the time of the opening handshake.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::NothingToDecide`] if no request waits, and
+    /// [`HandshakeError::TimedOut`] as for [`accept`](Self::accept).
+    pub fn reject(&mut self, response: Response, now: Time) -> Result<(), HandshakeError> {
+        let Phase::Opening { by, opening, .. } = &mut self.phase else { return Err(HandshakeError::NothingToDecide) };
+        if opening.request().is_none() {
+            return Err(HandshakeError::NothingToDecide);
+        }
+        if *by <= now {
+            self.opening_timed_out(now);
+            return Err(HandshakeError::TimedOut);
+        }
+        let error = opening.reject(response, self.out.run(0))?;
+        self.opening_failed(error, None);
+        Ok(())
+    }
+
+    /// §4: what came is the other end's opening handshake.
+    pub(super) fn receive_opening(&mut self, input: &mut &[u8], now: Time) -> Result<Option<Event<'static>>, Fault> {
+        let held = self.held();
+        let Phase::Opening { opening, .. } = &mut self.phase else { return Ok(None) };
+        if opening.request().is_some() {
+            // §4.1: a client waits for the answer. What comes before is held, but not without bound.
+            let most = opening.max_held();
+            if input.len() > most.saturating_sub(held) {
+                *input = &[];
+                let error = opening.refuse(HandshakeError::HeadTooLarge { limit: most }, self.out.run(0));
+                return Err(self.opening_failed(error, None).into());
+            }
+            self.hold(input);
+            *input = &[];
+            return Ok(None);
+        }
+        match opening.receive(input, self.out.run(0)) {
+            Ok(None) => Ok(None),
+            Ok(Some(Opened::Request)) => Ok(Some(Event::Request)),
+            Ok(Some(Opened::Agreed(upgrade))) => {
+                self.response = opening.take_response();
+                self.begin(upgrade, now);
+                self.phase.on(Input::Opened);
+                Ok(Some(Event::Opened))
+            }
+            Err(error) => {
+                *input = &[];
+                Err(self.opening_failed(error, None).into())
+            }
+        }
+    }
+
+    /// The peer has ended its side during the opening handshake.
+    pub(super) fn opening_eof(&mut self, now: Time) {
+        let Phase::Opening { opening, eof, .. } = &mut self.phase else { return };
+        *eof = true;
+        if let Some(error) = opening.handle_eof(self.out.run(0)) {
+            self.opening_failed(error, None);
+            self.handle_eof(now);
+        }
+    }
+
+    /// The time for the opening handshake is over. What there is to say is offered to the transport
+    /// once, and not waited for.
+    pub(super) fn opening_timed_out(&mut self, now: Time) -> HandshakeError {
+        let Phase::Opening { opening, .. } = &mut self.phase else { return HandshakeError::TimedOut };
+        let error = opening.handle_timeout(self.out.run(0));
+        self.opening_failed(error, Some(now))
+    }
+
+    /// The opening handshake has failed; the answer, if there is one, is queued. Until when it may be
+    /// waited for: `by`, or as long as the handshake might have taken.
+    fn opening_failed(&mut self, error: HandshakeError, by: Option<Time>) -> HandshakeError {
+        let Phase::Opening { by: deadline, opening, .. } = &mut self.phase else { return error };
+        let by = by.unwrap_or(*deadline);
+        self.response = opening.take_response();
+        self.ahead = None;
+        self.phase.on(match self.role {
+            // The client that is refused is to get its answer.
+            Role::Server if !self.out.is_empty() => {
+                Input::Failed { by: CloseDeadline::at(by), fault: Fault::Opening(error) }
+            }
+            _ => Input::Dead(Cause::Opening(error)),
+        });
+        if self.role == Role::Client {
+            self.out.clear();
+        }
+        error
+    }
+}

@@ -1,0 +1,229 @@
+//! What the application does with what comes: takes it, is busy sending, or does not want it now.
+//! And what was read before it was wanted.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+
+use super::Connection;
+use super::event::Event;
+use super::state::Phase;
+use crate::error::Fault;
+use crate::message::{Chunk, Delivery};
+use crate::time::Time;
+
+/// What becomes of bytes that the peer sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reading {
+    /// The application takes events: what is read goes to [`receive`](Connection::receive).
+    #[default]
+    Events,
+    /// The application waits for a send to go on. Two ends that wait so for each other would
+    /// wait for ever if neither read. So what is read goes to
+    /// [`receive_ahead`](Connection::receive_ahead), until one message or the peer's Close frame has
+    /// been read ahead; then nothing more is read. For who takes messages in chunks or without a
+    /// limit, no message is gathered: reading stops at the first data.
+    OneAhead,
+    /// The application takes nothing now. Nothing is read, so the transport slows the peer down.
+    /// That no Pong can be seen meanwhile is no fault of the peer's.
+    Paused,
+}
+
+/// What was read ahead, in order: events, then bytes that have not been looked at.
+#[derive(Default)]
+pub(super) struct Ahead {
+    events: VecDeque<Event<'static>>,
+    /// Whether nothing more is to be read: a message or the Close frame is among the events, or data
+    /// waits that is not to be gathered.
+    full: bool,
+    /// When the peer's Close frame, which is among the events, is acted upon at the latest.
+    close_by: Option<Time>,
+    held: Vec<u8>,
+    /// How much of `held` has been taken.
+    taken: usize,
+}
+
+impl fmt::Debug for Ahead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ahead({} events, {} bytes)", self.events.len(), self.held.len().saturating_sub(self.taken))
+    }
+}
+
+impl Connection {
+    /// What becomes of bytes that the peer sends.
+    #[must_use]
+    #[inline]
+    pub fn reading(&self) -> Reading {
+        self.reading
+    }
+
+    /// Says what becomes of bytes that the peer sends from now on; see [`Reading`].
+    ///
+    /// After going back to [`Reading::Events`] call [`receive`](Self::receive) before anything is
+    /// read, with an empty input, until it returns `Ok(None)`: events may have been read ahead.
+    pub fn set_reading(&mut self, reading: Reading, now: Time) {
+        let could = self.may_read();
+        self.reading = reading;
+        if !could && self.may_read() {
+            self.liveness.resumed(now);
+        }
+    }
+
+    /// As [`receive`](Self::receive), while [reading](Self::set_reading) is [`Reading::OneAhead`]:
+    /// takes bytes off the front of `input`, and keeps the events for later calls of `receive`. Pings
+    /// are answered at once. The peer's Close frame is not acted upon before `receive` returns it, so
+    /// that what the application is about to send still goes out; but it is at the latest when
+    /// [`Config::close_timeout`](crate::Config::close_timeout) is over.
+    ///
+    /// It stops behind one message; for who takes messages in chunks or without a limit, before the
+    /// first data. What is left of `input` then comes after it: give it to `receive` later, or to
+    /// [`hold`](Self::hold). Of control events 16 are kept; later ones are acted upon, but not told.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    pub fn receive_ahead(&mut self, input: &mut &mut [u8], now: Time) -> Result<(), Fault> {
+        while self.may_take_ahead() {
+            if !self.may_gather() && self.decoder.is_at_data(input) {
+                self.ahead.get_or_insert_default().full = true;
+                break;
+            }
+            let Some(event) = self.next_unheld(input, now, Delivery::Messages, OnClose::Keep)? else { break };
+            let event = event.into_owned();
+            let close_by = matches!(event, Event::Close(_)).then(|| now + self.config.close_timeout);
+            let ahead = self.ahead.get_or_insert_default();
+            ahead.close_by = close_by;
+            match event {
+                Event::Ping(_) | Event::Pong { .. } if ahead.events.len() >= MOST_CONTROL => {}
+                event => {
+                    ahead.full = !matches!(event, Event::Ping(_) | Event::Pong { .. });
+                    ahead.events.push_back(event);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the rest of an input that the application cannot take events from now. Later calls of
+    /// [`receive`](Self::receive) look at it before their own input.
+    ///
+    /// It is copied, and what is kept is not bounded here: give it no more than what one read brought.
+    pub fn hold(&mut self, rest: &[u8]) {
+        if !rest.is_empty() && !matches!(self.phase, Phase::Closed(_)) {
+            let ahead = self.ahead.get_or_insert_default();
+            ahead.held.drain(..mem::take(&mut ahead.taken));
+            ahead.held.extend_from_slice(rest);
+        }
+    }
+
+    /// How many bytes are held.
+    pub(super) fn held(&self) -> usize {
+        self.ahead.as_ref().map_or(0, |ahead| ahead.held.len().saturating_sub(ahead.taken))
+    }
+
+    /// Whether an event or bytes have been read ahead, for [`receive`](Self::receive) to return or look at.
+    #[must_use]
+    #[inline]
+    pub fn has_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// Whether a message may be gathered that nobody waits for: not one without bound, nor one that
+    /// the application wants in chunks.
+    pub(super) fn may_gather(&self) -> bool {
+        self.delivery == Delivery::Messages && self.config.max_message_size < u64::MAX
+    }
+
+    /// Whether more may be taken in while nobody asks for events.
+    fn may_take_ahead(&self) -> bool {
+        self.ahead.as_ref().is_none_or(|ahead| !ahead.full && ahead.held.is_empty())
+    }
+
+    /// Whether bytes of the peer can be taken in an open connection.
+    #[inline]
+    pub(super) fn may_read(&self) -> bool {
+        match self.reading {
+            Reading::Events => true,
+            Reading::Paused => false,
+            Reading::OneAhead => self.may_take_ahead(),
+        }
+    }
+
+    /// When a Close frame that was read ahead is acted upon at the latest.
+    #[inline]
+    pub(super) fn close_ahead_by(&self) -> Option<Time> {
+        self.ahead.as_ref()?.close_by
+    }
+
+    /// The transport has ended: a Close frame that was read ahead is acted upon now, since nothing
+    /// that the application sends can reach the peer before the answer any more.
+    pub(super) fn act_on_close_ahead(&mut self, now: Time) {
+        let frame = self.ahead.as_ref().and_then(|ahead| match ahead.events.back() {
+            Some(Event::Close(frame)) => Some(frame.clone()),
+            _ => None,
+        });
+        if let Some(frame) = frame {
+            self.close_received(&frame, now);
+        }
+    }
+
+    /// The next event that was read ahead, as `delivery` asks for it. `None`: nothing is left.
+    pub(super) fn next_ahead(&mut self, now: Time, delivery: Delivery) -> Result<Option<Event<'static>>, Fault> {
+        while let Some(ahead) = &mut self.ahead {
+            if let Some(event) = ahead.events.pop_front() {
+                if ahead.events.is_empty() {
+                    (ahead.full, ahead.close_by) = (false, None);
+                    if ahead.held.is_empty() {
+                        self.ahead = None;
+                    }
+                }
+                return Ok(Some(self.delivered(event, delivery, now)));
+            }
+            let mut held = mem::take(&mut ahead.held);
+            let from = mem::take(&mut ahead.taken);
+            let len = held.len();
+            let mut rest = held.get_mut(from..).unwrap_or_default();
+            let event =
+                self.next_unheld(&mut rest, now, delivery, OnClose::Act).map(|event| event.map(Event::into_owned));
+            let left = rest.len();
+            match &mut self.ahead {
+                Some(ahead) if left > 0 => {
+                    ahead.taken = len.saturating_sub(left);
+                    ahead.held = held;
+                }
+                // Bytes that were decoded may have ended the connection, and all that was held with it.
+                _ => self.ahead = None,
+            }
+            if let Some(event) = event? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    /// An event that was read ahead, in the form that is asked for.
+    fn delivered(&mut self, event: Event<'static>, delivery: Delivery, now: Time) -> Event<'static> {
+        match (event, delivery) {
+            (Event::Message(data), Delivery::Chunks) => Event::Chunk(Chunk { data, first: true, last: true }),
+            (Event::Close(frame), _) => {
+                self.close_received(&frame, now);
+                Event::Close(frame)
+            }
+            (event, _) => event,
+        }
+    }
+}
+
+/// What becomes of the peer's Close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnClose {
+    /// It is answered at once, as the application is told of it.
+    Act,
+    /// The application is told later, and it is answered then.
+    Keep,
+}
+
+/// How many Pings and Pongs are kept while a send is blocked.
+const MOST_CONTROL: usize = 16;

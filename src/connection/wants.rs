@@ -1,0 +1,134 @@
+//! What a host does next, as one answer.
+
+use super::Connection;
+use super::state::Phase;
+use crate::role::Role;
+use crate::time::Time;
+
+/// What a connection wants of its host. Each part stands for itself: a host that waits, waits for
+/// whatever is wanted of the three that its transport and its clock can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wants {
+    /// To be given what the peer sends: read, and call [`Connection::receive`], or
+    /// [`receive_ahead`](Connection::receive_ahead) if that is how it [reads](Connection::set_reading) now.
+    pub read: bool,
+    /// To write what [`Connection::transmits`] has.
+    pub write: bool,
+    /// To have the writing side of the transport shut down (for TCP, a FIN): all that was to be sent
+    /// has been, and it is our turn. Say so with [`Connection::handle_shutdown`].
+    ///
+    /// §7.1.1: of two ends that have both said Close, the server goes first; the
+    /// client waits for it. An end that has failed the connection does not wait.
+    pub end: bool,
+    /// When to call [`Connection::handle_timeout`], if nothing else happens before. It may move both
+    /// ways with every other call.
+    pub until: Option<Time>,
+    /// Whether [`Connection::handle_transmitted`] has a use for the time. Where a clock takes long,
+    /// it need not be asked otherwise.
+    pub timed: bool,
+}
+
+/// What a transport can do now, as far as a host knows: it cannot once it has said `WouldBlock`, until
+/// it says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a transport has two directions")]
+pub struct Ready {
+    /// Whether it may have something to read, or its end.
+    pub read: bool,
+    /// Whether it may take something.
+    pub write: bool,
+}
+
+/// The one thing to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a host that leaves one out is wrong, and should not compile")]
+pub enum Step {
+    /// Write what [`Connection::transmits`] has, once.
+    Write,
+    /// Shut down the writing side of the transport, and say so with [`Connection::handle_shutdown`].
+    End,
+    /// Read once, and give what came to the connection.
+    Read,
+    /// Call [`Connection::handle_timeout`].
+    Timeout,
+    /// Wait, for what is wanted and the transport could not do, or until [`Wants::until`].
+    Wait,
+}
+
+impl Wants {
+    /// Which of the wishes comes first, of those that the transport can fulfil. The order matters:
+    /// what was provoked leaves before more is read, and all that has come is read before anybody
+    /// is given up for silence.
+    #[must_use]
+    #[inline]
+    pub fn step(self, ready: Ready, now: Time) -> Step {
+        match self {
+            Wants { write: true, .. } if ready.write => Step::Write,
+            Wants { end: true, .. } if ready.write => Step::End,
+            Wants { read: true, .. } if ready.read => Step::Read,
+            Wants { until: Some(until), .. } if until <= now => Step::Timeout,
+            _ => Step::Wait,
+        }
+    }
+}
+
+impl Connection {
+    /// What to do next; `None` once it is over, and the transport can be dropped.
+    ///
+    /// Asked when [`receive`](Self::receive) has returned `Ok(None)`. A host does what
+    /// [`Wants::step`] says, and asks again, until that is to wait.
+    #[must_use]
+    #[inline]
+    pub fn wants(&self) -> Option<Wants> {
+        let read = match &self.phase {
+            Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => self.may_read(),
+            Phase::Draining { .. } | Phase::Failing { .. } => true,
+            Phase::Flushing { .. } => false,
+            // A request that waits for a decision is all that may come until then.
+            Phase::Opening { opening, eof, .. } => !*eof && opening.request().is_none(),
+            Phase::Closed(_) => return None,
+        };
+        Some(Wants {
+            read,
+            write: self.wants_write(),
+            end: self.wants_end(),
+            until: self.deadline(),
+            timed: !matches!(self.phase, Phase::Open) || self.liveness.needs_time(),
+        })
+    }
+
+    /// The next deadline, of whatever kind.
+    #[inline]
+    pub(super) fn deadline(&self) -> Option<Time> {
+        match self.phase {
+            Phase::Open => {
+                let alive = self.liveness.deadline(&self.config, self.may_read());
+                match self.close_ahead_by() {
+                    None => alive,
+                    by => by.into_iter().chain(alive).min(),
+                }
+            }
+            _ => self.phase.deadline(),
+        }
+    }
+
+    #[inline]
+    fn wants_write(&self) -> bool {
+        match self.phase {
+            // §5.5.1: both have said Close. A Pong behind it does not keep the end waiting.
+            Phase::Draining { .. } | Phase::Failing { .. } | Phase::Flushing { .. } => self.is_unsent(),
+            _ => self.queued() > 0,
+        }
+    }
+
+    #[inline]
+    fn wants_end(&self) -> bool {
+        let ours = match self.phase {
+            Phase::Draining { .. } => self.role == Role::Server,
+            Phase::Failing { .. } | Phase::Flushing { .. } => true,
+            _ => false,
+        };
+        ours && !self.shut_down && !self.is_unsent()
+    }
+}

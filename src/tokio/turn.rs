@@ -1,0 +1,214 @@
+//! One turn of the loop that [`Connection::wants`](crate::Connection::wants) describes: the only place of
+//! this adapter that reads, writes and waits.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use ::tokio::task::coop::has_budget_remaining;
+
+use super::WebSocket;
+use crate::{Reading, Ready, Step, Time};
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Goal {
+    /// Something to read, or a deadline.
+    Events,
+    /// Room to send.
+    Room,
+    /// That the transport has taken all before this place in the outgoing stream.
+    Sent(u64),
+}
+
+/// How a read went.
+enum Read {
+    /// Bytes, the end or a failure have come.
+    Done,
+    /// The transport says that nothing is there, and will wake the task.
+    Nothing,
+    /// The transport was not asked: other tasks have their turn, and then this one is woken.
+    LaterTurn,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Does what the connection wants and the transport lets. Ready: something was read, the goal is
+    /// reached, or it is over. Pending: nothing can be done; the transport or the clock will wake the task.
+    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
+        let mut ready = Ready { read: true, write: true };
+        loop {
+            let Some(mut wants) = self.driver.connection.wants() else { return Poll::Ready(()) };
+            let written = !wants.write;
+            wants.write |= self.unflushed;
+            // The clock is asked only when there is nothing else to do.
+            match wants.step(ready, Time::ZERO) {
+                Step::Write => {
+                    ready.write = self.poll_write(cx, !written, wants.timed).is_ready();
+                    if self.has_reached(goal) {
+                        return Poll::Ready(());
+                    }
+                }
+                // An error of the shutdown tells nothing that the next read does not.
+                Step::End => match Pin::new(&mut self.io).poll_shutdown(cx) {
+                    Poll::Ready(_) => self.driver.connection.handle_shutdown(),
+                    Poll::Pending => ready.write = false,
+                },
+                Step::Read => match self.poll_read(cx) {
+                    Read::Done => return Poll::Ready(()),
+                    // The Pong that is missing may lie in the transport: no deadline is looked at
+                    // before the transport has said that nothing is there.
+                    Read::LaterTurn => return Poll::Pending,
+                    Read::Nothing => ready.read = false,
+                },
+                Step::Timeout | Step::Wait => {
+                    self.driver.release();
+                    let now = ready!(self.clock.poll_deadline(wants.until, cx));
+                    self.driver.connection.handle_timeout(now);
+                    if self.has_reached(goal) {
+                        return Poll::Ready(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// A turn while sending is blocked: one message may be read ahead.
+    pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
+        // The first attempt to write mostly goes through, and nothing else is to be done then.
+        if self.driver.connection.reading() != Reading::OneAhead {
+            if let Some(wants) = self.driver.connection.wants().filter(|wants| wants.write || self.unflushed) {
+                let _ = self.poll_write(cx, wants.write, wants.timed);
+            }
+            if self.has_reached(goal) {
+                return Poll::Ready(());
+            }
+            self.set_reading(Reading::OneAhead);
+        }
+        self.driver.read_ahead();
+        ready!(self.poll_turn(cx, goal));
+        self.driver.read_ahead();
+        Poll::Ready(())
+    }
+
+    pub(super) fn has_reached(&self, goal: Goal) -> bool {
+        match goal {
+            Goal::Events => false,
+            Goal::Room => self.driver.may_queue(),
+            Goal::Sent(mark) => self.driver.has_reached(mark) && !self.unflushed,
+        }
+    }
+
+    /// Writes until nothing waits, or the transport takes no more, and flushes.
+    fn poll_write(&mut self, cx: &mut Context<'_>, mut write: bool, mut timed: bool) -> Poll<()> {
+        while write {
+            match self.poll_write_some(cx) {
+                Poll::Ready(Ok(len)) => {
+                    self.unflushed = true;
+                    let now = if timed { self.clock.now() } else { self.driver.read_at() };
+                    self.driver.connection.handle_transmitted(len, now);
+                }
+                Poll::Ready(Err(error)) => self.driver.write_failed(error, self.clock.now()),
+                Poll::Pending => {
+                    self.driver.connection.handle_blocked(self.clock.now());
+                    // Who waits for what has been taken need not wait for the rest.
+                    let _ = self.poll_flush_io(cx);
+                    return Poll::Pending;
+                }
+            }
+            let Some(next) = self.driver.connection.wants() else { return Poll::Ready(()) };
+            (write, timed) = (next.write, next.timed);
+        }
+        let flushed = self.poll_flush_io(cx);
+        if flushed.is_pending() {
+            self.driver.connection.handle_blocked(self.clock.now());
+        } else if timed {
+            self.driver.connection.handle_transmitted(0, self.clock.now());
+        }
+        flushed
+    }
+
+    pub(super) fn poll_flush_io(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.unflushed {
+            let flushed = ready!(Pin::new(&mut self.io).poll_flush(cx));
+            self.unflushed = false;
+            if let Err(error) = flushed {
+                self.driver.write_failed(error, self.clock.now());
+            }
+        }
+        Poll::Ready(())
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
+    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.io);
+        let connection = &self.driver.connection;
+        let next = connection.next_transmit().unwrap_or_default();
+        if next.len() == connection.queued() {
+            return io.poll_write(cx, next).map(|written| written.and_then(nonzero));
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = self.driver.output(&mut slices);
+        // The default of `AsyncWrite` writes the first slice, if it has no better way.
+        io.poll_write_vectored(cx, &slices[..count]).map(|written| written.and_then(nonzero))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Read {
+        if self.turn >= TURN {
+            // Others must have theirs, however much comes here.
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Read::LaterTurn;
+        }
+        match self.poll_read_some(cx) {
+            Poll::Ready(len) => {
+                self.turn = self.turn.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+                Read::Done
+            }
+            // The runtime says Pending too when the task has used up its budget. It has not asked
+            // the transport then, and wakes the task by itself.
+            Poll::Pending if !has_budget_remaining() => Read::LaterTurn,
+            Poll::Pending => {
+                self.turn = 0;
+                Read::Nothing
+            }
+        }
+    }
+
+    /// How much was read; 0 at the end.
+    fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        let appended = match self.driver.spare() {
+            Some(mut spare) => Some(ready!(pin!(self.io.read_buf(&mut spare)).poll(cx))),
+            None => None,
+        };
+        let read = if let Some(read) = appended {
+            read.inspect(|len| self.driver.appended(*len, self.clock.now()))
+        } else {
+            let mut buffer = ReadBuf::new(self.driver.space(usize::MAX));
+            let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
+            let len = buffer.filled().len();
+            read.map(|()| {
+                self.driver.filled(len, self.clock.now());
+                len
+            })
+        };
+        Poll::Ready(read.unwrap_or_else(|error| {
+            self.driver.read_failed(error);
+            0
+        }))
+    }
+}
+
+/// A transport that takes nothing will take nothing more.
+fn nonzero(len: usize) -> io::Result<usize> {
+    if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
+}
+
+/// How many bytes to read before other tasks have their turn. The runtime itself counts
+/// reads, of which a hundred large ones take longer than others should wait. To give way
+/// costs a fraction of a microsecond, which this much takes many times over.
+const TURN: u32 = 128 * 1024;
+
+/// How many slices go into one vectored write.
+const SLICES: usize = 32;
