@@ -111,6 +111,47 @@ fn many_messages_queued_and_sent_byte_by_byte() {
     }
 }
 
+const MIB: usize = 1 << 20;
+
+/// What a connection holds of what it sends: what waits, and a constant. Neither a Ping behind a
+/// long message nor a message that comes when the last one has nearly left doubles it.
+#[test]
+fn what_waits_to_be_sent_is_held_once() {
+    let text = "x".repeat(16 * MIB);
+    for role in BOTH {
+        for owned in [false, true] {
+            let mut us = connection(role, Config::default());
+            let mut ping = frame(role.peer(), PING, b"");
+            let (mut held, mut most) = (0, 0);
+            let mut step = |us: &mut Connection, act: &mut dyn FnMut(&mut Connection)| {
+                let info = allocation_counter::measure(|| act(us));
+                most = most.max(held + info.bytes_max as i64);
+                held += info.bytes_current;
+                held
+            };
+            for _ in 0..3 {
+                step(&mut us, &mut |us| {
+                    if owned { us.send(text.clone()) } else { us.send(&text) }.unwrap();
+                });
+                let now = step(&mut us, &mut |us| {
+                    let mut input = &mut ping[..];
+                    us.receive(&mut input, s(0)).unwrap();
+                });
+                assert!(now < (us.queued() + 128 * 1024) as i64, "{role:?}, owned: {owned}, {now} held");
+                // All but what lies below the high-water mark.
+                while us.queued() > 60_000 {
+                    step(&mut us, &mut |us| us.handle_transmitted(1_000_000.min(us.queued() - 60_000), s(0)));
+                }
+                ping = frame(role.peer(), PING, b"");
+            }
+            let held = step(&mut us, &mut |_| ());
+            assert!(held < 256 * 1024, "{role:?}, owned: {owned}, {held} held for 60 KB");
+            // The 16th part is held twice for the moment in which it is copied.
+            assert!(most < (17 * MIB + 256 * 1024) as i64, "{role:?}, owned: {owned}, {most} held at the most");
+        }
+    }
+}
+
 #[test]
 fn a_steady_stream_allocates_nothing() {
     // The common case: a message that lies whole in the input, and a short answer.
