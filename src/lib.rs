@@ -149,7 +149,7 @@ pub use frame::CloseFrame;
 pub use handshake::{
     ClientHandshake, ClientRequest, HandshakeConfig, Headers, Origins, Plain, Request, Response, ServerHandshake, Uri,
 };
-pub use message::{Chunk, Message, Outgoing, Prepared};
+pub use message::{BytesMessage, Chunk, Message, Outgoing, Prepared};
 pub use role::Role;
 pub use time::Time;
 pub use upgrade::{Agreement, Upgrade};

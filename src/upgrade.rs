@@ -54,8 +54,8 @@ impl Upgrade {
     /// The client's end of a handshake that was done elsewhere. See [`Seed`]
     /// for where the seed must come from.
     #[must_use]
-    pub fn client(agreement: Agreement, seed: Seed) -> Upgrade {
-        Upgrade::client_with(agreement, Entropy::new(seed))
+    pub fn client(agreement: Agreement, seed: impl Into<Seed>) -> Upgrade {
+        Upgrade::client_with(agreement, Entropy::new(seed.into()))
     }
 
     /// As [`client`](Self::client), going on with a generator already in use.

@@ -19,12 +19,9 @@ use std::vec::Vec;
 
 #[cfg(feature = "tokio")]
 use bytes::buf::Limit;
-use rand::TryRng;
-use rand::rngs::SysRng;
 
 use crate::code::CloseCode;
 use crate::connection::{Cause, Connection, Event, State};
-use crate::entropy::Seed;
 use crate::error::SendError;
 use crate::message::{Chunk, Message, utf8};
 use crate::time::Time;
@@ -461,13 +458,6 @@ enum Asked {
     Messages,
     Events,
     Chunks,
-}
-
-/// Chance from the operating system, for a client.
-fn seed() -> io::Result<Seed> {
-    let mut seed = Seed::default();
-    SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
-    Ok(seed)
 }
 
 /// The next event in `input`. An offence is not lost here: the connection keeps it.

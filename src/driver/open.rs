@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::{Error, seed};
+use super::Error;
+use crate::entropy::Seed;
 use crate::error::HandshakeError;
 use crate::handshake::{ClientHandshake, ClientRequest, HandshakeConfig, ServerHandshake};
 use crate::time::Time;
@@ -19,7 +20,7 @@ pub(crate) struct Calling {
 
 impl Calling {
     pub(crate) fn new(request: &ClientRequest, config: &Arc<HandshakeConfig>, begun: Time) -> Result<Calling, Error> {
-        let machine = ClientHandshake::new(request.clone(), Arc::clone(config), seed()?, begun);
+        let machine = ClientHandshake::new(request.clone(), Arc::clone(config), Seed::from_os()?, begun);
         Ok(Calling { machine })
     }
 

@@ -161,11 +161,11 @@ impl ClientHandshake {
     pub fn new(
         request: ClientRequest,
         config: impl Into<Arc<HandshakeConfig>>,
-        seed: Seed,
+        seed: impl Into<Seed>,
         now: Time,
     ) -> ClientHandshake {
         let config = config.into();
-        let mut entropy = Entropy::new(seed);
+        let mut entropy = Entropy::new(seed.into());
         // §4.1: a nonce "selected randomly for each connection".
         let key = key::encode(entropy.nonce());
         ClientHandshake {
