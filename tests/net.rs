@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use common::talks::{Cue, Talk, talks};
+use common::talks::{Cue, Talk, talks, told};
 use common::*;
 use openline::Role::{Client, Server};
 use openline::net::{Transport, WebSocket};
@@ -174,7 +174,7 @@ fn is_io<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind) -> bool 
 
 fn act<S: Transport>(socket: &mut WebSocket<S>, cue: Cue) -> Result<String, Error> {
     let done = match cue {
-        Cue::Recv => return Ok(socket.recv()?.map_or("end".into(), |message| format!("{message:?}"))),
+        Cue::Recv => return Ok(socket.recv()?.map_or("end".into(), |message| told(&message))),
         Cue::Send(text) => socket.send(text),
         Cue::Feed(text) => socket.feed(text),
         Cue::Fragment(text, fin) => socket.send_fragment(text, fin),
