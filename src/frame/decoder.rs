@@ -90,9 +90,10 @@ impl Decoder {
     #[expect(clippy::indexing_slicing, reason = "`size <= end`, which adds the payload to it")]
     pub fn decode<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
         // The common case: a frame that lies whole in the input leaves no trace here.
+        // Speed only; whatever does not match takes the general path, an error too.
         if self.frame.is_none()
             && self.held == 0
-            && let Some((header, size)) = self.judge(input)?
+            && let Ok(Some((header, size))) = Header::decode(input, self.receiver, self.rsv)
             && let Some(end) = usize::try_from(header.len).ok().and_then(|len| size.checked_add(len))
             && end <= input.len()
         {
@@ -177,36 +178,34 @@ impl Decoder {
         }
     }
 
-    /// Decodes a header, and keeps the error, if it is one.
-    #[inline]
-    fn judge(&mut self, bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
-        Header::decode(bytes, self.receiver, self.rsv).inspect_err(|error| {
-            self.error = Some(*error);
-            self.held = FAILED;
-        })
-    }
-
     #[expect(
         clippy::indexing_slicing,
         reason = "no header is longer than `partial`, so one is whole before `held` gets there"
     )]
     fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
         if self.held == 0
-            && let Some((header, size)) = self.judge(input)?
+            && let Ok(Some((header, size))) = Header::decode(input, self.receiver, self.rsv)
         {
             advance(input, size);
             return Ok(Some(header));
         }
-        // It does not lie whole in the input: gather it byte by byte.
+        // It does not lie whole in the input, or is wrong: gather it byte by byte.
         while let [byte, ..] = **input {
             let held = usize::from(self.held);
             self.partial[held] = byte;
             self.held += 1;
             advance(input, 1);
-            let partial = self.partial;
-            if let Some((header, _)) = self.judge(&partial[..=held])? {
-                self.held = 0;
-                return Ok(Some(header));
+            match Header::decode(&self.partial[..=held], self.receiver, self.rsv) {
+                Ok(None) => {}
+                Ok(Some((header, _))) => {
+                    self.held = 0;
+                    return Ok(Some(header));
+                }
+                Err(error) => {
+                    self.held = FAILED;
+                    self.error = Some(error);
+                    return Err(error);
+                }
             }
         }
         Ok(None)
