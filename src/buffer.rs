@@ -14,7 +14,7 @@ use core::{fmt, mem};
 use bytes::{Buf, Bytes};
 
 /// A queue of bytes. Small writes are gathered in one run; large blocks are kept by
-/// reference between stretches of it, so that they are never copied.
+/// reference between stretches of it, so that to queue them copies nothing.
 ///
 /// # Memory
 ///
