@@ -73,6 +73,33 @@ impl CloseCode {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 
+    /// Whether coming back later may help: whether a client that wants to stay connected should
+    /// connect again, after a while, when a connection has ended with this code.
+    ///
+    /// | code | | |
+    /// |---|---|---|
+    /// | 1000, 1005 | no | an ordinary end: both ends were done |
+    /// | 1001, 1006, 1011–1014 | yes | the other end, or the way to it, is gone or troubled for now |
+    /// | 1002, 1003, 1007–1010 | no | one end does what the other does not take, and would again |
+    /// | 1015 | no | the certificate would be refused again |
+    /// | 3000–4499 | yes | libraries' and applications' own codes, unless they say otherwise |
+    /// | 4500–4999 | no | applications' own codes for ends that are final, by this crate's convention |
+    /// | all others | no | nobody knows what they mean |
+    ///
+    /// Neither RFC 6455 nor the registry says so of each code: an application that gives its own
+    /// codes other meanings should ask itself first.
+    ///
+    /// ```
+    /// use openline::CloseCode;
+    ///
+    /// assert!(CloseCode::SERVICE_RESTART.is_transient());
+    /// assert!(!CloseCode::POLICY_VIOLATION.is_transient());
+    /// ```
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        matches!(self.0, 1001 | 1006 | 1011..=1014 | 3000..=4499)
+    }
+
     const fn name(self) -> Option<&'static str> {
         Some(match self.0 {
             1000 => "normal closure",
@@ -113,5 +140,27 @@ impl fmt::Display for CloseCode {
 impl fmt::Debug for CloseCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CloseCode({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table once more, from the other side: every number has its line.
+    #[test]
+    fn every_code_is_transient_or_not() {
+        for code in 0..=u16::MAX {
+            let line = match code {
+                1000 | 1005 => "ordinary",
+                1001 | 1006 | 1011 | 1012 | 1013 | 1014 => "gone for now",
+                1002 | 1003 | 1007 | 1008 | 1009 | 1010 => "would do it again",
+                3000..4500 => "unless they say otherwise",
+                4500..5000 => "final",
+                _ => "unknown",
+            };
+            let expected = matches!(line, "gone for now" | "unless they say otherwise");
+            assert_eq!(CloseCode::new(code).is_transient(), expected, "{code}: {line}");
+        }
     }
 }

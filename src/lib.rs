@@ -151,7 +151,7 @@ pub use handshake::{
     Accept, ClientHandshake, ClientRequest, HandshakeConfig, Headers, Origins, Plain, Request, Response,
     ServerHandshake, Uri,
 };
-pub use message::{Chunk, Message, Outgoing, Prepared};
+pub use message::{BytesMessage, Chunk, Message, Outgoing, Prepared};
 pub use open::{Client, Server};
 pub use role::Role;
 pub use time::Time;

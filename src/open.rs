@@ -23,7 +23,7 @@ pub struct Client {
     request: ClientRequest,
     handshake: Arc<HandshakeConfig>,
     config: Arc<Config>,
-    seed: Option<Seed>,
+    seed: Option<Arc<Seed>>,
 }
 
 impl Client {
@@ -52,7 +52,7 @@ impl Client {
     /// everything but tests.
     #[must_use]
     pub fn seed(mut self, seed: impl Into<Seed>) -> Client {
-        self.seed = Some(seed.into());
+        self.seed = Some(Arc::new(seed.into()));
         self
     }
 
@@ -68,10 +68,18 @@ impl Client {
         self.handshake.timeout
     }
 
-    /// The seed that was set, if one was.
-    #[must_use]
-    pub fn fixed_seed(&self) -> Option<&Seed> {
-        self.seed.as_ref()
+    /// The seed for one connection: the one that was [set](Self::seed), or a new one from the
+    /// operating system.
+    ///
+    /// # Errors
+    ///
+    /// As [`Seed::from_os`].
+    #[cfg(feature = "std")]
+    pub fn new_seed(&self) -> std::io::Result<Seed> {
+        match &self.seed {
+            Some(seed) => Ok(seed.again()),
+            None => Seed::from_os(),
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 
 mod common;
 
+use std::borrow::Cow;
+
 use common::*;
 use openline::Role::{Client, Server};
-use openline::{Config, Connection, Event};
+use openline::{Config, Connection, Event, Message};
 
 fn unlimited() -> Config {
     let mut config = quiet();
@@ -108,6 +110,47 @@ fn many_messages_queued_and_sent_byte_by_byte() {
                 us.handle_transmitted(100, s(0));
             }
         });
+    }
+}
+
+const MIB: usize = 1 << 20;
+
+/// What a connection holds of what it sends: what waits, and a constant. Neither a Ping behind a
+/// long message nor a message that comes when the last one has nearly left doubles it.
+#[test]
+fn what_waits_to_be_sent_is_held_once() {
+    let text = "x".repeat(16 * MIB);
+    for role in BOTH {
+        for owned in [false, true] {
+            let mut us = connection(role, Config::default());
+            let mut ping = frame(role.peer(), PING, b"");
+            let (mut held, mut most) = (0, 0);
+            let mut step = |us: &mut Connection, act: &mut dyn FnMut(&mut Connection)| {
+                let info = allocation_counter::measure(|| act(us));
+                most = most.max(held + info.bytes_max as i64);
+                held += info.bytes_current;
+                held
+            };
+            for _ in 0..3 {
+                step(&mut us, &mut |us| {
+                    if owned { us.send(text.clone()) } else { us.send(&text) }.unwrap();
+                });
+                let now = step(&mut us, &mut |us| {
+                    let mut input = &mut ping[..];
+                    us.receive(&mut input, s(0)).unwrap();
+                });
+                assert!(now < (us.queued() + 128 * 1024) as i64, "{role:?}, owned: {owned}, {now} held");
+                // All but what lies below the high-water mark.
+                while us.queued() > 60_000 {
+                    step(&mut us, &mut |us| us.handle_transmitted(1_000_000.min(us.queued() - 60_000), s(0)));
+                }
+                ping = frame(role.peer(), PING, b"");
+            }
+            let held = step(&mut us, &mut |_| ());
+            assert!(held < 256 * 1024, "{role:?}, owned: {owned}, {held} held for 60 KB");
+            // The 16th part is held twice for the moment in which it is copied.
+            assert!(most < (17 * MIB + 256 * 1024) as i64, "{role:?}, owned: {owned}, {most} held at the most");
+        }
     }
 }
 
@@ -215,5 +258,91 @@ fn memory_stays_below_the_limit() {
             });
             assert!(info.bytes_current <= 100_000 + 512, "{} bytes kept", info.bytes_current);
         }
+    }
+}
+
+/// What is kept of the peer holds its own length and no more, however it came; a chunk that was
+/// read into its own room 272 KiB at the most.
+#[test]
+fn what_was_received_holds_its_own_length() {
+    fn excess(message: &Message<'_>) -> usize {
+        match message {
+            Message::Text(Cow::Owned(text)) => text.capacity() - text.len(),
+            Message::Binary(Cow::Owned(data)) => data.capacity() - data.len(),
+            _ => 0,
+        }
+    }
+    const LEN: usize = 1_500_000;
+    for first in [TEXT, BINARY] {
+        for parts in [1, 3, 700] {
+            for step in [1000, 70_000, 400_000] {
+                let part = vec![b'x'; LEN / parts];
+                let opcode = |nth| match nth {
+                    0 if parts == 1 => first,
+                    0 => first & 0x0f,
+                    nth if nth + 1 == parts => ENDS,
+                    _ => GOES_ON,
+                };
+                let wire = frames(Server, (0..parts).map(|nth| (opcode(nth), &part)));
+                for chunks in [false, true] {
+                    let mut us = connection(Client, unlimited());
+                    let (mut bytes, mut got, mut most) = (wire.clone(), 0, 0);
+                    let mut rest = &mut bytes[..];
+                    while !rest.is_empty() {
+                        // As an adapter reads: into the room, if there is some.
+                        let room = us.receive_room();
+                        let len = rest.len().min(room.as_ref().map_or(step, |room| room.len()));
+                        let (mut read, after) = rest.split_at_mut(len);
+                        rest = after;
+                        if let Some(room) = room {
+                            room[..len].copy_from_slice(read);
+                            us.handle_filled(len, s(0));
+                            read = &mut [];
+                        }
+                        loop {
+                            let heard =
+                                if chunks { us.receive_chunk(&mut read, s(0)) } else { us.receive(&mut read, s(0)) };
+                            let data = match heard.unwrap() {
+                                Some(Event::Message(data)) => data,
+                                Some(Event::Chunk(chunk)) => chunk.data,
+                                _ => break,
+                            };
+                            assert_eq!(excess(&data), 0, "chunks: {chunks}, {parts} parts, {step} a time");
+                            got += data.len();
+                            most = most.max(data.len());
+                        }
+                    }
+                    assert_eq!(got, LEN / parts * parts);
+                    assert!(!chunks || most <= step.max(272 * 1024), "a chunk of {most} bytes");
+                }
+            }
+        }
+    }
+}
+
+/// Handed out in chunks and dropped, a message of any length takes the room of one chunk.
+#[test]
+fn chunks_take_the_room_of_one() {
+    for step in [1000, 64 * 1024, 300_000] {
+        let mut wire = frame(Server, BINARY, vec![7; 8 * MIB]);
+        let mut us = connection(Client, unlimited());
+        let mut read_all = |us: &mut Connection| {
+            let mut rest = &mut wire[..];
+            while !rest.is_empty() {
+                let room = us.receive_room();
+                let len = rest.len().min(room.as_ref().map_or(step, |room| room.len()));
+                let (mut read, after) = rest.split_at_mut(len);
+                rest = after;
+                if let Some(room) = room {
+                    room[..len].copy_from_slice(read);
+                    us.handle_filled(len, s(0));
+                    read = &mut [];
+                }
+                while let Ok(Some(Event::Chunk(_))) = us.receive_chunk(&mut read, s(0)) {}
+            }
+        };
+        let info = allocation_counter::measure(|| read_all(&mut us));
+        assert!(info.bytes_max <= 272 * 1024 + 512, "{} bytes held, {step} at a time", info.bytes_max);
+        assert!(info.bytes_current <= 512, "{} bytes kept", info.bytes_current);
     }
 }

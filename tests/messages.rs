@@ -436,7 +436,7 @@ fn empty_messages_are_one_empty_chunk() {
 fn control_frames_come_between_chunks() {
     let bytes = frames(Server, [(TEXT_BEGINS, "a"), (PING, "1"), (ENDS, "b")]);
     let (events, _) = hear_chunks(&mut open(Client), [&bytes[..]]);
-    let chunk = |data: &'static str, first, last| Event::Chunk(Chunk { data: data.into(), first, last });
+    let chunk = |data: &'static str, first, last| Event::Chunk(Chunk::new(data.into(), first, last));
     assert_eq!(events, [chunk("a", true, false), ping("1"), chunk("b", false, true)]);
 }
 

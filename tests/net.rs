@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use common::talks::{Cue, Talk, talks};
+use common::talks::{Cue, Talk, talks, told};
 use common::*;
 use openline::Role::{Client, Server};
 use openline::net::{Transport, WebSocket};
@@ -174,7 +174,7 @@ fn is_io<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind) -> bool 
 
 fn act<S: Transport>(socket: &mut WebSocket<S>, cue: Cue) -> Result<String, Error> {
     let done = match cue {
-        Cue::Recv => return Ok(socket.recv()?.map_or("end".into(), |message| format!("{message:?}"))),
+        Cue::Recv => return Ok(socket.recv()?.map_or("end".into(), |message| told(&message))),
         Cue::Send(text) => socket.send(text),
         Cue::Feed(text) => socket.feed(text),
         Cue::Fragment(text, fin) => socket.send_fragment(text, fin),
@@ -199,7 +199,7 @@ fn check(talk: &Talk, line: &Line, how: &str) {
     let (name, role) = (talk.name, talk.role);
     let mut socket = socket(role, line.clone(), quiet());
     for (cue, expected) in &talk.cues {
-        let answer = insist(|| act(&mut socket, *cue)).unwrap_or_else(|error| told(&error));
+        let answer = insist(|| act(&mut socket, *cue)).unwrap_or_else(|error| chain(&error));
         assert_eq!(answer, *expected, "{role:?}, {name}: {cue:?} {how}");
     }
     // What was queued on a transport that does not block may be waiting still.

@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use common::talks::{Cue, Talk, talks};
+use common::talks::{Cue, Talk, talks, told};
 use common::*;
 use line::*;
 use openline::Role::{Client, Server};
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 async fn act<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocket<S>, cue: Cue) -> Result<String, Error> {
     let done = match cue {
-        Cue::Recv => return Ok(socket.recv().await?.map_or("end".into(), |message| format!("{message:?}"))),
+        Cue::Recv => return Ok(socket.recv().await?.map_or("end".into(), |message| told(&message))),
         Cue::Send(text) => socket.send(text).await,
         Cue::Feed(text) => socket.feed(text).await,
         Cue::Fragment(text, fin) => socket.send_fragment(text, fin).await,
@@ -42,7 +42,7 @@ async fn check(talk: &Talk, line: &Line, how: &str) {
     let (name, role) = (talk.name, talk.role);
     let mut socket = socket(role, line.clone(), quiet());
     for (cue, expected) in &talk.cues {
-        let answer = in_time(act(&mut socket, *cue)).await.unwrap_or_else(|error| told(&error));
+        let answer = in_time(act(&mut socket, *cue)).await.unwrap_or_else(|error| chain(&error));
         assert_eq!(answer, *expected, "{role:?}, {name}: {cue:?} {how}");
     }
     assert_eq!(line.said(role), talk.says, "{role:?}, {name} {how}");

@@ -1,5 +1,5 @@
 //! However the input is cut, the same frames come out, with the same bytes, and the
-//! same error at the end.
+//! same error at the end; after which nothing comes out but that error, and nothing is taken.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -35,12 +35,26 @@ fn decode<'a>(receiver: Role, rsv: u8, chunks: impl Iterator<Item = &'a [u8]>) -
                     assert_eq!(frame.complete, frame.payload.len() as u64 == frame.header.len);
                 }
                 Ok(None) => break,
-                Err(error) => return (frames, Some(error)),
+                Err(error) => {
+                    stays(&mut decoder, error, input);
+                    return (frames, Some(error));
+                }
             }
         }
         assert!(input.is_empty(), "all that was given is taken");
     }
     (frames, None)
+}
+
+/// The error comes again for what is left, for nothing, and for a frame of any kind.
+fn stays(decoder: &mut Decoder, error: ProtocolError, left: &mut [u8]) {
+    let mut ping = [0x89, 0];
+    let mut masked = [0x82, 0x81, 1, 2, 3, 4, 5];
+    for mut input in [left, &mut [], &mut ping, &mut masked] {
+        let len = input.len();
+        assert_eq!(decoder.decode(&mut input), Err(error));
+        assert_eq!(input.len(), len);
+    }
 }
 
 /// Who receives it, in the lowest bit, and which reserved bits an extension defines, above that; the

@@ -17,6 +17,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::buffer::SendBuffer;
 use crate::error::HandshakeError;
 use crate::frame::{Decoder, Encoder, Opcode};
@@ -277,6 +279,15 @@ impl Connection {
             Some(bytes) => Some(bytes).filter(|bytes| !bytes.is_empty()),
             None => self.transmits().next(),
         }
+    }
+
+    /// The next bytes to transmit, `most` at the most, as a value of their own, for a transport that keeps what it
+    /// transmits: completion-based IO, HTTP/2, QUIC. Long payloads are not copied, and the bytes never
+    /// change. They count as waiting until [`handle_transmitted`](Self::handle_transmitted) says
+    /// that they have gone; [`transmits`](Self::transmits) goes on behind them.
+    #[must_use]
+    pub fn take_transmit(&mut self, most: usize) -> Option<Bytes> {
+        self.out.take(most)
     }
 
     // Tell.

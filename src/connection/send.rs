@@ -17,7 +17,7 @@ use crate::error::SendError;
 use crate::frame::{CloseFrame, Encoder, Header, Kind, MAX_CONTROL_PAYLOAD, Opcode};
 #[cfg(feature = "deflate")]
 use crate::message::deflate;
-use crate::message::{Message, Outgoing, Prepared};
+use crate::message::{Message, Outgoing, Payload, Prepared};
 use crate::role::Role;
 use crate::time::Time;
 
@@ -227,6 +227,10 @@ impl Connection {
             // The common case, without a detour through what long payloads need.
             Outgoing::Message(message) => self.queue_copy(true, message.opcode(), message.as_bytes()),
             Outgoing::Prepared(message) => self.queue_prepared(message),
+            Outgoing::Bytes(message) => {
+                let (opcode, payload) = message.into_parts();
+                self.queue_data(true, opcode, payload);
+            }
         }
     }
 
@@ -253,13 +257,13 @@ impl Connection {
     fn queue_copy(&mut self, fin: bool, opcode: Opcode, payload: &[u8]) {
         #[cfg(feature = "deflate")]
         if self.deflater.is_some() {
-            return self.queue_deflated(fin, opcode, Cow::Borrowed(payload));
+            return self.queue_deflated(fin, opcode, Payload::Borrowed(payload));
         }
         let out = self.out.run(Header::MAX_SIZE + payload.len());
         self.encoder.frame(out, Kind { fin, rsv: 0, opcode }, payload);
     }
 
-    fn queue_data(&mut self, fin: bool, opcode: Opcode, payload: Cow<'_, [u8]>) {
+    fn queue_data(&mut self, fin: bool, opcode: Opcode, payload: Payload<'_>) {
         #[cfg(feature = "deflate")]
         if self.deflater.is_some() {
             return self.queue_deflated(fin, opcode, payload);
@@ -271,22 +275,28 @@ impl Connection {
     /// its locals would cost the common case a large stack frame.
     #[cfg(feature = "deflate")]
     #[inline(never)]
-    fn queue_deflated(&mut self, fin: bool, opcode: Opcode, payload: Cow<'_, [u8]>) {
+    fn queue_deflated(&mut self, fin: bool, opcode: Opcode, payload: Payload<'_>) {
         let Connection { deflater: Some(deflater), encoder, out, .. } = self else { return };
         let begins = opcode != Opcode::Continuation;
         // §6.1: RSV1 is in the first frame only.
         let plain = Kind { fin, rsv: 0, opcode };
         let compressed = Kind { rsv: if begins { deflate::RSV1 } else { 0 }, ..plain };
+        let data = payload.as_slice();
         if !(begins && fin) {
-            return deflater.fragment(&payload, fin, |payload| queue_frame(encoder, out, compressed, payload));
+            return deflater.fragment(data, fin, |payload| queue_frame(encoder, out, compressed, payload.into()));
         }
-        if !deflater.wants(payload.len()) {
-            return queue_frame(encoder, out, plain, payload);
+        let mut pays = false;
+        if deflater.wants(data.len()) {
+            deflater.message(data, |shorter| {
+                if let Some(shorter) = shorter {
+                    pays = true;
+                    queue_frame(encoder, out, compressed, shorter.into());
+                }
+            });
         }
-        deflater.message(&payload, |shorter| match shorter {
-            Some(shorter) => queue_frame(encoder, out, compressed, shorter),
-            None => queue_frame(encoder, out, plain, Cow::Borrowed(&payload)),
-        });
+        if !pays {
+            queue_frame(encoder, out, plain, payload);
+        }
     }
 
     fn queue_control(&mut self, opcode: Opcode, payload: &[u8]) {
@@ -376,22 +386,45 @@ impl<M> core::error::Error for Unsent<M> {
     }
 }
 
-/// Queues a frame: by reference if it owns a long payload, else as a copy.
-fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, kind: Kind, payload: Cow<'_, [u8]>) {
+/// Queues a frame: by reference if its payload is long and is ours or lies where it may be shared,
+/// else as a copy.
+fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, kind: Kind, payload: Payload<'_>) {
     match payload {
-        Cow::Owned(mut data) if data.len() >= BLOCK => {
-            encoder.frame_in_place(out.run(Header::MAX_SIZE), kind, &mut data);
+        Payload::Owned(mut data) if data.len() >= BLOCK => {
+            if let Some(key) = encoder.header(out.run(Header::MAX_SIZE), kind, data.len()) {
+                let _ = key.apply(&mut data);
+            }
+            // What is held follows what waits, not what was reserved for it.
+            if data.capacity() - data.len() > data.len() / 4 {
+                data.shrink_to_fit();
+            }
             out.push_block(Bytes::from(data));
         }
-        data => encoder.frame(out.run(Header::MAX_SIZE + data.len()), kind, &data),
+        Payload::Shared(data) if data.len() >= BLOCK => {
+            let Some(key) = encoder.header(out.run(Header::MAX_SIZE), kind, data.len()) else {
+                return out.push_block(data);
+            };
+            match data.try_into_mut() {
+                Ok(mut data) => {
+                    let _ = key.apply(&mut data);
+                    out.push_block(data.freeze());
+                }
+                // Somebody else reads it.
+                Err(data) => key.append(out.run(data.len()), &data),
+            }
+        }
+        payload => {
+            let data = payload.as_slice();
+            encoder.frame(out.run(Header::MAX_SIZE + data.len()), kind, data);
+        }
     }
 }
 
-fn parts(message: Message<'_>) -> (Opcode, Cow<'_, [u8]>) {
+fn parts(message: Message<'_>) -> (Opcode, Payload<'_>) {
     match message {
-        Message::Text(Cow::Borrowed(text)) => (Opcode::Text, Cow::Borrowed(text.as_bytes())),
-        Message::Text(Cow::Owned(text)) => (Opcode::Text, Cow::<[u8]>::Owned(Vec::from(text))),
-        Message::Binary(data) => (Opcode::Binary, data),
+        Message::Text(Cow::Borrowed(text)) => (Opcode::Text, Payload::Borrowed(text.as_bytes())),
+        Message::Text(Cow::Owned(text)) => (Opcode::Text, Payload::Owned(Vec::from(text))),
+        Message::Binary(data) => (Opcode::Binary, data.into()),
     }
 }
 

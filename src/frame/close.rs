@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::MAX_CONTROL_PAYLOAD;
 use crate::code::CloseCode;
@@ -11,7 +12,7 @@ use crate::error::{ProtocolError, SendError};
 ///
 /// A Close frame without a body is one with the code
 /// [`NO_STATUS`](CloseCode::NO_STATUS), which is how the RFC reports it (§7.1.5).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CloseFrame {
     /// Why the connection is closed.
     pub code: CloseCode,
@@ -67,6 +68,14 @@ impl CloseFrame {
             return Err(too_long);
         }
         Ok([&code.get().to_be_bytes()[..], reason.as_bytes()].concat())
+    }
+}
+
+impl fmt::Debug for CloseFrame {
+    // A reason is a payload: what is logged must not give it away.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = format_args!("{} bytes", self.reason.len());
+        f.debug_struct("CloseFrame").field("code", &self.code).field("reason", &reason).finish()
     }
 }
 

@@ -7,7 +7,7 @@
 )]
 
 use alloc::vec::Vec;
-use core::mem;
+use core::{fmt, mem};
 
 use super::header::{Header, Opcode};
 use super::mask::MaskKey;
@@ -15,7 +15,8 @@ use crate::error::ProtocolError;
 use crate::role::Role;
 
 /// A frame, or as much of one as has arrived.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Piece<'b> {
     /// The frame's header.
     pub header: Header,
@@ -43,19 +44,24 @@ pub(crate) struct Whole {
 /// Every frame gives one piece or more. The first comes as soon as the header is
 /// whole, even if no payload is at hand yet, so that a frame can be refused
 /// before its payload is waited for.
-#[derive(Debug)]
 pub struct Decoder {
     receiver: Role,
     /// The reserved bits that an agreed extension defines.
     rsv: u8,
-    /// How much of `partial` is in use: the front of a header that was cut.
+    /// How much of `partial` is in use: the front of a header that was cut. [`FAILED`] after an
+    /// error, so that whoever looks for the common case looks no further.
     held: u8,
     partial: [u8; Header::MAX_SIZE],
     /// The frame that is being read, from its header to its last byte.
     frame: Option<Header>,
     /// What is still to come of its payload.
     remaining: u64,
+    /// The rule that the peer has broken.
+    error: Option<ProtocolError>,
 }
+
+/// Stands in `held`, and is longer than any header.
+const FAILED: u8 = u8::MAX;
 
 impl Decoder {
     /// A decoder at the start of a connection, for what `receiver` gets.
@@ -68,7 +74,7 @@ impl Decoder {
     /// RSV2 as 2, RSV3 as 1) for the first frames of messages.
     #[must_use]
     pub fn with_rsv(receiver: Role, rsv: u8) -> Decoder {
-        Decoder { receiver, rsv, held: 0, partial: [0; Header::MAX_SIZE], frame: None, remaining: 0 }
+        Decoder { receiver, rsv, held: 0, partial: [0; Header::MAX_SIZE], frame: None, remaining: 0, error: None }
     }
 
     /// Takes the next piece from the front of `input` and moves `input` past it.
@@ -78,15 +84,16 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// As [`Header::decode`]. What the decoder returns after an error is
-    /// unspecified (but safe): there is no way back into step with the peer.
+    /// As [`Header::decode`]. There is no way back into step with the peer, so every later call
+    /// returns the same error, and takes nothing.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "`size <= end`, which adds the payload to it")]
     pub fn decode<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
         // The common case: a frame that lies whole in the input leaves no trace here.
+        // Speed only; whatever does not match takes the general path, an error too.
         if self.frame.is_none()
             && self.held == 0
-            && let Some((header, size)) = Header::decode(input, self.receiver, self.rsv)?
+            && let Ok(Some((header, size))) = Header::decode(input, self.receiver, self.rsv)
             && let Some(end) = usize::try_from(header.len).ok().and_then(|len| size.checked_add(len))
             && end <= input.len()
         {
@@ -98,6 +105,7 @@ impl Decoder {
 
     /// Looks for the common case of [`decode`](Self::decode), at a fraction of its cost: a whole
     /// message in one frame that lies in `input` whole. Takes nothing.
+    /// Speed only; whatever does not match takes the general path.
     #[inline]
     pub(crate) fn find_message(&self, input: &[u8]) -> Option<Whole> {
         if self.held != 0 || self.frame.is_some() {
@@ -155,6 +163,9 @@ impl Decoder {
 
     /// The frame does not lie whole in the input.
     fn decode_cut<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
         let first = self.frame.is_none();
         let header = match self.frame {
             Some(header) => header,
@@ -197,23 +208,58 @@ impl Decoder {
     )]
     fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
         if self.held == 0
-            && let Some((header, size)) = Header::decode(input, self.receiver, self.rsv)?
+            && let Ok(Some((header, size))) = Header::decode(input, self.receiver, self.rsv)
         {
             advance(input, size);
             return Ok(Some(header));
         }
-        // It does not lie whole in the input: gather it byte by byte.
+        // It does not lie whole in the input, or is wrong: gather it byte by byte.
         while let [byte, ..] = **input {
             let held = usize::from(self.held);
             self.partial[held] = byte;
             self.held += 1;
             advance(input, 1);
-            if let Some((header, _)) = Header::decode(&self.partial[..=held], self.receiver, self.rsv)? {
-                self.held = 0;
-                return Ok(Some(header));
+            match Header::decode(&self.partial[..=held], self.receiver, self.rsv) {
+                Ok(None) => {}
+                Ok(Some((header, _))) => {
+                    self.held = 0;
+                    return Ok(Some(header));
+                }
+                Err(error) => {
+                    self.held = FAILED;
+                    self.error = Some(error);
+                    return Err(error);
+                }
             }
         }
         Ok(None)
+    }
+}
+
+impl fmt::Debug for Decoder {
+    // The front of a header may hold the front of a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Decoder { receiver, rsv, held, frame, remaining, error, partial: _ } = self;
+        f.debug_struct("Decoder")
+            .field("receiver", receiver)
+            .field("rsv", rsv)
+            .field("held", held)
+            .field("frame", frame)
+            .field("remaining", remaining)
+            .field("error", error)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Piece<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Piece { header, payload, first, last } = self;
+        f.debug_struct("Piece")
+            .field("header", header)
+            .field("payload", &format_args!("{} bytes", payload.len()))
+            .field("first", first)
+            .field("last", last)
+            .finish()
     }
 }
 
@@ -232,4 +278,142 @@ fn advance<'b>(input: &mut &'b mut [u8], len: usize) -> &'b mut [u8] {
     let (front, rest) = mem::take(input).split_at_mut(len);
     *input = rest;
     front
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec;
+
+    /// A frame that is well made but for what its first byte and its masking may be. Its payload
+    /// looks like headers, wherever it is cut.
+    fn frame(first: u8, masked: bool, len: usize) -> Vec<u8> {
+        let mask = masked.then_some(MaskKey::new([1, 20, 3, 40]));
+        let header = Header { fin: true, rsv: 0, opcode: Opcode::Text, mask, len: len as u64 };
+        let mut bytes = [0; Header::MAX_SIZE];
+        let size = header.encode(&mut bytes);
+        let mut bytes = bytes[..size].to_vec();
+        bytes[0] = first;
+        let short = if masked { 0x80 } else { 0 };
+        bytes.extend_from_slice(&[0x81, short].repeat(len.div_ceil(2))[..len]);
+        bytes
+    }
+
+    fn wire(receiver: Role) -> impl Strategy<Value = Vec<u8>> {
+        let masks = receiver.peer().masks();
+        let first = prop_oneof![9 => 0x81..=0x82_u8, 2 => Just(0x89), 2 => 0..=2_u8, 1 => any::<u8>()];
+        let len = prop_oneof![12 => 0..20_usize, 6 => 120..130_usize, 1 => 65_530..65_540_usize];
+        let part = prop_oneof![
+            12 => (first.clone(), len.clone()).prop_map(move |(first, len)| frame(first, masks, len)),
+            1 => (first, len).prop_map(move |(first, len)| frame(first, !masks, len)),
+            // Lengths that are not in their shortest form, or too long, and whatever else.
+            1 => (0x81..=0x82_u8, 0..3_u8).prop_map(move |(first, form)| {
+                let masked = if masks { 0x80 } else { 0 };
+                let mut bytes = vec![first, masked | if form == 0 { 126 } else { 127 }];
+                bytes.extend([if form == 2 { 0x80 } else { 0 }; 8]);
+                bytes
+            }),
+            1 => prop::collection::vec(any::<u8>(), 0..20),
+        ];
+        prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Any bytes, any cut: whoever looks for the common case first gets the same pieces, the
+        /// same payloads and the same error, and finds it wherever it is.
+        #[test]
+        fn the_fast_path_agrees_with_the_general_one(
+            (receiver, bytes) in prop_oneof![Just(Role::Client), Just(Role::Server)]
+                .prop_flat_map(|role| (Just(role), wire(role))),
+            cuts in prop::collection::vec(prop_oneof![1..6_usize, 1..100_000_usize], 1..6),
+        ) {
+            let (mut fast, mut general) = (Decoder::new(receiver), Decoder::new(receiver));
+            let mut rest = &bytes[..];
+            for cut in cuts.iter().cycle() {
+                let (piece, after) = rest.split_at(rest.len().min(*cut));
+                rest = after;
+                let (mut ours, mut theirs, mut copies) = (piece.to_vec(), piece.to_vec(), piece.to_vec());
+                let (mut ours, mut theirs) = (&mut ours[..], &mut theirs[..]);
+                loop {
+                    let at_rest = general.held == 0 && general.frame.is_none();
+                    let left = theirs.len();
+                    let expected = general.decode(&mut theirs);
+                    let Some(found) = fast.find_message(ours) else {
+                        let common = matches!(
+                            &expected,
+                            Ok(Some(Piece {
+                                header: Header { fin: true, rsv: 0, opcode: Opcode::Text | Opcode::Binary, .. },
+                                first: true,
+                                last: true,
+                                ..
+                            }))
+                        );
+                        prop_assert!(!(at_rest && common), "it was there to be found");
+                        let got = fast.decode(&mut ours);
+                        prop_assert!(got == expected, "{:?}, not {:?}", got, expected);
+                        prop_assert_eq!(ours.len(), theirs.len());
+                        if !matches!(expected, Ok(Some(_))) {
+                            break;
+                        }
+                        continue;
+                    };
+                    let copy = copies.len() - left;
+                    let copy = fast.copy_message(found, &mut &mut copies[copy..]);
+                    let payload = fast.take_message(found, &mut ours);
+                    let Ok(Some(piece)) = expected else { panic!("{found:?}, not {expected:?}") };
+                    prop_assert_eq!((piece.first, piece.last), (true, true));
+                    prop_assert_eq!((piece.header.fin, piece.header.rsv), (true, 0));
+                    prop_assert_eq!((piece.header.opcode, piece.header.len), (found.opcode, found.len as u64));
+                    prop_assert!(&*piece.payload == payload && copy == payload);
+                    prop_assert_eq!(ours.len(), theirs.len());
+                }
+                if rest.is_empty() {
+                    break;
+                }
+            }
+        }
+
+        /// Once an error has come nothing else does, whatever is given, and nothing is taken.
+        #[test]
+        fn an_error_stays(
+            (receiver, bytes) in prop_oneof![Just(Role::Client), Just(Role::Server)]
+                .prop_flat_map(|role| (Just(role), wire(role))),
+            cut in 1..40_usize,
+            more in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
+        ) {
+            let mut decoder = Decoder::new(receiver);
+            let mut error = None;
+            for piece in bytes.chunks(cut) {
+                let mut piece = piece.to_vec();
+                let mut input = &mut piece[..];
+                loop {
+                    let left = input.len();
+                    match (decoder.decode(&mut input), error) {
+                        (Ok(Some(_)), None) => {}
+                        (Ok(None), None) => break,
+                        (Err(found), None) => {
+                            error = Some(found);
+                            break;
+                        }
+                        (again, Some(error)) => {
+                            prop_assert_eq!((again, input.len()), (Err(error), left));
+                            break;
+                        }
+                    }
+                }
+            }
+            if let Some(error) = error {
+                for mut bytes in more.into_iter().chain([frame(0x81, receiver.peer().masks(), 5)]) {
+                    let len = bytes.len();
+                    let mut input = &mut bytes[..];
+                    prop_assert!(decoder.find_message(input).is_none() && decoder.unfinished().is_none());
+                    prop_assert_eq!(decoder.decode(&mut input), Err(error));
+                    prop_assert_eq!(input.len(), len);
+                }
+            }
+        }
+    }
 }

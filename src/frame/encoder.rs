@@ -40,15 +40,10 @@ impl Encoder {
         }
     }
 
-    /// Appends a frame's header to `out` and masks its payload where it lies.
-    pub(crate) fn frame_in_place(&mut self, out: &mut Vec<u8>, kind: Kind, payload: &mut [u8]) {
-        if let Some(key) = self.header(out, kind, payload.len()) {
-            let _ = key.apply(payload);
-        }
-    }
-
+    /// Appends a frame's header to `out`, which has room for [`Header::MAX_SIZE`], and returns the
+    /// key to mask its payload with, if it has to be masked.
     #[inline(always)]
-    fn header(&mut self, out: &mut Vec<u8>, kind: Kind, len: usize) -> Option<MaskKey> {
+    pub(crate) fn header(&mut self, out: &mut Vec<u8>, kind: Kind, len: usize) -> Option<MaskKey> {
         // §5.3: a new key for every frame.
         let mask = self.entropy.as_mut().map(|entropy| MaskKey::new(entropy.mask_key()));
         let Kind { fin, rsv, opcode } = kind;

@@ -135,6 +135,7 @@ impl Header {
     /// a whole message, without reserved bits. Returns the opcode, the
     /// key (which changes nothing, if there is none), where the payload begins and its length.
     /// `None` for anything else, valid or not.
+    /// Speed only; whatever does not match takes the general path.
     #[inline]
     pub(super) fn decode_common(bytes: &[u8], receiver: Role) -> Option<(Opcode, MaskKey, usize, usize)> {
         let [first, second, rest @ ..] = bytes else { return None };

@@ -13,7 +13,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::mem;
+use core::{fmt, mem};
 
 use bytes::{BufMut, buf::Limit};
 
@@ -105,7 +105,6 @@ enum Handed {
     Skipped,
 }
 
-#[derive(Debug)]
 enum Body {
     Text {
         text: String,
@@ -116,6 +115,15 @@ enum Body {
         data: Vec<u8>,
         filled: usize,
     },
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Body::Text { text, .. } => write!(f, "Text({} bytes)", text.len()),
+            Body::Binary { filled, .. } => write!(f, "Binary({filled} bytes)"),
+        }
+    }
 }
 
 impl Assembler {

@@ -3,6 +3,9 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
 
 use crate::frame::Opcode;
 
@@ -13,6 +16,9 @@ use crate::frame::Opcode;
 /// `Vec` is sent without one. [`into_owned`](Self::into_owned) makes one that can
 /// be kept; it never holds more memory than its own length.
 ///
+/// [`Debug`](fmt::Debug) gives the type and the length, never the payload: what is logged of a
+/// message must not give it away.
+///
 /// ```
 /// use openline::Message;
 ///
@@ -20,8 +26,9 @@ use crate::frame::Opcode;
 /// assert_eq!(Message::from("tick").as_text(), Some("tick"));
 /// assert_eq!(Message::from(&[1, 2, 3]).as_bytes(), [1, 2, 3]);
 /// assert!(Message::from(vec![1, 2, 3]).is_binary());
+/// assert_eq!(format!("{:?}", Message::from("tick")), "Text(4 bytes)");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Message<'a> {
     /// UTF-8 text.
     Text(Cow<'a, str>),
@@ -115,6 +122,31 @@ impl<'a> Message<'a> {
     }
 }
 
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Shown { text: self.is_text(), len: self.len() }.fmt(f)
+    }
+}
+
+/// What is shown of a message: its type and its length.
+pub(super) struct Shown {
+    pub(super) text: bool,
+    pub(super) len: usize,
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({} bytes)", if self.text { "Text" } else { "Binary" }, self.len)
+    }
+}
+
+/// The payload, copied only if it was borrowed.
+impl From<Message<'_>> for Bytes {
+    fn from(message: Message<'_>) -> Bytes {
+        Bytes::from(message.into_bytes())
+    }
+}
+
 impl<'a> From<&'a str> for Message<'a> {
     fn from(text: &'a str) -> Message<'a> {
         Message::Text(Cow::Borrowed(text))
@@ -180,6 +212,7 @@ impl<'a> From<&'a Message<'_>> for Message<'a> {
 /// Where chunks begin and end says nothing: it depends on how the network cut the
 /// stream. Text is cut between characters only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Chunk<'a> {
     /// The next part, of the message's type; only the last may be empty.
     pub data: Message<'a>,
@@ -189,7 +222,13 @@ pub struct Chunk<'a> {
     pub last: bool,
 }
 
-impl Chunk<'_> {
+impl<'a> Chunk<'a> {
+    /// A chunk as it might have been received, for the tests of who receives such.
+    #[must_use]
+    pub const fn new(data: Message<'a>, first: bool, last: bool) -> Chunk<'a> {
+        Chunk { data, first, last }
+    }
+
     /// A chunk that can be kept, copied only if it borrowed.
     #[must_use]
     pub fn into_owned(self) -> Chunk<'static> {

@@ -6,9 +6,12 @@ mod assembler;
 pub(crate) mod deflate;
 #[allow(clippy::module_inception, reason = "the directory is the RFC's word, and so is the type")]
 mod message;
+mod outgoing;
 mod prepared;
 pub(crate) mod utf8;
 
 pub(crate) use assembler::{Assembler, Delivery, Limits, Received};
 pub use message::{Chunk, Message};
-pub use prepared::{Outgoing, Prepared};
+pub(crate) use outgoing::Payload;
+pub use outgoing::{BytesMessage, Outgoing};
+pub use prepared::Prepared;

@@ -52,7 +52,7 @@ struct Inner {
 }
 
 impl Prepared {
-    /// Encodes the message.
+    /// Encodes the message: its payload is copied once, owned or not, to lie behind its header.
     #[must_use]
     pub fn new<'m>(message: impl Into<Message<'m>>) -> Prepared {
         let message = message.into();
@@ -108,29 +108,5 @@ fn frame(rsv: u8, opcode: Opcode, payload: &[u8]) -> Bytes {
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Prepared({:?}, {} bytes)", self.0.opcode, self.payload().len())
-    }
-}
-
-/// What can be sent: a [`Message`], whatever becomes one, or a [`Prepared`] one.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Outgoing<'m> {
-    /// A message, to be encoded.
-    Message(Message<'m>),
-    /// A message that was encoded before.
-    Prepared(&'m Prepared),
-}
-
-impl<'m, T: Into<Message<'m>>> From<T> for Outgoing<'m> {
-    #[inline]
-    fn from(message: T) -> Outgoing<'m> {
-        Outgoing::Message(message.into())
-    }
-}
-
-impl<'m> From<&'m Prepared> for Outgoing<'m> {
-    #[inline]
-    fn from(prepared: &'m Prepared) -> Outgoing<'m> {
-        Outgoing::Prepared(prepared)
     }
 }

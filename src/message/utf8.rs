@@ -6,11 +6,11 @@
     reason = "`cut_at_end` is at most 3 and at most the length, and a text's bytes are counted in 64 bits"
 )]
 
-use core::str;
+use core::{fmt, str};
 
 /// The state between two chunks of one text: at most three bytes of a character
 /// whose end has not arrived.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Utf8 {
     carry: [u8; 4],
     held: u8,
@@ -68,6 +68,13 @@ impl Utf8 {
             }
             Err(_) => Err(Invalid { at: self.valid }),
         }
+    }
+}
+
+impl fmt::Debug for Utf8 {
+    // What is carried over is payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Utf8({} bytes valid, {} more held)", self.valid, self.held)
     }
 }
 
@@ -179,5 +186,12 @@ mod tests {
         for size in [1, 3, 127, 128, 129, 1000, 5000, 100_000] {
             assert_eq!(feed(broken.chunks(size)).unwrap_err().0, at, "chunks of {size}");
         }
+    }
+
+    #[test]
+    fn what_is_held_is_not_shown() {
+        let mut utf8 = Utf8::default();
+        assert!(utf8.check(&[b'x', 0xe6]).is_ok());
+        assert_eq!(std::format!("{utf8:?}"), "Utf8(1 bytes valid, 1 more held)");
     }
 }

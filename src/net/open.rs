@@ -14,7 +14,7 @@ use super::timeouts::Clock;
 use super::turns::{Alone, Goal, turn, write_to};
 use super::{Transport, WebSocket};
 use crate::driver::{Error, Form, Found};
-use crate::{Accept, Client, ClientRequest, Connection, Event, HandshakeError, Request, Response, Seed, Server, Time};
+use crate::{Accept, Client, ClientRequest, Connection, Event, HandshakeError, Request, Response, Server, Time};
 
 /// Connects to a `ws://` URI, with the defaults. [`Client`] and [`connect_with`] have the choices.
 ///
@@ -96,10 +96,7 @@ pub fn connect_on<S: Transport>(client: &Client, io: S) -> Result<WebSocket<S>, 
 }
 
 fn open<S: Transport>(client: &Client, io: S, clock: Clock, begun: Time) -> Result<WebSocket<S>, Error> {
-    let seed = match client.fixed_seed() {
-        Some(seed) => seed.clone(),
-        None => Seed::from_os()?,
-    };
+    let seed = client.new_seed()?;
     let mut socket = WebSocket::with_clock(io, Connection::client(client, seed, begun), clock);
     socket.opening()?;
     Ok(socket)

@@ -12,7 +12,7 @@ use ::tokio::net::TcpStream;
 use super::clock::Clock;
 use super::{Goal, WebSocket};
 use crate::driver::{Error, Form, Found};
-use crate::{Accept, Client, ClientRequest, Connection, Event, HandshakeError, Request, Response, Seed, Server, Time};
+use crate::{Accept, Client, ClientRequest, Connection, Event, HandshakeError, Request, Response, Server, Time};
 
 /// Connects to a `ws://` URI, with the defaults. [`Client`] and [`connect_with`] have the choices.
 ///
@@ -72,10 +72,7 @@ async fn open<S>(client: &Client, io: S, clock: Clock, begun: Time) -> Result<We
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let seed = match client.fixed_seed() {
-        Some(seed) => seed.clone(),
-        None => Seed::from_os()?,
-    };
+    let seed = client.new_seed()?;
     let mut socket = WebSocket::with_clock(io, Connection::client(client, seed, begun), clock);
     poll_fn(|cx| socket.poll_opening(cx)).await?;
     Ok(socket)

@@ -43,9 +43,9 @@ pub(crate) fn protocol(fault: Fault) -> ProtocolError {
 }
 
 /// An error and what lies beneath it, as a program prints it.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
-        Some(source) => format!("{error}: {}", told(source)),
+        Some(source) => format!("{error}: {}", chain(source)),
         None => error.to_string(),
     }
 }

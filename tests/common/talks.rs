@@ -1,7 +1,7 @@
 //! Conversations that any adapter must carry the same way, however the transport
 //! cuts the bytes and whenever it makes the adapter wait.
 
-use openline::{Cause, ProtocolError, Role};
+use openline::{Cause, Message, ProtocolError, Role};
 
 use super::{BINARY, BOTH, CLOSE, ENDS, GOES_ON, PING, PONG, TEXT, TEXT_BEGINS, close_frame, frame, frames};
 
@@ -24,7 +24,7 @@ pub(crate) struct Talk {
     pub(crate) role: Role,
     /// What the peer sends before it ends its side.
     pub(crate) hears: Vec<u8>,
-    /// What the application does, and what it gets: a message's `Debug`, `end`, `ok`,
+    /// What the application does, and what it gets: a message as [`told`], `end`, `ok`,
     /// or an error's `Display`.
     pub(crate) cues: Vec<(Cue, &'static str)>,
     /// The frames we write.
@@ -32,6 +32,14 @@ pub(crate) struct Talk {
     /// How it has ended after that, if it has: code, cause, and whether the writing
     /// side was shut down.
     pub(crate) closed: Option<(u16, Cause, bool)>,
+}
+
+/// A message in words: its type and what it says.
+pub(crate) fn told(message: &Message<'_>) -> String {
+    match message {
+        Message::Text(text) => format!("Text({text:?})"),
+        Message::Binary(data) => format!("Binary({data:?})"),
+    }
 }
 
 fn body(code: u16, reason: &str) -> Vec<u8> {

@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::{Assembler, Delivery, Received};
 use crate::error::ProtocolError;
@@ -22,13 +23,19 @@ pub(super) struct Inflate {
 }
 
 /// Compressed payload that made more than one chunk.
-#[derive(Debug)]
 struct Rest {
     bytes: Vec<u8>,
     /// How much of it has been inflated.
     taken: usize,
     /// Whether the message ends with it.
     ends: bool,
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rest { bytes, taken, ends } = self;
+        write!(f, "Rest({taken} of {} bytes taken, ends: {ends})", bytes.len())
+    }
 }
 
 impl Assembler {

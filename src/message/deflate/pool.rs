@@ -101,3 +101,76 @@ pub(crate) const SCRATCH_SIZE: usize = 32 * 1024;
 
 /// How many compressors, and inflaters, a thread keeps.
 const MOST_SPARE: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::string::String;
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread;
+
+    use super::*;
+    use crate::connection::{Config, Connection, Event};
+    use crate::time::Time;
+    use crate::upgrade::{Agreement, Upgrade};
+
+    /// Both ends of a conversation, and whom to tell what was heard when the thread has ended.
+    struct Last {
+        ends: [Connection; 2],
+        heard: Sender<String>,
+    }
+
+    impl Last {
+        fn new(heard: Sender<String>) -> Last {
+            let mut agreement = Agreement::default();
+            let mut deflate = Parameters { threshold: 0, ..Parameters::default() };
+            (deflate.send.takeover, deflate.receive.takeover) = (false, false);
+            agreement.deflate = Some(deflate);
+            let client = Upgrade::client(agreement.clone(), [7; 32]);
+            let open = |upgrade| Connection::new(upgrade, Config::default(), Time::ZERO);
+            Last { ends: [open(client), open(Upgrade::server(agreement))], heard }
+        }
+
+        fn talk(&mut self) -> String {
+            let [client, server] = &mut self.ends;
+            client.send("Hello, Hello, Hello").unwrap();
+            let mut wire = client.transmits().collect::<Vec<_>>().concat();
+            assert!(wire.len() < 20, "it is compressed");
+            client.handle_transmitted(wire.len(), Time::ZERO);
+            match server.receive_owned(&mut &mut wire[..], Time::ZERO) {
+                Ok(Some(Event::Message(message))) => message.as_text().unwrap().into(),
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let heard = self.talk();
+            self.heard.send(heard).unwrap();
+        }
+    }
+
+    thread_local! {
+        static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    }
+
+    /// A thread that ends drops its variables one after the other, the one that it used last first.
+    /// Whichever goes first, a connection in one of them can still send and receive.
+    #[test]
+    fn a_thread_that_ends_has_no_pool_and_does_without() {
+        for pool_first in [false, true] {
+            let (heard, hears) = channel();
+            let ended = thread::spawn(move || {
+                let mut last = Last::new(heard);
+                if pool_first {
+                    last.talk();
+                }
+                LAST.with(|place| place.replace(Some(last)));
+                LAST.with(|place| place.borrow_mut().as_mut().unwrap().talk());
+            });
+            ended.join().unwrap();
+            assert_eq!(hears.recv().unwrap(), "Hello, Hello, Hello", "the pool was used first: {pool_first}");
+        }
+    }
+}
