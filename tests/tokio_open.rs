@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::*;
 use line::*;
 use openline::tokio::{Client, Server, accept, connect};
-use openline::{ClientRequest, Error, HandshakeConfig, HandshakeError, Headers, Message, Origins, Response, Role};
+use openline::{Accept, ClientRequest, Error, HandshakeConfig, HandshakeError, Message, Origins, Response, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -73,9 +73,8 @@ async fn the_application_decides_on_a_request() {
         let request = accepting.request().unwrap();
         assert_eq!((request.path(), request.query()), ("/chat", Some("room=1")));
         assert_eq!(request.headers.get("x-token"), Some("abc"));
-        let mut headers = Headers::new();
-        headers.append("X-Served-By", "test").unwrap();
-        let mut socket = accepting.accept_with(Some("superchat"), &headers).await.unwrap();
+        let answer = Accept::default().subprotocol("superchat").header("X-Served-By", "test").unwrap();
+        let mut socket = accepting.accept_with(answer).await.unwrap();
         assert_eq!(socket.agreement().subprotocol.as_deref(), Some("superchat"));
         assert_eq!(socket.recv().await.unwrap(), None);
     })
@@ -140,7 +139,8 @@ async fn the_server_refuses_by_itself_and_says_why() {
 #[tokio::test(start_paused = true)]
 async fn a_plain_get_gets_its_page() {
     let mut handshake = HandshakeConfig::default();
-    handshake.plain = Some(Arc::new(|request| Response::new(200).body(format!("this is {}", request.path()))));
+    handshake.on_plain_request =
+        Some(Arc::new(|request| Response::new(200).body(format!("this is {}", request.path()))));
     let line = Line::hearing(["GET /health HTTP/1.1\r\nHost: example.com\r\n\r\n"]);
     let refused = in_time(Server::default().handshake(handshake).accept(line.clone())).await;
     assert!(matches!(refused, Err(Error::Handshake(HandshakeError::NotUpgrade))), "{refused:?}");
@@ -168,7 +168,7 @@ async fn where_nobody_listens_is_an_io_error() {
 fn answer_to(written: &[u8]) -> Option<Vec<u8>> {
     let mut machine = openline::ServerHandshake::new(HandshakeConfig::default(), openline::Time::ZERO);
     machine.receive(&mut &*written).unwrap()?;
-    machine.accept().unwrap();
+    machine.accept(Accept::default()).unwrap();
     Some(machine.poll_transmit().unwrap().to_vec())
 }
 

@@ -137,7 +137,7 @@ fn decide(server: &mut ServerHandshake, decision: &Decision<'_>) -> Option<openl
         headers
     };
     let upgrade = match decision {
-        Decision::Accept => Some(server.accept().expect("a request that waits")),
+        Decision::Accept => Some(server.accept(Accept::default()).expect("a request that waits")),
         Decision::AcceptWith(choice, headers) => {
             let offered: Vec<_> = server.request().unwrap().subprotocols().map(String::from).collect();
             let chosen = choice.and_then(|at| offered.get(usize::from(at)));
@@ -146,7 +146,7 @@ fn decide(server: &mut ServerHandshake, decision: &Decision<'_>) -> Option<openl
                 // It still waits.
                 Err(error) => {
                     assert_eq!(error, HandshakeError::HeaderReserved);
-                    Some(server.accept().expect("a request that waits"))
+                    Some(server.accept(Accept::default()).expect("a request that waits"))
                 }
             }
         }
@@ -159,6 +159,6 @@ fn decide(server: &mut ServerHandshake, decision: &Decision<'_>) -> Option<openl
             None
         }
     };
-    assert_eq!(server.accept().unwrap_err(), HandshakeError::NothingToDecide);
+    assert_eq!(server.accept(Accept::default()).unwrap_err(), HandshakeError::NothingToDecide);
     upgrade
 }

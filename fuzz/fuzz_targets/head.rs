@@ -52,7 +52,7 @@ fn as_server<'a>(config: HandshakeConfig, chunks: impl Iterator<Item = &'a [u8]>
     if outcome == Ok(true) {
         assert!(server.poll_transmit().is_none());
         reread_request(&taken, &server.request().unwrap().headers);
-        server.accept().expect("a request that is in order can be accepted");
+        server.accept(Accept::default()).expect("a request that is in order can be accepted");
         assert!(server.poll_transmit().unwrap().starts_with(b"HTTP/1.1 101 "));
     } else if outcome == Ok(false) && server.handle_eof().is_err() && !taken.is_empty() {
         check_refusal(server.poll_transmit().unwrap(), 400, &taken);
@@ -143,7 +143,7 @@ fn client(config: HandshakeConfig) -> ClientHandshake {
 fn accept() -> String {
     let mut server = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
     server.receive(&mut client(HandshakeConfig::default()).poll_transmit().unwrap()).unwrap();
-    server.accept().unwrap();
+    server.accept(Accept::default()).unwrap();
     let answer = String::from_utf8(server.poll_transmit().unwrap().to_vec()).unwrap();
     answer.split_once("Sec-WebSocket-Accept: ").unwrap().1[..28].to_owned()
 }

@@ -7,6 +7,6 @@ mod handshake;
 mod protocol;
 mod send;
 
-pub use handshake::HandshakeError;
+pub use handshake::{HandshakeError, UriPart};
 pub use protocol::ProtocolError;
 pub use send::SendError;

@@ -1,5 +1,5 @@
-//! RFC 9112: the head of an HTTP/1.1 message, up to its empty line. Knows `\r\n`,
-//! and no header by name. Looks at each byte once, as it comes.
+//! RFC 9112: the head of an HTTP/1 message, from its first byte to its empty line, as bytes. Each
+//! byte is looked at once, as it comes. No header is known by name here.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use super::fields::{Headers, is_control, is_tchar};
 use crate::error::HandshakeError;
+use crate::http::{Headers, Request, is_control, is_tchar};
 
 /// Gathers a head, byte by byte, within limits. Each byte is judged as it comes, so
 /// that nobody waits for the end of what is wrong already, and so that it makes no
@@ -172,15 +172,12 @@ impl HeadReader {
 
     /// The complete head as a request.
     #[expect(clippy::indexing_slicing, reason = "`first` is a line in `bytes`, and ends in a version")]
-    pub(super) fn into_request(mut self) -> Result<RequestHead, HandshakeError> {
+    pub(super) fn into_request(mut self) -> Result<Request, HandshakeError> {
         // RFC 9112 §3: method SP request-target SP HTTP-version.
         let mut words = self.bytes[self.first.clone()].split(|&byte| byte == b' ').skip(2);
         let (Some(version), None) = (words.next(), words.next()) else { return Err(HandshakeError::MalformedHead) };
-        // §4.2.1: "an HTTP/1.1 or higher GET request".
-        if minor_version(version)? == 0 {
-            return Err(HandshakeError::HttpVersionTooOld);
-        }
-        // RFC 9110 §2.5: a higher minor version is read as the one that we know.
+        let version = (1, minor_version(version)?);
+        // RFC 9110 §2.5: another minor version is read as the one that we know.
         self.bytes[self.first.end - 1] = b'1';
         let mut slots = vec![httparse::EMPTY_HEADER; self.lines];
         let mut request = httparse::Request::new(&mut slots);
@@ -188,7 +185,7 @@ impl HeadReader {
         let method = request.method.unwrap_or_default().into();
         let target = request.path.unwrap_or_default().into();
         let fields = fields(&self.bytes, request.headers);
-        Ok(RequestHead { method, target, headers: Headers::parsed(self.bytes, fields) })
+        Ok(Request { method, target, headers: Headers::parsed(self.bytes, fields), version })
     }
 
     /// The complete head as a response.
@@ -207,23 +204,14 @@ impl HeadReader {
     }
 }
 
-/// What was received is the peer's, and may hold secrets.
+/// The bytes of the head may be secret.
 impl fmt::Debug for HeadReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HeadReader").field("len", &self.len()).field("lines", &self.lines).finish_non_exhaustive()
     }
 }
 
-/// The parts of a request's head.
-#[derive(Debug)]
-pub(super) struct RequestHead {
-    pub(super) method: alloc::string::String,
-    pub(super) target: alloc::string::String,
-    pub(super) headers: Headers,
-}
-
 /// The parts of a response's head.
-#[derive(Debug)]
 pub(super) struct ResponseHead {
     /// The y of HTTP/1.y.
     pub(super) minor: u8,
@@ -347,7 +335,7 @@ mod tests {
         for (line, error) in [
             ("GET / HTTP/1.1", None),
             ("\r\nGET / HTTP/1.2", None),
-            ("GET / HTTP/1.0", Some(HttpVersionTooOld)),
+            ("GET / HTTP/1.0", None),
             ("GET / HTTP/2", Some(HttpVersionUnknown)),
             ("PRI * HTTP/2.0", Some(HttpVersionUnknown)),
             ("GET / FOOBAR/9", Some(MalformedHead)),

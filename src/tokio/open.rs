@@ -16,7 +16,8 @@ use super::clock::Clock;
 use crate::connection::Config;
 use crate::driver::{Answering, Calling, Error, HEAD_READ, LINGER, LINGER_READS};
 use crate::error::HandshakeError;
-use crate::handshake::{ClientRequest, HandshakeConfig, Headers, Request, Response, ServerHandshake};
+use crate::handshake::{Accept, ClientRequest, HandshakeConfig, ServerHandshake};
+use crate::http::{Request, Response};
 use crate::time::Time;
 use crate::upgrade::Upgrade;
 
@@ -237,24 +238,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
         &self.io
     }
 
-    /// As [`ServerHandshake::accept`].
+    /// As [`ServerHandshake::accept`], with the usual answer ([`Accept::default`]).
     ///
     /// # Errors
     ///
     /// [`Error::Io`], or [`Error::Handshake`] if time is over.
     pub async fn accept(mut self) -> Result<WebSocket<S>, Error> {
-        let upgrade = self.answering.machine.accept()?;
+        let upgrade = self.answering.machine.accept(Accept::default())?;
         self.finish(upgrade).await
     }
 
-    /// As [`ServerHandshake::accept_with`].
+    /// As [`ServerHandshake::accept`].
     ///
     /// # Errors
     ///
-    /// As [`accept`](Self::accept), and those of [`ServerHandshake::accept_with`]; the
+    /// As [`accept`](Self::accept), and those of [`ServerHandshake::accept`]; the
     /// client is answered with 500 then.
-    pub async fn accept_with(mut self, subprotocol: Option<&str>, headers: &Headers) -> Result<WebSocket<S>, Error> {
-        match self.answering.machine.accept_with(subprotocol, headers) {
+    pub async fn accept_with(mut self, answer: Accept) -> Result<WebSocket<S>, Error> {
+        match self.answering.machine.accept(answer) {
             Ok(upgrade) => self.finish(upgrade).await,
             Err(error) => {
                 // Our mistake, not the client's: it gets an answer all the same.
