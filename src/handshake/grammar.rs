@@ -22,6 +22,7 @@ pub(super) fn extensions(headers: &Headers) -> impl Iterator<Item = Result<Exten
 }
 
 /// An element of Sec-WebSocket-Extensions.
+#[cfg_attr(not(feature = "deflate"), allow(dead_code, reason = "no other extension is known"))]
 pub(super) struct Extension<'a> {
     pub(super) name: &'a str,
     /// `*( ";" token [ "=" ( token / quoted-string ) ] )`, which has been read once already.
@@ -30,6 +31,7 @@ pub(super) struct Extension<'a> {
 
 impl<'a> Extension<'a> {
     /// The parameters in order, with the value if there is one.
+    #[cfg_attr(not(feature = "deflate"), allow(dead_code, reason = "no other extension is known"))]
     pub(super) fn params(&self) -> impl Iterator<Item = (&'a str, Option<Value<'a>>)> + use<'a> {
         let mut rest = self.params;
         iter::from_fn(move || rest.param().flatten())
