@@ -67,7 +67,7 @@ fn what_is_accepted() {
         ("ws://ex%61mple%2Ecom/", "example.com", 80, "/", "example.com"),
         ("ws://a_b!$&'()*+,;=~/", "a_b!$&'()*+,;=~", 80, "/", "a_b!$&'()*+,;=~"),
         ("ws://u:p@h/x@y", "h", 80, "/x@y", "h"),
-        ("ws://u:p:%40@h", "h", 80, "/", "h"),
+        ("ws://u:p:%3A%40@h", "h", 80, "/", "h"),
         ("ws://@h", "h", 80, "/", "h"),
         // Encoded as browsers do it.
         (
@@ -148,6 +148,9 @@ fn what_is_refused_and_where() {
         ("ws://u%@h/", Userinfo, 6),
         ("ws://u%4@h/", Userinfo, 6),
         ("ws://u\u{e9}@h/", Userinfo, 6),
+        // RFC 7617 §2: the server would read another name, or a control character.
+        ("ws://u%3av:p@h/", Userinfo, 5),
+        ("ws://u:p%0a@h/", Userinfo, 5),
         ("ws://a:b", Port, 7),
         ("ws://u@a:b", Port, 9),
         ("ws://a:+1", Port, 7),

@@ -96,7 +96,7 @@ impl HandshakeConfig {
     /// Accepts a request of HTTP/1.1 that has been [judged](Self::judge): the 101, and the upgrade
     /// for the connection.
     pub(super) fn accept(&self, request: &Request, answer: &Accept) -> Result<(Response, Upgrade), HandshakeError> {
-        let mut headers = Headers::new();
+        let mut headers = Headers::with_capacity(8, USUAL_BYTES);
         let key = request.headers.get("Sec-WebSocket-Key").unwrap_or_default();
         headers.set("Upgrade", "websocket");
         headers.set("Connection", "Upgrade");
@@ -137,3 +137,6 @@ impl HandshakeConfig {
         Ok(agreement)
     }
 }
+
+/// The names and values of a usual 101, with a subprotocol and permessage-deflate.
+const USUAL_BYTES: usize = 256;

@@ -50,7 +50,7 @@ impl Body {
                         return true;
                     }
                     line.push(byte);
-                    // The line end of the chunk before stands in front of the size.
+                    // RFC 9112 §7.1: the data of the chunk before ends in CRLF, in front of this size.
                     if byte == b'\n' && !line.trim_ascii().is_empty() {
                         match httparse::parse_chunk_size(line.trim_ascii_start()) {
                             Ok(httparse::Status::Complete((_, size))) if size > 0 => *left = size,

@@ -14,20 +14,19 @@ use core::ops::Range;
 use crate::error::HandshakeError;
 use crate::http::{Headers, Request, is_control, is_tchar};
 
-/// Gathers a head, byte by byte, within limits. Each byte is judged as it comes, so
-/// that nobody waits for the end of what is wrong already, and so that it makes no
-/// difference how the input was cut.
+/// Gathers a head, byte by byte, within limits. Each byte is judged as it comes: so a wrong head is
+/// refused at its first wrong byte, and the outcome does not depend on how the input was cut.
 pub(super) struct HeadReader {
     kind: Kind,
     at: At,
     bytes: Vec<u8>,
-    /// Where the line begins that is being read.
+    /// The position in `bytes` of the line that is being read.
     line: usize,
-    /// Where the first line lies, once it is complete.
+    /// The position of the first line, once it is complete.
     first: Range<usize>,
-    /// Lines that are complete, the first one included.
+    /// How many lines are complete, the first one included.
     lines: usize,
-    /// How much of the limit is used up by heads before this one.
+    /// How many bytes of `max_head` the heads before this one have used up.
     spent: usize,
     max_head: usize,
     max_headers: usize,
@@ -39,12 +38,14 @@ enum Kind {
     Response,
 }
 
-/// Where in a line the next byte stands.
+/// The place in a line of the next byte.
 #[derive(Clone, Copy)]
 enum At {
+    /// The first byte of the line.
     Begin,
     /// In the first word of a request.
     Method,
+    /// Anywhere else.
     Within,
     /// Behind a CR.
     Cr,
@@ -90,8 +91,8 @@ impl HeadReader {
         }
     }
 
-    /// Takes what [`judge`](Self::judge) has nothing to say about: the inside of a line, up to
-    /// what may end it.
+    /// Takes the bytes inside a line up to the next control character, at once. Fast path only:
+    /// [`judge`](Self::judge) accepts each of them, so removing this changes speed, not behaviour.
     fn skim(&mut self, input: &mut &[u8]) {
         let judged = self.kind == Kind::Response && self.lines == 0 && self.bytes.len() < PROTOCOL.len();
         if !matches!(self.at, At::Within) || judged {
@@ -108,7 +109,7 @@ impl HeadReader {
         self.max_head.saturating_sub(self.spent).saturating_sub(self.bytes.len())
     }
 
-    /// Judges one byte. Returns where the next one stands; `None`: in another line.
+    /// Judges one byte. Returns the place of the next one; `None`: this byte ends the line.
     fn judge(&self, byte: u8) -> Result<Option<At>, HandshakeError> {
         let column = self.bytes.len() - self.line;
         let first = self.lines == 0;
@@ -131,8 +132,8 @@ impl HeadReader {
             (At::Begin, _) if !first && self.lines > self.max_headers => {
                 return Err(HandshakeError::TooManyHeaders { limit: self.max_headers });
             }
-            // RFC 9112 §3: a request begins with a token and a space. What speaks another
-            // protocol, such as TLS, mostly does not, and may never send a line's end.
+            // RFC 9112 §3: a request begins with a token and a space. A client of another
+            // protocol, such as TLS, is found out here; it may never send the end of a line.
             (At::Method, b' ') => At::Within,
             (At::Begin | At::Method, byte) if first && self.kind == Kind::Request => match is_tchar(byte) {
                 true => At::Method,
@@ -229,7 +230,7 @@ fn complete(parsed: Result<httparse::Status<usize>, httparse::Error>) -> Result<
 
 /// How many bytes there are before the first control character.
 fn without_control(bytes: &[u8]) -> usize {
-    // A look at all bytes of a chunk is a vector's work; one that may end early is not.
+    // The compiler makes vector code of a loop over a whole chunk, but not of one that may end early.
     let any = |chunk: &[u8; 16]| chunk.iter().fold(false, |any, &byte| any | is_control(byte));
     let whole = bytes.as_chunks::<16>().0.iter().take_while(|chunk| !any(chunk)).count() * 16;
     let rest = bytes.iter().skip(whole);
@@ -240,7 +241,7 @@ fn without_control(bytes: &[u8]) -> usize {
 fn minor_version(version: &[u8]) -> Result<u8, HandshakeError> {
     match version.strip_prefix(PROTOCOL) {
         Some([b'1', b'.', minor @ b'0'..=b'9']) => Ok(minor - b'0'),
-        // Its users write HTTP/2 as often as HTTP/2.0.
+        // HTTP/2 is written with and without a minor version.
         Some([b'0' | b'2'..=b'9'] | [b'0' | b'2'..=b'9', b'.', b'0'..=b'9']) => Err(HandshakeError::HttpVersionUnknown),
         _ => Err(HandshakeError::MalformedHead),
     }

@@ -85,7 +85,7 @@ impl ClientRequest {
 
     /// §4.1: the request as HTTP/1.1 needs it for an upgrade.
     pub(super) fn to_upgrade(&self, key: &str, config: &HandshakeConfig) -> Request {
-        let mut headers = Headers::new();
+        let mut headers = Headers::with_capacity(8, USUAL_BYTES);
         if !self.headers.contains("Host") {
             headers.set("Host", self.uri.authority());
         }
@@ -140,3 +140,6 @@ fn is_reserved(name: &str) -> bool {
     ];
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
+
+/// The names and values of a usual request: 150 bytes, and the application's headers.
+const USUAL_BYTES: usize = 256;

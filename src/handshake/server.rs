@@ -98,7 +98,7 @@ impl ServerHandshake {
         }
     }
 
-    /// The request, once its head was complete; also if it was refused after that.
+    /// The request, once its head is complete; also if it was refused after that.
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
         self.request.as_ref()
@@ -122,10 +122,10 @@ impl ServerHandshake {
         Ok(upgrade)
     }
 
-    /// Answers the request with something else than a WebSocket. Also replaces the
-    /// answer to a request that was [refused](Self::receive), as long as none of it has
-    /// been transmitted: so a server can serve a page to a plain GET. Does nothing
-    /// while there is no request, and after it has been accepted.
+    /// Answers the request with something other than a WebSocket; [`receive`](Self::receive) fails
+    /// with [`HandshakeError::Rejected`] then. Also replaces the answer to a request that was
+    /// refused, as long as none of it has been transmitted. Does nothing while there is no request,
+    /// and after it has been accepted.
     pub fn reject(&mut self, response: Response) {
         let decidable = match self.phase {
             Phase::Deciding => true,
@@ -192,6 +192,7 @@ impl ServerHandshake {
         }
     }
 
+    /// Queues the answer to a request that broke a rule, and returns the error.
     fn refuse(&mut self, error: HandshakeError) -> HandshakeError {
         self.out.clear();
         let response = self.config.refusal(error, self.request.as_ref());

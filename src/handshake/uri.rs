@@ -18,7 +18,8 @@ use crate::error::{HandshakeError, UriPart};
 /// A WebSocket URI (RFC 6455 §3).
 ///
 /// - The scheme is `ws` or `wss`; `http` and `https` mean the same, as in browsers.
-/// - Userinfo and host follow RFC 3986, and are ASCII: a name in another script is written as
+/// - The userinfo follows RFC 3986. It is sent as Basic authentication (RFC 7617).
+/// - The host follows RFC 3986, and is ASCII: a name in another script is written as
 ///   its `xn--` form. A host that ends in a number is an IPv4 address in its usual form: others,
 ///   such as `0x7f.1`, which browsers take for `127.0.0.1`, are refused.
 /// - A backslash before the path is refused. In the path it is a slash, as in browsers.
@@ -128,6 +129,9 @@ impl FromStr for Uri {
         if let Some(at) = userinfo.and_then(|userinfo| wrong_byte(userinfo, b":")) {
             return Err(invalid(UriPart::Userinfo, start + at));
         }
+        if userinfo.is_some_and(|userinfo| !is_basic(userinfo)) {
+            return Err(invalid(UriPart::Userinfo, start));
+        }
         let host_start = start + authority.len() - host.len();
         let (host, port) = read_authority(host).map_err(|(part, at)| invalid(part, host_start + at))?;
         let port_start = host_start + host.len() + 1;
@@ -172,6 +176,13 @@ impl fmt::Debug for Uri {
             .field("resource", &format_args!("{} bytes", self.resource.len()))
             .finish_non_exhaustive()
     }
+}
+
+/// RFC 7617 §2: whether the userinfo can be sent as a user's name and a password. Neither has control
+/// characters, and the name no colon: the server would read another name.
+fn is_basic(userinfo: &str) -> bool {
+    let name = userinfo.split(':').next().unwrap_or_default();
+    !percent::decode(name).contains(&b':') && !percent::decode(userinfo).iter().any(u8::is_ascii_control)
 }
 
 /// Splits `host [ ":" port ]` (RFC 3986 §3.2), if it is valid and names a host. An

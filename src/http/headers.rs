@@ -39,6 +39,11 @@ impl Headers {
         Headers::default()
     }
 
+    /// No fields, but memory for as many of them as this, and for their names and values.
+    pub(crate) fn with_capacity(fields: usize, bytes: usize) -> Headers {
+        Headers { bytes: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields) }
+    }
+
     /// Fields that lie in `bytes`, and are known to be valid.
     pub(crate) fn parsed(bytes: Vec<u8>, fields: Vec<(Range<usize>, Range<usize>)>) -> Headers {
         Headers { bytes, fields }
