@@ -140,3 +140,32 @@ impl HandshakeConfig {
 
 /// The names and values of a usual 101, with a subprotocol and permessage-deflate.
 const USUAL_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn debug_shows_lengths() {
+        let answer = Accept::default().subprotocol("secret").header("Set-Cookie", "secret=1").unwrap();
+        let shown = r#"Accept { subprotocol: 6 bytes, headers: {"Set-Cookie": 8 bytes}, uncompressed: false }"#;
+        assert_eq!(format!("{answer:?}"), shown);
+        let shown = "Accept { subprotocol: none, headers: {}, uncompressed: true }";
+        assert_eq!(format!("{:?}", Accept::default().no_subprotocol().uncompressed()), shown);
+    }
+
+    /// What both ends negotiate needs none of the fields of HTTP/1.1's upgrade.
+    #[test]
+    fn an_agreement_is_made_for_any_version_of_http() {
+        let mut request =
+            Request { method: "CONNECT".into(), target: "/".into(), headers: Headers::new(), version: (2, 0) };
+        request.headers.append("Sec-WebSocket-Protocol", "a, b").unwrap();
+        let config = HandshakeConfig { subprotocols: ["b".into()].into(), ..Default::default() };
+        let mut headers = Headers::new();
+        let agreement = config.agree(&request, &Accept::default().header("A", "1").unwrap(), &mut headers).unwrap();
+        assert_eq!(agreement.subprotocol.as_deref(), Some("b"));
+        let headers: Vec<_> = headers.iter().collect();
+        assert_eq!(headers, [("Sec-WebSocket-Protocol", &b"b"[..]), ("A", b"1")]);
+    }
+}

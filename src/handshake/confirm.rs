@@ -60,3 +60,56 @@ fn check_switch(headers: &Headers, accept: &str) -> Result<(), HandshakeError> {
         false => Err(HandshakeError::AcceptInvalid),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ClientRequest;
+    use super::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    /// The request is a value, and so is the answer: no byte is written or read.
+    #[test]
+    fn a_value_is_asked_and_confirmed() {
+        let config = HandshakeConfig::default();
+        let request = ClientRequest::new("ws://u@h:81/a").unwrap().subprotocol("b").unwrap();
+        let asked = request.header("A", "1").unwrap().to_upgrade("key", &config);
+        assert_eq!((&asked.method[..], &asked.target[..], asked.version), ("GET", "/a", (1, 1)));
+        let fields: Vec<_> = asked.headers.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))).collect();
+        assert_eq!(
+            fields,
+            [
+                ("Host", "h:81".into()),
+                ("Upgrade", "websocket".into()),
+                ("Connection", "Upgrade".into()),
+                ("Sec-WebSocket-Key", "key".into()),
+                ("Sec-WebSocket-Version", "13".into()),
+                ("Sec-WebSocket-Protocol", "b".into()),
+                ("Authorization", "Basic dTo=".into()),
+                ("A", "1".into()),
+            ]
+        );
+
+        let mut response = Response { status: 101, headers: Headers::new(), body: Vec::new() };
+        for (name, value) in [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", "x")] {
+            response.headers.append(name, value).unwrap();
+        }
+        let offered = Offered { accept: "x", subprotocols: &["b".to_string()] };
+        assert_eq!(config.confirm(&response, &offered), Ok(Agreement::default()));
+        let other = Offered { accept: "y", ..offered };
+        assert_eq!(config.confirm(&response, &other), Err(HandshakeError::AcceptInvalid));
+        response.status = 200;
+        assert_eq!(config.confirm(&response, &offered), Err(HandshakeError::Refused { status: 200 }));
+    }
+
+    /// What the server chooses is judged without the fields of HTTP/1.1's upgrade.
+    #[test]
+    fn a_choice_is_judged_alone() {
+        let config = HandshakeConfig::default();
+        let mut headers = Headers::new();
+        headers.append("Sec-WebSocket-Protocol", "b").unwrap();
+        let agreement = config.confirm_choice(&headers, &["b".to_string()]).unwrap();
+        assert_eq!(agreement.subprotocol.as_deref(), Some("b"));
+        assert_eq!(config.confirm_choice(&headers, &[]), Err(HandshakeError::SubprotocolNotOffered));
+    }
+}

@@ -209,7 +209,7 @@ fn read_authority(authority: &str) -> Result<(&str, Option<u16>), (UriPart, usiz
     let port = match port.strip_prefix(':') {
         None if port.is_empty() => None,
         Some("") => None,
-        // Other than `parse`, RFC 3986 §3.2.3 has no sign.
+        // RFC 3986 §3.2.3: digits only. `parse` alone would take a sign too.
         Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
             Some(digits.parse().map_err(|_| (UriPart::Port, end + 1))?)
         }
