@@ -1,13 +1,13 @@
 //! Opening handshakes: both ends, joined in memory.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use openline::{ClientHandshake, ClientRequest, HandshakeConfig, Role, ServerHandshake, Time};
+use openline::{Accept, ClientHandshake, ClientRequest, HandshakeConfig, Role, ServerHandshake, Time};
 use std::sync::Arc;
 
 fn server(config: &Arc<HandshakeConfig>, request: &[u8]) -> Vec<u8> {
     let mut server = ServerHandshake::new(Arc::clone(config), Time::ZERO);
     assert!(server.receive(&mut &request[..]).unwrap().is_some());
-    assert_eq!(server.accept().unwrap().role(), Role::Server);
+    assert_eq!(server.accept(Accept::default()).unwrap().role(), Role::Server);
     server.poll_transmit().unwrap().to_vec()
 }
 

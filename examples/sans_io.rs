@@ -5,7 +5,8 @@
 use std::error::Error;
 
 use openline::{
-    ClientHandshake, ClientRequest, CloseCode, Config, Connection, Event, HandshakeConfig, ServerHandshake, Time,
+    Accept, ClientHandshake, ClientRequest, CloseCode, Config, Connection, Event, HandshakeConfig, ServerHandshake,
+    Time,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -25,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     calling.handle_transmitted(wire.len());
     let request = answering.receive(&mut &wire[..])?.expect("the request came whole");
     println!("server: {} {} from {:?}", request.method, request.path(), request.host());
-    let mut server = Connection::new(answering.accept()?, Config::default(), now);
+    let mut server = Connection::new(answering.accept(Accept::default())?, Config::default(), now);
 
     let wire = answering.poll_transmit().unwrap_or_default().to_vec();
     answering.handle_transmitted(wire.len());

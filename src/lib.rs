@@ -127,6 +127,7 @@ mod entropy;
 mod error;
 pub mod frame;
 mod handshake;
+mod http;
 pub mod manual;
 mod message;
 #[cfg(feature = "std")]
@@ -145,12 +146,12 @@ pub use deflate::{Deflate, DeflateContext};
 #[cfg(feature = "std")]
 pub use driver::Error;
 pub use entropy::Seed;
-pub use error::{Fault, HandshakeError, ProtocolError, SendError};
+pub use error::{Fault, HandshakeError, ProtocolError, SendError, UriPart};
 pub use frame::CloseFrame;
 pub use handshake::{
-    Accept, ClientHandshake, ClientRequest, HandshakeConfig, Headers, Origins, Plain, Request, Response,
-    ServerHandshake, Uri,
+    Accept, ClientHandshake, ClientRequest, HandshakeConfig, OnPlainRequest, Origins, ServerHandshake, Uri,
 };
+pub use http::{Headers, Request, Response};
 pub use message::{BytesMessage, Chunk, Message, Outgoing, Prepared};
 pub use open::{Client, Server};
 pub use role::Role;

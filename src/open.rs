@@ -9,7 +9,8 @@ use core::time::Duration;
 use crate::connection::{Config, Connection, Opened, Opening};
 use crate::entropy::Seed;
 use crate::error::HandshakeError;
-use crate::handshake::{Accept, ClientHandshake, ClientRequest, HandshakeConfig, Request, Response, ServerHandshake};
+use crate::handshake::{Accept, ClientHandshake, ClientRequest, HandshakeConfig, ServerHandshake};
+use crate::http::{Request, Response};
 use crate::role::Role;
 use crate::time::Time;
 use crate::upgrade::Upgrade;
@@ -196,10 +197,7 @@ impl Opening for ServerOpening {
     }
 
     fn accept(&mut self, answer: Accept, out: &mut Vec<u8>) -> Result<Upgrade, HandshakeError> {
-        let upgrade = match answer.subprotocol {
-            Some(chosen) => self.machine.accept_with(chosen.as_deref(), &answer.headers)?,
-            None => self.machine.accept()?,
-        };
+        let upgrade = self.machine.accept(answer)?;
         drain(&mut self.machine, out);
         Ok(upgrade)
     }

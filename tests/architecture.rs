@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Everyone may use them, and they use each other only, without cycles.
-const WORDS: [&str; 8] = ["role", "time", "code", "error", "entropy", "deflate", "upgrade", "buffer"];
+const WORDS: [&str; 9] = ["role", "time", "code", "error", "http", "entropy", "deflate", "upgrade", "buffer"];
 
 /// Whom the modules that are no words may know besides the words. A module that is
 /// missing here has not been drawn, and fails.

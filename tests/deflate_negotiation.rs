@@ -5,7 +5,8 @@
 
 use openline::HandshakeError as E;
 use openline::{
-    ClientHandshake, ClientRequest, Deflate, HandshakeConfig, HandshakeError, Headers, ServerHandshake, Time, Upgrade,
+    Accept, ClientHandshake, ClientRequest, Deflate, HandshakeConfig, HandshakeError, Headers, ServerHandshake, Time,
+    Upgrade,
 };
 
 const SEED: [u8; 32] = [7; 32];
@@ -154,7 +155,7 @@ fn extension_lines(head: &str) -> Vec<&str> {
 fn serve(config: HandshakeConfig, request: &str) -> (Upgrade, String) {
     let mut server = ServerHandshake::new(config, Time::ZERO);
     assert!(server.receive(&mut request.as_bytes()).unwrap().is_some());
-    let upgrade = server.accept().unwrap();
+    let upgrade = server.accept(Accept::default()).unwrap();
     let answer = String::from_utf8(server.poll_transmit().unwrap().to_vec()).unwrap();
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
     (upgrade, answer)
@@ -393,16 +394,22 @@ fn what_is_not_wished_for_is_not_accepted() {
 }
 
 #[test]
-fn accept_with_negotiates_too() {
-    let mut handshake = ServerHandshake::new(server(&[lax()]), Time::ZERO);
-    handshake.receive(&mut request(&["permessage-deflate"]).as_bytes()).unwrap();
+fn an_application_may_decline_for_one_request() {
     // A second line would make the answer a list of two.
-    let more = lines(&["permessage-deflate"]);
-    assert_eq!(handshake.accept_with(None, &more).unwrap_err(), E::HeaderReserved);
-    let upgrade = handshake.accept_with(None, &Headers::new()).unwrap();
-    assert_eq!(upgrade.agreement().deflate, Some(lax()));
-    let answer = String::from_utf8(handshake.poll_transmit().unwrap().to_vec()).unwrap();
-    assert_eq!(extension_lines(&answer), ["permessage-deflate"]);
+    let more = Accept::default().header("Sec-WebSocket-Extensions", "permessage-deflate");
+    assert_eq!(more.unwrap_err(), E::HeaderReserved);
+    for (answer, agreed) in [
+        (Accept::default(), Some(lax())),
+        (Accept::default().no_subprotocol().header("X", "y").unwrap(), Some(lax())),
+        (Accept::default().uncompressed(), None),
+    ] {
+        let mut handshake = ServerHandshake::new(server(&[lax()]), Time::ZERO);
+        handshake.receive(&mut request(&["permessage-deflate"]).as_bytes()).unwrap();
+        let upgrade = handshake.accept(answer).unwrap();
+        assert_eq!(upgrade.agreement().deflate, agreed);
+        let answer = String::from_utf8(handshake.poll_transmit().unwrap().to_vec()).unwrap();
+        assert_eq!(extension_lines(&answer).len(), usize::from(agreed.is_some()), "{answer}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use common::*;
-use openline::{CloseCode, HandshakeError, ProtocolError, SendError};
+use openline::{CloseCode, HandshakeError, ProtocolError, SendError, UriPart};
 
 const PROTOCOL: [(ProtocolError, &str, u16); 18] = [
     (ProtocolError::ReservedOpcode(3), "reserved opcode 0x3 in a frame header", 1002),
@@ -109,7 +109,7 @@ fn no_variant_is_forgotten() {
     assert_eq!(send, variants(include_str!("../src/error/send.rs"), "SendError"));
 }
 
-const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 39] = [
+const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 44] = [
     (HandshakeError::BareLineFeed, "line feed without a carriage return in the head", Some(400)),
     (HandshakeError::ControlCharacter, "control character in the head", Some(400)),
     (HandshakeError::FoldedHeader, "header folded over several lines", Some(400)),
@@ -123,29 +123,34 @@ const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 39] = [
     (HandshakeError::TargetInvalid, "request target is neither a path nor an absolute URI", Some(400)),
     (HandshakeError::TargetFragment, "request target with a fragment", Some(400)),
     (HandshakeError::RequestBody, "request with a body", Some(400)),
-    (HandshakeError::HostInvalid, "missing, repeated or malformed Host", Some(400)),
+    (HandshakeError::HostInvalid, "missing, empty, repeated or malformed Host", Some(400)),
     (HandshakeError::NotUpgrade, "request without an upgrade to websocket", Some(426)),
-    (HandshakeError::UpgradeInvalid, "missing, repeated or malformed websocket in Upgrade", Some(400)),
-    (HandshakeError::ConnectionInvalid, "missing, repeated or malformed upgrade in Connection", Some(400)),
+    (HandshakeError::UpgradeInvalid, "Upgrade without websocket, or malformed", Some(400)),
+    (HandshakeError::ConnectionInvalid, "Connection without upgrade, or malformed", Some(400)),
     (HandshakeError::VersionMissing, "missing or repeated Sec-WebSocket-Version", Some(400)),
     (HandshakeError::VersionUnsupported, "Sec-WebSocket-Version is not 13", Some(426)),
     (HandshakeError::KeyInvalid, "missing, repeated or malformed Sec-WebSocket-Key", Some(400)),
     (HandshakeError::OriginInvalid, "repeated Origin", Some(400)),
-    (HandshakeError::OriginRefused, "origin not allowed", Some(403)),
+    (HandshakeError::OriginRefused, "Origin is not one that this server allows", Some(403)),
     (HandshakeError::SubprotocolsInvalid, "malformed or repeated element in Sec-WebSocket-Protocol", Some(400)),
     (HandshakeError::ExtensionsInvalid, "malformed Sec-WebSocket-Extensions", Some(400)),
-    (HandshakeError::Rejected { status: 418 }, "rejected with status 418", Some(418)),
+    (HandshakeError::Rejected { status: 418 }, "application rejected the request with status 418", Some(418)),
     (HandshakeError::Refused { status: 403 }, "server answered with status 403 instead of 101", None),
     (HandshakeError::AcceptInvalid, "missing, repeated or wrong Sec-WebSocket-Accept", None),
-    (HandshakeError::SubprotocolNotOffered, "server chose a subprotocol that was not offered", None),
+    (HandshakeError::SubprotocolNotOffered, "chosen subprotocol was not offered by the client", None),
     (HandshakeError::DeflateInvalid, "server's permessage-deflate parameters accept no offer", None),
     (HandshakeError::ExtensionNotOffered, "server chose an extension that was not offered", None),
-    (HandshakeError::UriInvalid, "not a valid ws or wss URI", None),
-    (HandshakeError::UriFragment, "websocket URI with a fragment", None),
+    (HandshakeError::UriInvalid { part: UriPart::Scheme, at: 0 }, "invalid scheme in the URI, at byte 0", None),
+    (HandshakeError::UriInvalid { part: UriPart::Userinfo, at: 5 }, "invalid userinfo in the URI, at byte 5", None),
+    (HandshakeError::UriInvalid { part: UriPart::Host, at: 7 }, "invalid host in the URI, at byte 7", None),
+    (HandshakeError::UriInvalid { part: UriPart::Port, at: 9 }, "invalid port in the URI, at byte 9", None),
+    (HandshakeError::UriInvalid { part: UriPart::Path, at: 9 }, "invalid path in the URI, at byte 9", None),
+    (HandshakeError::UriInvalid { part: UriPart::Query, at: 9 }, "invalid query in the URI, at byte 9", None),
+    (HandshakeError::UriFragment, "URI with a fragment", None),
     (HandshakeError::TlsUnavailable, "wss URI on a transport without TLS", None),
     (HandshakeError::HeaderNameInvalid, "header name is not a token", None),
     (HandshakeError::HeaderValueInvalid, "control character in a header value", None),
-    (HandshakeError::HeaderReserved, "header is set by the handshake itself", None),
+    (HandshakeError::HeaderReserved, "header that only the handshake itself may set", None),
     (HandshakeError::NothingToDecide, "no request waits for a decision", None),
     (HandshakeError::TimedOut, "opening handshake timed out", Some(408)),
     (HandshakeError::UnexpectedEof, "connection ended during the opening handshake", None),

@@ -7,7 +7,7 @@
 mod common;
 
 use common::*;
-use openline::{Event, HandshakeConfig, HandshakeError, Role, ServerHandshake, Time};
+use openline::{Accept, Event, HandshakeConfig, HandshakeError, Role, ServerHandshake, Time};
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
@@ -77,7 +77,7 @@ fn offers_as_long_as_a_head_may_be_are_read_once() {
         let mut server = server(2 * len, 64);
         // In order or not: there is a verdict, and an answer to it.
         match server.receive(&mut request.as_bytes()) {
-            Ok(request) => assert!(request.is_some() && server.accept().is_ok()),
+            Ok(request) => assert!(request.is_some() && server.accept(Accept::default()).is_ok()),
             Err(error) => assert_eq!(error.status(), Some(400), "{error}"),
         }
         assert!(server.poll_transmit().is_some());

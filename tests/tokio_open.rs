@@ -140,7 +140,8 @@ async fn the_server_refuses_by_itself_and_says_why() {
 #[tokio::test(start_paused = true)]
 async fn a_plain_get_gets_its_page() {
     let mut handshake = HandshakeConfig::default();
-    handshake.plain = Some(Arc::new(|request| Response::new(200).body(format!("this is {}", request.path()))));
+    handshake.on_plain_request =
+        Some(Arc::new(|request| Response::new(200).body(format!("this is {}", request.path()))));
     let line = Line::hearing(["GET /health HTTP/1.1\r\nHost: example.com\r\n\r\n"]);
     let refused = in_time(accept_with(&Server::default().handshake(handshake), line.clone())).await;
     assert!(matches!(refused, Err(Error::Handshake(HandshakeError::NotUpgrade))), "{refused:?}");
@@ -168,7 +169,7 @@ async fn where_nobody_listens_is_an_io_error() {
 fn answer_to(written: &[u8]) -> Option<Vec<u8>> {
     let mut machine = openline::ServerHandshake::new(HandshakeConfig::default(), openline::Time::ZERO);
     machine.receive(&mut &*written).unwrap()?;
-    machine.accept().unwrap();
+    machine.accept(Accept::default()).unwrap();
     Some(machine.poll_transmit().unwrap().to_vec())
 }
 

@@ -67,7 +67,7 @@ impl Options {
         if let Some(origin) = self.get("origin") {
             handshake.origins = Origins::Only(vec![origin.to_owned()]);
         }
-        handshake.plain = Some(Arc::new(page));
+        handshake.on_plain_request = Some(Arc::new(page));
         handshake
     }
 }

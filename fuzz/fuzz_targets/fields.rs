@@ -121,7 +121,9 @@ fn check_uri(text: &str) {
     let request = server.request().unwrap();
     assert_eq!((request.host(), &request.target[..]), (Some(&uri.authority()[..]), uri.resource()));
     // Printed without the userinfo, or it would be a secret in every log.
-    let authority = text.split_once("://").unwrap().1.split(['/', '?']).next().unwrap();
+    let rest = text.split_once("://").unwrap().1;
+    let (authority, after) = rest.split_at(rest.find(['/', '?', '\\']).unwrap_or(rest.len()));
+    assert!(authority.matches('@').count() <= 1 && !after.starts_with('\\'));
     assert_eq!(request.headers.contains("Authorization"), !matches!(authority.rfind('@'), None | Some(0)));
     assert!(!printed[..printed.len() - uri.resource().len()].contains('@'));
 }

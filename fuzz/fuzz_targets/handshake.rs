@@ -6,7 +6,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use openline::{
-    ClientHandshake, ClientRequest, Deflate, DeflateContext, HandshakeConfig, HandshakeError, Headers, Origins,
+    Accept, ClientHandshake, ClientRequest, Deflate, DeflateContext, HandshakeConfig, HandshakeError, Headers, Origins,
     Response, ServerHandshake, Time,
 };
 use openline_fuzz::cut;
@@ -19,7 +19,7 @@ struct Input<'a> {
     offers: Vec<Wish>,
     spoken: Vec<&'a str>,
     accepts: Option<Wish>,
-    origin: Option<&'a str>,
+    origin: Option<(bool, &'a str)>,
     max_head: u16,
     decision: Decision<'a>,
     cuts: [u8; 4],
@@ -35,7 +35,9 @@ struct Wish {
 #[derive(Arbitrary, Debug)]
 enum Decision<'a> {
     Accept,
-    AcceptWith(Option<u8>, Vec<(&'a str, &'a str)>),
+    /// The answer that is given: a subprotocol (an unknown one, an offered one, or none), headers, and
+    /// whether it may be compressed.
+    AcceptWith(Option<Option<u8>>, Vec<(&'a str, &'a str)>, bool),
     Reject(u16, Vec<(&'a str, &'a str)>, &'a [u8]),
 }
 
@@ -62,7 +64,12 @@ fuzz_target!(|input: Input<'_>| {
     theirs.max_head = 2000 + usize::from(input.max_head);
     theirs.subprotocols = input.spoken.iter().map(|name| (*name).to_owned()).collect();
     theirs.deflate = input.accepts.iter().map(deflate).collect();
-    theirs.origins = input.origin.map_or(Origins::Any, |origin| Origins::Only(vec![origin.to_owned()]));
+    theirs.origins = match input.origin {
+        None => Origins::Any,
+        Some((false, origin)) => Origins::Only(vec![origin.to_owned()]),
+        Some((true, origin)) => Origins::OnlyOrAbsent(vec![origin.to_owned()]),
+    };
+    let declined = matches!(input.decision, Decision::AcceptWith(_, _, true));
     let limited = theirs.max_head;
     let mut client = ClientHandshake::new(request, ours.clone(), [7; 32], Time::ZERO);
     let mut server = ServerHandshake::new(theirs.clone(), Time::ZERO);
@@ -91,6 +98,8 @@ fuzz_target!(|input: Input<'_>| {
         Err(error) => {
             assert_eq!(error, HandshakeError::OriginRefused, "our client keeps the rules");
             assert!(theirs.origins != Origins::Any);
+            let sent = input.headers.iter().take(20).any(|(name, _)| name.eq_ignore_ascii_case("Origin"));
+            assert!(sent || matches!(theirs.origins, Origins::Only(_)), "it may be absent");
             None
         }
     };
@@ -121,7 +130,8 @@ fuzz_target!(|input: Input<'_>| {
     assert_eq!(client.poll_timeout(), None);
     assert_eq!(ours.agreement().subprotocol, theirs.agreement().subprotocol);
     match (ours.agreement().deflate, theirs.agreement().deflate) {
-        (None, None) => assert!(input.offers.is_empty() || input.accepts.is_none()),
+        (None, None) => assert!(input.offers.is_empty() || input.accepts.is_none() || declined),
+        (Some(_), Some(_)) if declined => panic!("it was declined"),
         (Some(a), Some(b)) => assert_eq!((a.send, a.receive), (b.receive, b.send)),
         other => panic!("only one end compresses: {other:?}"),
     }
@@ -137,18 +147,32 @@ fn decide(server: &mut ServerHandshake, decision: &Decision<'_>) -> Option<openl
         headers
     };
     let upgrade = match decision {
-        Decision::Accept => Some(server.accept().expect("a request that waits")),
-        Decision::AcceptWith(choice, headers) => {
+        Decision::Accept => Some(server.accept(Accept::default()).expect("a request that waits")),
+        Decision::AcceptWith(choice, headers, declined) => {
             let offered: Vec<_> = server.request().unwrap().subprotocols().map(String::from).collect();
-            let chosen = choice.and_then(|at| offered.get(usize::from(at)));
-            match server.accept_with(chosen.map(|name| &name[..]), &fields(headers)) {
-                Ok(upgrade) => Some(upgrade),
-                // It still waits.
-                Err(error) => {
-                    assert_eq!(error, HandshakeError::HeaderReserved);
-                    Some(server.accept().expect("a request that waits"))
-                }
+            let mut answer = if *declined { Accept::default().uncompressed() } else { Accept::default() };
+            for (name, value) in headers.iter().take(20) {
+                answer = answer.clone().header(name, value).unwrap_or(answer);
             }
+            let chosen = match choice {
+                None => None,
+                Some(None) => Some(None),
+                Some(Some(at)) => Some(offered.get(usize::from(*at))),
+            };
+            match chosen {
+                None => answer = answer.no_subprotocol(),
+                Some(None) => {
+                    // Nobody can offer this one. The request still waits.
+                    let unknown = server.accept(answer.clone().subprotocol("no token"));
+                    assert_eq!(unknown.unwrap_err(), HandshakeError::SubprotocolNotOffered);
+                }
+                Some(Some(name)) => answer = answer.subprotocol(name),
+            }
+            let upgrade = server.accept(answer).expect("a request that waits");
+            if let Some(chosen) = chosen.unwrap_or_default() {
+                assert_eq!(upgrade.agreement().subprotocol.as_ref(), Some(chosen));
+            }
+            Some(upgrade)
         }
         Decision::Reject(status, headers, body) => {
             let mut response = Response::new(*status).body(*body);
@@ -159,6 +183,6 @@ fn decide(server: &mut ServerHandshake, decision: &Decision<'_>) -> Option<openl
             None
         }
     };
-    assert_eq!(server.accept().unwrap_err(), HandshakeError::NothingToDecide);
+    assert_eq!(server.accept(Accept::default()).unwrap_err(), HandshakeError::NothingToDecide);
     upgrade
 }

@@ -3,13 +3,17 @@
 //! a second time and plainly, what RFC 6455 §4 asks.
 #![no_main]
 
+use std::sync::Arc;
+
 use libfuzzer_sys::fuzz_target;
-use openline::{ClientHandshake, ClientRequest, HandshakeConfig, HandshakeError, Headers, ServerHandshake, Time};
+use openline::{
+    Accept, ClientHandshake, ClientRequest, HandshakeConfig, HandshakeError, Headers, Response, ServerHandshake, Time,
+};
 use openline_fuzz::cut;
 
 type Outcome = Result<bool, HandshakeError>;
 
-/// The limits (small ones in the lowest two bits), the lengths of pieces, the bytes. In an answer,
+/// The limits (small ones in the lowest two bits) and a hook for plain requests (the third), the lengths of pieces, the bytes. In an answer,
 /// `{accept}` stands for the value that the client waits for, which no fuzzer guesses.
 type Input<'a> = (u8, [u8; 4], &'a [u8]);
 
@@ -23,6 +27,9 @@ fuzz_target!(|input: Input<'_>| {
         }
         if flags & 2 != 0 {
             config.max_body = 10;
+        }
+        if flags & 4 != 0 {
+            config.on_plain_request = Some(Arc::new(|request| Response::new(299).body(request.method.clone())));
         }
         config
     };
@@ -38,6 +45,7 @@ fuzz_target!(|input: Input<'_>| {
 
 /// The outcome, what was left over, and what was answered.
 fn as_server<'a>(config: HandshakeConfig, chunks: impl Iterator<Item = &'a [u8]>) -> (Outcome, Vec<u8>, Vec<u8>) {
+    let hooked = config.on_plain_request.is_some();
     let mut server = ServerHandshake::new(config, Time::ZERO);
     let (mut outcome, mut taken, mut left) = (Ok(false), vec![], vec![]);
     for mut chunk in chunks {
@@ -52,13 +60,20 @@ fn as_server<'a>(config: HandshakeConfig, chunks: impl Iterator<Item = &'a [u8]>
     if outcome == Ok(true) {
         assert!(server.poll_transmit().is_none());
         reread_request(&taken, &server.request().unwrap().headers);
-        server.accept().expect("a request that is in order can be accepted");
+        server.accept(Accept::default()).expect("a request that is in order can be accepted");
         assert!(server.poll_transmit().unwrap().starts_with(b"HTTP/1.1 101 "));
     } else if outcome == Ok(false) && server.handle_eof().is_err() && !taken.is_empty() {
         check_refusal(server.poll_transmit().unwrap(), 400, &taken);
     }
     if let Err(error) = outcome {
-        check_refusal(server.poll_transmit().unwrap(), error.status().unwrap(), &taken);
+        let answer = server.poll_transmit().unwrap();
+        match error {
+            HandshakeError::NotUpgrade if hooked => {
+                check_refusal(answer, 299, &taken);
+                reread_plain(&taken);
+            }
+            error => check_refusal(answer, error.status().unwrap(), &taken),
+        }
     }
     (outcome, left, server.poll_transmit().unwrap_or_default().to_vec())
 }
@@ -134,6 +149,20 @@ fn reread_request(head: &[u8], headers: &Headers) {
     assert!(list(&fields, "transfer-encoding") == [""]);
 }
 
+/// RFC 9112, what a request has that the hook may answer: a method that changes nothing, no body, no
+/// more than one Host, and nothing of an upgrade to WebSocket.
+fn reread_plain(head: &[u8]) {
+    let (first, fields) = lines(head);
+    let words: Vec<_> = first.split(|&byte| byte == b' ').collect();
+    assert!(words.len() == 3 && [&b"GET"[..], b"HEAD", b"OPTIONS"].contains(&words[0]));
+    assert!(words[2].starts_with(b"HTTP/1.") && words[2].len() == 8);
+    let hosts = fields.iter().filter(|(name, _)| name == "host").count();
+    assert!(hosts == 1 || hosts == 0 && words[2] == b"HTTP/1.0");
+    assert!(!fields.iter().any(|(name, _)| name.starts_with("sec-websocket-") || name == "transfer-encoding"));
+    assert!(!list(&fields, "upgrade").contains(&"websocket".to_owned()));
+    assert!(list(&fields, "content-length").iter().all(|len| len.bytes().all(|digit| digit == b'0')));
+}
+
 fn client(config: HandshakeConfig) -> ClientHandshake {
     let request = ClientRequest::new("ws://example.com/").unwrap().subprotocol("chat").unwrap();
     ClientHandshake::new(request, config, [7; 32], Time::ZERO)
@@ -143,7 +172,7 @@ fn client(config: HandshakeConfig) -> ClientHandshake {
 fn accept() -> String {
     let mut server = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
     server.receive(&mut client(HandshakeConfig::default()).poll_transmit().unwrap()).unwrap();
-    server.accept().unwrap();
+    server.accept(Accept::default()).unwrap();
     let answer = String::from_utf8(server.poll_transmit().unwrap().to_vec()).unwrap();
     answer.split_once("Sec-WebSocket-Accept: ").unwrap().1[..28].to_owned()
 }
@@ -187,7 +216,9 @@ fn reread_response(heads: &[u8], headers: &Headers) {
     let (first, fields) = lines(&heads[start..]);
     same(headers, &fields);
     assert!(first.starts_with(b"HTTP/1.") && first[8..].starts_with(b" 101"));
-    assert_eq!(list(&fields, "upgrade"), ["websocket"]);
+    let upgrade = list(&fields, "upgrade");
+    assert!(upgrade.iter().all(|protocol| protocol == "websocket" || protocol.is_empty()));
+    assert!(upgrade.contains(&"websocket".to_owned()));
     assert!(list(&fields, "connection").contains(&"upgrade".to_owned()));
     let value =
         |name: &str| fields.iter().filter(|(other, _)| other == name).map(|(_, value)| value).collect::<Vec<_>>();

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use crate::buffer::SendBuffer;
 use crate::error::HandshakeError;
 use crate::frame::{Decoder, Encoder, Opcode};
-use crate::handshake::Response;
+use crate::http::Response;
 #[cfg(feature = "deflate")]
 use crate::message::deflate::{self, Deflater, Inflater};
 use crate::message::{Assembler, Delivery, Limits};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use crate::error::{HandshakeError, ProtocolError, SendError};
-use crate::handshake::Response;
+use crate::http::Response;
 
 /// Why an adapter could not go on.
 #[derive(Debug)]

@@ -2,10 +2,14 @@
 
 use core::fmt;
 
-/// Why an opening handshake failed: the rule that was broken.
+/// Why an opening handshake failed: the rule that was broken, and by whom.
 ///
 /// A server has queued the answer with [`status`](Self::status) when this is
-/// returned. A client has nothing to say and just closes the transport.
+/// returned. A client sends nothing, and closes the transport.
+///
+/// Two of these are a decision, and no broken rule: [`Rejected`](Self::Rejected), where the
+/// application of this server said no to a client, and [`Refused`](Self::Refused), where a server
+/// said no to this client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeError {
@@ -47,15 +51,16 @@ pub enum HandshakeError {
     TargetFragment,
     /// The request has a body, or says so; what follows could be taken for frames.
     RequestBody,
-    /// RFC 9112 §3.2: not exactly one Host, or not of valid form.
+    /// RFC 9112 §3.2: not exactly one Host, or one that is not valid; in a request for a
+    /// WebSocket, also an empty one. At a client: a Host header that is not valid.
     HostInvalid,
-    /// An HTTP request that does not ask for an upgrade to WebSocket at all. The status
-    /// is sent unless [`HandshakeConfig::plain`](crate::HandshakeConfig::plain) answers.
+    /// An HTTP request that does not ask for an upgrade to WebSocket at all. The status is sent
+    /// unless [`on_plain_request`](crate::HandshakeConfig::on_plain_request) has answered.
     NotUpgrade,
-    /// §4.2.1: not exactly one `websocket` in Upgrade; in a response (§4.1), the field
-    /// is not, once, that word alone.
+    /// §4.2.1: Upgrade does not contain `websocket`, or is no list of protocols; in a response
+    /// (§4.1), it does not contain `websocket` alone.
     UpgradeInvalid,
-    /// §4.2.1: not exactly one `upgrade` in Connection; in a response (§4.1), none.
+    /// §4.2.1: Connection does not contain `upgrade`, or is no list of tokens.
     ConnectionInvalid,
     /// §4.2.1: no, or more than one, Sec-WebSocket-Version.
     VersionMissing,
@@ -65,27 +70,29 @@ pub enum HandshakeError {
     KeyInvalid,
     /// RFC 6454 §7.3: more than one Origin.
     OriginInvalid,
-    /// §4.2.2: this origin is not welcome.
+    /// §4.2.2: [`HandshakeConfig::origins`](crate::HandshakeConfig::origins) does not have this
+    /// origin.
     OriginRefused,
-    /// §4.1: Sec-WebSocket-Protocol is not a list of different tokens.
+    /// §4.1: Sec-WebSocket-Protocol, or what a client wants to offer, is not a list of different
+    /// tokens.
     SubprotocolsInvalid,
     /// §9.1: Sec-WebSocket-Extensions does not follow its grammar.
     ExtensionsInvalid,
-    /// The application said no.
+    /// The application of this server said no to a request that was in order.
     Rejected {
-        /// The status that it answered with.
+        /// The status that was sent to the client.
         status: u16,
     },
 
     // A response, as a client judges it.
-    /// §4.1: the server answered with something other than 101.
+    /// §4.1: the server said no to this client: it answered with a status other than 101.
     Refused {
-        /// The status in its answer.
+        /// The status of its answer.
         status: u16,
     },
     /// §4.1: Sec-WebSocket-Accept is not, once, the answer to our key.
     AcceptInvalid,
-    /// §4.1: a subprotocol that was not offered, or more than one.
+    /// §4.1: a subprotocol was chosen that the client did not offer, or more than one.
     SubprotocolNotOffered,
     /// §4.1: an extension that was not offered.
     ExtensionNotOffered,
@@ -94,8 +101,13 @@ pub enum HandshakeError {
     DeflateInvalid,
 
     // What this end asked for.
-    /// §3: not a `ws:` or `wss:` URI of valid form.
-    UriInvalid,
+    /// §3: not a valid URI for a WebSocket. See [`Uri`](crate::Uri) for what is.
+    UriInvalid {
+        /// The part that is not valid.
+        part: UriPart,
+        /// The byte of the URI at which it becomes invalid, counted from 0.
+        at: usize,
+    },
     /// §3: a WebSocket URI has no fragment.
     UriFragment,
     /// A `wss:` URI needs TLS, and there is none on this transport.
@@ -106,7 +118,7 @@ pub enum HandshakeError {
     HeaderValueInvalid,
     /// A header that the handshake sets itself.
     HeaderReserved,
-    /// There is no request to decide on, or it has been decided on.
+    /// No request waits for a decision: none has come, or it was accepted, rejected or refused.
     NothingToDecide,
 
     // The transport.
@@ -157,29 +169,29 @@ impl fmt::Display for HandshakeError {
             TargetInvalid => "request target is neither a path nor an absolute URI",
             TargetFragment => "request target with a fragment",
             RequestBody => "request with a body",
-            HostInvalid => "missing, repeated or malformed Host",
+            HostInvalid => "missing, empty, repeated or malformed Host",
             NotUpgrade => "request without an upgrade to websocket",
-            UpgradeInvalid => "missing, repeated or malformed websocket in Upgrade",
-            ConnectionInvalid => "missing, repeated or malformed upgrade in Connection",
+            UpgradeInvalid => "Upgrade without websocket, or malformed",
+            ConnectionInvalid => "Connection without upgrade, or malformed",
             VersionMissing => "missing or repeated Sec-WebSocket-Version",
             VersionUnsupported => "Sec-WebSocket-Version is not 13",
             KeyInvalid => "missing, repeated or malformed Sec-WebSocket-Key",
             OriginInvalid => "repeated Origin",
-            OriginRefused => "origin not allowed",
+            OriginRefused => "Origin is not one that this server allows",
             SubprotocolsInvalid => "malformed or repeated element in Sec-WebSocket-Protocol",
             ExtensionsInvalid => "malformed Sec-WebSocket-Extensions",
-            Rejected { status } => return write!(f, "rejected with status {status}"),
+            Rejected { status } => return write!(f, "application rejected the request with status {status}"),
             Refused { status } => return write!(f, "server answered with status {status} instead of 101"),
             AcceptInvalid => "missing, repeated or wrong Sec-WebSocket-Accept",
-            SubprotocolNotOffered => "server chose a subprotocol that was not offered",
+            SubprotocolNotOffered => "chosen subprotocol was not offered by the client",
             ExtensionNotOffered => "server chose an extension that was not offered",
             DeflateInvalid => "server's permessage-deflate parameters accept no offer",
-            UriInvalid => "not a valid ws or wss URI",
-            UriFragment => "websocket URI with a fragment",
+            UriInvalid { part, at } => return write!(f, "invalid {part} in the URI, at byte {at}"),
+            UriFragment => "URI with a fragment",
             TlsUnavailable => "wss URI on a transport without TLS",
             HeaderNameInvalid => "header name is not a token",
             HeaderValueInvalid => "control character in a header value",
-            HeaderReserved => "header is set by the handshake itself",
+            HeaderReserved => "header that only the handshake itself may set",
             NothingToDecide => "no request waits for a decision",
             TimedOut => "opening handshake timed out",
             UnexpectedEof => "connection ended during the opening handshake",
@@ -188,3 +200,34 @@ impl fmt::Display for HandshakeError {
 }
 
 impl core::error::Error for HandshakeError {}
+
+/// A part of a URI (RFC 3986 §3), in [`HandshakeError::UriInvalid`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UriPart {
+    /// The scheme and the `://` behind it.
+    Scheme,
+    /// What stands before the `@`.
+    Userinfo,
+    /// The name or the address.
+    Host,
+    /// The port, a number from 1 to 65535.
+    Port,
+    /// The path.
+    Path,
+    /// What stands behind the `?`.
+    Query,
+}
+
+impl fmt::Display for UriPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            UriPart::Scheme => "scheme",
+            UriPart::Userinfo => "userinfo",
+            UriPart::Host => "host",
+            UriPart::Port => "port",
+            UriPart::Path => "path",
+            UriPart::Query => "query",
+        })
+    }
+}

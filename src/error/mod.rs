@@ -9,6 +9,6 @@ mod protocol;
 mod send;
 
 pub use fault::Fault;
-pub use handshake::HandshakeError;
+pub use handshake::{HandshakeError, UriPart};
 pub use protocol::ProtocolError;
 pub use send::SendError;

@@ -1,5 +1,6 @@
-//! RFC 9112 §6, §7.1: the body of a refusal, as far as the limit allows. It is read
-//! for people: where its framing is wrong, it just ends.
+//! RFC 9112 §6, §7.1: the body of the answer of a server that refused, up to the limit. It is kept
+//! to be shown to people, and the connection ends with it: so a body whose framing is wrong is no
+//! error, but ends where it goes wrong.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -9,9 +10,9 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::fields::Headers;
+use crate::http::Headers;
 
-/// RFC 9112 §6.3: where the body of a refusal ends.
+/// RFC 9112 §6.3: where the body ends.
 pub(super) enum Body {
     /// After this many bytes more; `u64::MAX` stands for the end of the connection.
     Length(u64),
@@ -49,7 +50,7 @@ impl Body {
                         return true;
                     }
                     line.push(byte);
-                    // The line end of the chunk before stands in front of the size.
+                    // RFC 9112 §7.1: the data of the chunk before ends in CRLF, in front of this size.
                     if byte == b'\n' && !line.trim_ascii().is_empty() {
                         match httparse::parse_chunk_size(line.trim_ascii_start()) {
                             Ok(httparse::Status::Complete((_, size))) if size > 0 => *left = size,
@@ -87,7 +88,7 @@ fn content_length(headers: &Headers) -> Option<u64> {
     lengths.all(|len| len == Some(first)).then_some(first)
 }
 
-/// What was received is the peer's, and may hold secrets.
+/// The bytes of the body may be secret.
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -97,7 +98,7 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Longer lines of chunk sizes are not worth to be read.
+/// The longest line with a chunk's size, in bytes. The body ends at a longer one.
 const MAX_CHUNK_LINE: usize = 256;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! §4.1: the client's side of the opening handshake.
+//! §4.1: the client's side of the opening handshake, as bytes. The rules are in [`request`](super::request)
+//! and [`confirm`](super::confirm).
 
 #![expect(clippy::arithmetic_side_effects, reason = "`sent <= out.len()`, and `spent` counts heads that lie in memory")]
 
@@ -7,117 +8,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
-use super::HandshakeConfig;
 use super::body::Body;
-use super::fields::{Headers, is_token, write_field};
+use super::confirm::Offered;
 use super::head::{HeadReader, ResponseHead};
-use super::key;
-use super::message::Response;
-use super::uri::{Uri, split_authority};
+use super::write::write_request;
+use super::{ClientRequest, HandshakeConfig, key};
 use crate::entropy::{Entropy, Seed};
 use crate::error::HandshakeError;
+use crate::http::Response;
 use crate::time::Time;
-use crate::upgrade::{Agreement, Upgrade};
-
-/// What a client asks for: a URI, subprotocols, and headers of its own.
-///
-/// ```
-/// use openline::ClientRequest;
-///
-/// let request = ClientRequest::new("ws://example.com/chat")?
-///     .subprotocol("chat.v2")?
-///     .subprotocol("chat")?
-///     .header("Authorization", "Bearer abc")?;
-/// # Ok::<(), openline::HandshakeError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientRequest {
-    uri: Uri,
-    subprotocols: Vec<String>,
-    headers: Headers,
-}
-
-impl ClientRequest {
-    /// A request for this URI.
-    ///
-    /// # Errors
-    ///
-    /// [`HandshakeError::UriInvalid`] or [`HandshakeError::UriFragment`].
-    pub fn new(uri: &str) -> Result<ClientRequest, HandshakeError> {
-        Ok(ClientRequest { uri: uri.parse()?, subprotocols: Vec::new(), headers: Headers::new() })
-    }
-
-    /// Offers a subprotocol, behind those offered already (§1.9).
-    ///
-    /// # Errors
-    ///
-    /// [`HandshakeError::SubprotocolsInvalid`] if it is not a token or offered already.
-    pub fn subprotocol(mut self, name: &str) -> Result<ClientRequest, HandshakeError> {
-        if !is_token(name.as_bytes()) || self.subprotocols.iter().any(|other| other == name) {
-            return Err(HandshakeError::SubprotocolsInvalid);
-        }
-        self.subprotocols.push(name.into());
-        Ok(self)
-    }
-
-    /// Adds a header. A Host or Authorization replaces the one from the URI. These, and
-    /// Origin and User-Agent, are sent once: the later one replaces the earlier.
-    ///
-    /// # Errors
-    ///
-    /// As [`Headers::append`]; [`HandshakeError::HeaderReserved`] for one that the
-    /// handshake sets itself; [`HandshakeError::HostInvalid`].
-    pub fn header(mut self, name: &str, value: &str) -> Result<ClientRequest, HandshakeError> {
-        if is_reserved(name) {
-            return Err(HandshakeError::HeaderReserved);
-        }
-        // RFC 9110 §5.3: only what is a list may stand in several fields.
-        if ["Host", "Authorization", "Origin", "User-Agent"].iter().any(|single| single.eq_ignore_ascii_case(name)) {
-            self.headers.replace(name, value)?;
-        } else {
-            self.headers.append(name, value)?;
-        }
-        if name.eq_ignore_ascii_case("Host") && self.headers.get(name).and_then(split_authority).is_none() {
-            return Err(HandshakeError::HostInvalid);
-        }
-        Ok(self)
-    }
-
-    /// Where it goes.
-    #[must_use]
-    pub fn uri(&self) -> &Uri {
-        &self.uri
-    }
-
-    /// §4.1: the request as it goes over the wire.
-    fn write(&self, key: &str, config: &HandshakeConfig) -> Vec<u8> {
-        let mut out = Vec::new();
-        for part in ["GET ", self.uri.resource(), " HTTP/1.1\r\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        if !self.headers.contains("Host") {
-            write_field(&mut out, "Host", self.uri.authority());
-        }
-        write_field(&mut out, "Upgrade", "websocket");
-        write_field(&mut out, "Connection", "Upgrade");
-        write_field(&mut out, "Sec-WebSocket-Key", key);
-        write_field(&mut out, "Sec-WebSocket-Version", "13");
-        if !self.subprotocols.is_empty() {
-            write_field(&mut out, "Sec-WebSocket-Protocol", self.subprotocols.join(", "));
-        }
-        if let Some(offers) = config.offer_extensions() {
-            write_field(&mut out, "Sec-WebSocket-Extensions", offers);
-        }
-        if let Some(authorization) = self.uri.authorization()
-            && !self.headers.contains("Authorization")
-        {
-            write_field(&mut out, "Authorization", authorization);
-        }
-        self.headers.write(&mut out);
-        out.extend_from_slice(b"\r\n");
-        out
-    }
-}
+use crate::upgrade::Upgrade;
 
 /// The client's side of an opening handshake (§4.1), without IO.
 ///
@@ -133,12 +33,12 @@ impl ClientRequest {
 /// ```
 pub struct ClientHandshake {
     config: Arc<HandshakeConfig>,
-    /// How much of the limit for heads the interim answers have used up.
+    /// How many bytes of the limit for heads the interim answers have used up.
     spent: usize,
     deadline: Time,
     subprotocols: Vec<String>,
     accept: String,
-    /// Handed on to the connection, so that nothing is drawn twice.
+    /// The connection goes on with this generator, so that no random number is used twice.
     entropy: Option<Entropy>,
     phase: Phase,
     response: Option<Response>,
@@ -149,7 +49,7 @@ pub struct ClientHandshake {
 #[derive(Debug)]
 enum Phase {
     Reading(HeadReader),
-    /// A refusal, whose body is on its way.
+    /// The server refused; the body of its answer is being read.
     Body(Body),
     Done(Result<(), HandshakeError>),
 }
@@ -168,10 +68,12 @@ impl ClientHandshake {
         let mut entropy = Entropy::new(seed.into());
         // §4.1: a nonce "selected randomly for each connection".
         let key = key::encode(entropy.nonce());
+        let mut out = Vec::new();
+        write_request(&mut out, &request.to_upgrade(&key, &config));
         ClientHandshake {
             deadline: now + config.timeout,
             accept: key::accept(key.as_bytes()),
-            out: request.write(&key, &config),
+            out,
             subprotocols: request.subprotocols,
             entropy: Some(entropy),
             phase: Phase::Reading(HeadReader::response(0, config.max_head, config.max_headers)),
@@ -292,34 +194,18 @@ impl ClientHandshake {
         }
     }
 
-    /// §4.1: the checks of a 101, in the RFC's order.
+    /// The answer is a 101.
     fn upgrade(&mut self) -> Result<Upgrade, HandshakeError> {
-        let Some(Response { headers, .. }) = &self.response else { return Err(HandshakeError::NothingToDecide) };
-        // "contains a value that is not an ASCII case-insensitive match": the whole of it.
-        if !headers.only("Upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(b"websocket")) {
-            return Err(HandshakeError::UpgradeInvalid);
-        }
-        // "doesn't contain a token": others may stand beside it.
-        if !headers.list("Connection").any(|token| token.eq_ignore_ascii_case(b"upgrade")) {
-            return Err(HandshakeError::ConnectionInvalid);
-        }
-        if headers.only("Sec-WebSocket-Accept") != Some(self.accept.as_bytes()) {
-            return Err(HandshakeError::AcceptInvalid);
-        }
-        let mut agreement = Agreement::default();
-        self.config.confirm_extensions(headers, &mut agreement)?;
-        if headers.contains("Sec-WebSocket-Protocol") {
-            let chosen = headers.only("Sec-WebSocket-Protocol");
-            let offered = chosen.and_then(|chosen| self.subprotocols.iter().find(|offer| offer.as_bytes() == chosen));
-            agreement.subprotocol = Some(offered.ok_or(HandshakeError::SubprotocolNotOffered)?.clone());
-        }
+        let Some(response) = &self.response else { return Err(HandshakeError::NothingToDecide) };
+        let offered = Offered { accept: &self.accept, subprotocols: &self.subprotocols };
+        let agreement = self.config.confirm(response, &offered)?;
         self.phase = Phase::Done(Ok(()));
         let entropy = self.entropy.take().ok_or(HandshakeError::NothingToDecide)?;
         Ok(Upgrade::client_with(agreement, entropy))
     }
 }
 
-/// Without the bytes in either direction and the key: they hold what is secret.
+/// The bytes in either direction and the key may be secret.
 impl fmt::Debug for ClientHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unsent = self.out.len() - self.sent;
@@ -329,22 +215,6 @@ impl fmt::Debug for ClientHandshake {
             .field("unsent", &unsent)
             .finish_non_exhaustive()
     }
-}
-
-/// What a client sets itself in its request.
-fn is_reserved(name: &str) -> bool {
-    const RESERVED: [&str; 9] = [
-        "Upgrade",
-        "Connection",
-        "Content-Length",
-        "Transfer-Encoding",
-        "Sec-WebSocket-Key",
-        "Sec-WebSocket-Version",
-        "Sec-WebSocket-Accept",
-        "Sec-WebSocket-Protocol",
-        "Sec-WebSocket-Extensions",
-    ];
-    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -399,7 +269,9 @@ mod tests {
         for (fields, error) in [
             ("Upgrade: WebSocket\r\nConnection: keep-alive, upgrade, Upgrade\r\n", None),
             ("Upgrade: websocket, h2c\r\nConnection: upgrade\r\n", Some(UpgradeInvalid)),
-            ("Upgrade: websocket\r\nUpgrade: websocket\r\nConnection: upgrade\r\n", Some(UpgradeInvalid)),
+            ("Upgrade: websocket\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\n", None),
+            ("Upgrade:\r\nConnection: upgrade\r\n", Some(UpgradeInvalid)),
+            ("Upgrade: websocket/13\r\nConnection: upgrade\r\n", Some(UpgradeInvalid)),
             ("Upgrade: websocket\r\nConnection: upgrades\r\n", Some(ConnectionInvalid)),
         ] {
             assert_eq!(answer(line, fields), error, "{fields}");

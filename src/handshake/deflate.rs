@@ -7,9 +7,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use super::fields::{Extension, Headers, extensions};
+use super::grammar::{Extension, Value, extensions};
 use crate::deflate::{Deflate, DeflateContext};
 use crate::error::HandshakeError;
+use crate::http::Headers;
 
 /// Negotiation, for a handshake that is made elsewhere; [`ServerHandshake`] and
 /// [`ClientHandshake`] do it by themselves.
@@ -37,8 +38,11 @@ impl Deflate {
     /// ```
     #[must_use]
     pub fn accept(&self, request: &Headers) -> Option<(Deflate, String)> {
-        let offers = extensions(request).ok()?;
-        let offer = offers.iter().filter(|offer| offer.name == NAME).find_map(Params::parse)?;
+        // §9.1: a list that breaks the grammar anywhere is no list at all.
+        if extensions(request).any(|offer| offer.is_err()) {
+            return None;
+        }
+        let offer = extensions(request).flatten().filter(|offer| offer.name == NAME).find_map(Params::parse)?;
         let takeover = |ours: DeflateContext, theirs: bool| ours.takeover && !theirs;
         let mut agreed = *self;
         // §7.1.2.1: the answer's window is the offered one or a smaller.
@@ -91,12 +95,17 @@ impl Deflate {
     /// was no offer; [`HandshakeError::DeflateInvalid`] for parameters that accept none of
     /// the offers. The connection must be failed then (§7.1).
     pub fn confirm(offers: &[Deflate], response: &Headers) -> Result<Option<Deflate>, HandshakeError> {
-        let chosen = extensions(response).map_err(|_| HandshakeError::ExtensionNotOffered)?;
-        let answer = match &chosen[..] {
-            [] => return Ok(None),
-            [answer] if answer.name == NAME && !offers.is_empty() => answer,
+        if extensions(response).any(|chosen| chosen.is_err()) {
+            return Err(HandshakeError::ExtensionNotOffered);
+        }
+        let mut chosen = extensions(response).flatten();
+        let answer = match (chosen.next(), chosen.next(), chosen.next()) {
+            (None, ..) => return Ok(None),
+            (Some(answer), None, _) if answer.name == NAME && !offers.is_empty() => answer,
             // RFC 7692 §5: an answer has one element for an extension at the most.
-            [first, second] if first.name == NAME && second.name == NAME => return Err(HandshakeError::DeflateInvalid),
+            (Some(first), Some(second), None) if first.name == NAME && second.name == NAME => {
+                return Err(HandshakeError::DeflateInvalid);
+            }
             _ => return Err(HandshakeError::ExtensionNotOffered),
         };
         let answer = Params::parse(answer).ok_or(HandshakeError::DeflateInvalid)?;
@@ -119,11 +128,10 @@ struct Params {
 impl Params {
     /// §7.1: `None` if there is an unknown parameter, one twice, or one with a value that
     /// it cannot have.
-    fn parse(extension: &Extension) -> Option<Params> {
+    fn parse(extension: Extension<'_>) -> Option<Params> {
         let mut params = Params::default();
-        for (name, value) in &extension.params {
-            let value = value.as_deref();
-            let repeated = match name.as_str() {
+        for (name, value) in extension.params() {
+            let repeated = match name {
                 "server_no_context_takeover" if value.is_none() => {
                     core::mem::replace(&mut params.server_no_context_takeover, true)
                 }
@@ -208,10 +216,11 @@ impl Params {
 }
 
 /// §7.1.2: "a decimal integer value without leading zeroes between 8 to 15".
-fn bits(value: &str) -> Option<u8> {
-    match value.as_bytes() {
-        [digit @ (b'8' | b'9')] => Some(digit - b'0'),
-        [b'1', digit @ b'0'..=b'5'] => Some(10 + digit - b'0'),
+fn bits(value: Value<'_>) -> Option<u8> {
+    let mut digits = value.bytes();
+    match (digits.next()?, digits.next(), digits.next()) {
+        (digit @ (b'8' | b'9'), None, _) => Some(digit - b'0'),
+        (b'1', Some(digit @ b'0'..=b'5'), None) => Some(10 + digit - b'0'),
         _ => None,
     }
 }

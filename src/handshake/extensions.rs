@@ -3,8 +3,8 @@
 use alloc::string::String;
 
 use super::HandshakeConfig;
-use super::fields::Headers;
 use crate::error::HandshakeError;
+use crate::http::Headers;
 use crate::upgrade::Agreement;
 
 #[cfg(feature = "deflate")]
@@ -47,9 +47,9 @@ impl HandshakeConfig {
 
     /// §4.1: none is offered, so none may be chosen.
     pub(super) fn confirm_extensions(&self, response: &Headers, _: &mut Agreement) -> Result<(), HandshakeError> {
-        match super::fields::extensions(response).as_deref() {
-            Ok([]) => Ok(()),
-            _ => Err(HandshakeError::ExtensionNotOffered),
+        match super::grammar::extensions(response).next() {
+            None => Ok(()),
+            Some(_) => Err(HandshakeError::ExtensionNotOffered),
         }
     }
 }

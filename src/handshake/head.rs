@@ -1,5 +1,5 @@
-//! RFC 9112: the head of an HTTP/1.1 message, up to its empty line. Knows `\r\n`,
-//! and no header by name. Looks at each byte once, as it comes.
+//! RFC 9112: the head of an HTTP/1 message, from its first byte to its empty line, as bytes. Each
+//! byte is looked at once, as it comes. No header is known by name here.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -11,23 +11,22 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use super::fields::{Headers, is_control, is_tchar};
 use crate::error::HandshakeError;
+use crate::http::{Headers, Request, is_control, is_tchar};
 
-/// Gathers a head, byte by byte, within limits. Each byte is judged as it comes, so
-/// that nobody waits for the end of what is wrong already, and so that it makes no
-/// difference how the input was cut.
+/// Gathers a head, byte by byte, within limits. Each byte is judged as it comes: so a wrong head is
+/// refused at its first wrong byte, and the outcome does not depend on how the input was cut.
 pub(super) struct HeadReader {
     kind: Kind,
     at: At,
     bytes: Vec<u8>,
-    /// Where the line begins that is being read.
+    /// The position in `bytes` of the line that is being read.
     line: usize,
-    /// Where the first line lies, once it is complete.
+    /// The position of the first line, once it is complete.
     first: Range<usize>,
-    /// Lines that are complete, the first one included.
+    /// How many lines are complete, the first one included.
     lines: usize,
-    /// How much of the limit is used up by heads before this one.
+    /// How many bytes of `max_head` the heads before this one have used up.
     spent: usize,
     max_head: usize,
     max_headers: usize,
@@ -39,12 +38,14 @@ enum Kind {
     Response,
 }
 
-/// Where in a line the next byte stands.
+/// The place in a line of the next byte.
 #[derive(Clone, Copy)]
 enum At {
+    /// The first byte of the line.
     Begin,
     /// In the first word of a request.
     Method,
+    /// Anywhere else.
     Within,
     /// Behind a CR.
     Cr,
@@ -90,8 +91,8 @@ impl HeadReader {
         }
     }
 
-    /// Takes what [`judge`](Self::judge) has nothing to say about: the inside of a line, up to
-    /// what may end it.
+    /// Takes the bytes inside a line up to the next control character, at once. Fast path only:
+    /// [`judge`](Self::judge) accepts each of them, so removing this changes speed, not behaviour.
     fn skim(&mut self, input: &mut &[u8]) {
         let judged = self.kind == Kind::Response && self.lines == 0 && self.bytes.len() < PROTOCOL.len();
         if !matches!(self.at, At::Within) || judged {
@@ -108,7 +109,7 @@ impl HeadReader {
         self.max_head.saturating_sub(self.spent).saturating_sub(self.bytes.len())
     }
 
-    /// Judges one byte. Returns where the next one stands; `None`: in another line.
+    /// Judges one byte. Returns the place of the next one; `None`: this byte ends the line.
     fn judge(&self, byte: u8) -> Result<Option<At>, HandshakeError> {
         let column = self.bytes.len() - self.line;
         let first = self.lines == 0;
@@ -131,8 +132,8 @@ impl HeadReader {
             (At::Begin, _) if !first && self.lines > self.max_headers => {
                 return Err(HandshakeError::TooManyHeaders { limit: self.max_headers });
             }
-            // RFC 9112 §3: a request begins with a token and a space. What speaks another
-            // protocol, such as TLS, mostly does not, and may never send a line's end.
+            // RFC 9112 §3: a request begins with a token and a space. A client of another
+            // protocol, such as TLS, is found out here; it may never send the end of a line.
             (At::Method, b' ') => At::Within,
             (At::Begin | At::Method, byte) if first && self.kind == Kind::Request => match is_tchar(byte) {
                 true => At::Method,
@@ -172,15 +173,12 @@ impl HeadReader {
 
     /// The complete head as a request.
     #[expect(clippy::indexing_slicing, reason = "`first` is a line in `bytes`, and ends in a version")]
-    pub(super) fn into_request(mut self) -> Result<RequestHead, HandshakeError> {
+    pub(super) fn into_request(mut self) -> Result<Request, HandshakeError> {
         // RFC 9112 §3: method SP request-target SP HTTP-version.
         let mut words = self.bytes[self.first.clone()].split(|&byte| byte == b' ').skip(2);
         let (Some(version), None) = (words.next(), words.next()) else { return Err(HandshakeError::MalformedHead) };
-        // §4.2.1: "an HTTP/1.1 or higher GET request".
-        if minor_version(version)? == 0 {
-            return Err(HandshakeError::HttpVersionTooOld);
-        }
-        // RFC 9110 §2.5: a higher minor version is read as the one that we know.
+        let version = (1, minor_version(version)?);
+        // RFC 9110 §2.5: another minor version is read as the one that we know.
         self.bytes[self.first.end - 1] = b'1';
         let mut slots = vec![httparse::EMPTY_HEADER; self.lines];
         let mut request = httparse::Request::new(&mut slots);
@@ -188,7 +186,7 @@ impl HeadReader {
         let method = request.method.unwrap_or_default().into();
         let target = request.path.unwrap_or_default().into();
         let fields = fields(&self.bytes, request.headers);
-        Ok(RequestHead { method, target, headers: Headers::parsed(self.bytes, fields) })
+        Ok(Request { method, target, headers: Headers::parsed(self.bytes, fields), version })
     }
 
     /// The complete head as a response.
@@ -207,23 +205,14 @@ impl HeadReader {
     }
 }
 
-/// What was received is the peer's, and may hold secrets.
+/// The bytes of the head may be secret.
 impl fmt::Debug for HeadReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HeadReader").field("len", &self.len()).field("lines", &self.lines).finish_non_exhaustive()
     }
 }
 
-/// The parts of a request's head.
-#[derive(Debug)]
-pub(super) struct RequestHead {
-    pub(super) method: alloc::string::String,
-    pub(super) target: alloc::string::String,
-    pub(super) headers: Headers,
-}
-
 /// The parts of a response's head.
-#[derive(Debug)]
 pub(super) struct ResponseHead {
     /// The y of HTTP/1.y.
     pub(super) minor: u8,
@@ -241,7 +230,7 @@ fn complete(parsed: Result<httparse::Status<usize>, httparse::Error>) -> Result<
 
 /// How many bytes there are before the first control character.
 fn without_control(bytes: &[u8]) -> usize {
-    // A look at all bytes of a chunk is a vector's work; one that may end early is not.
+    // The compiler makes vector code of a loop over a whole chunk, but not of one that may end early.
     let any = |chunk: &[u8; 16]| chunk.iter().fold(false, |any, &byte| any | is_control(byte));
     let whole = bytes.as_chunks::<16>().0.iter().take_while(|chunk| !any(chunk)).count() * 16;
     let rest = bytes.iter().skip(whole);
@@ -252,7 +241,7 @@ fn without_control(bytes: &[u8]) -> usize {
 fn minor_version(version: &[u8]) -> Result<u8, HandshakeError> {
     match version.strip_prefix(PROTOCOL) {
         Some([b'1', b'.', minor @ b'0'..=b'9']) => Ok(minor - b'0'),
-        // Its users write HTTP/2 as often as HTTP/2.0.
+        // HTTP/2 is written with and without a minor version.
         Some([b'0' | b'2'..=b'9'] | [b'0' | b'2'..=b'9', b'.', b'0'..=b'9']) => Err(HandshakeError::HttpVersionUnknown),
         _ => Err(HandshakeError::MalformedHead),
     }
@@ -347,7 +336,7 @@ mod tests {
         for (line, error) in [
             ("GET / HTTP/1.1", None),
             ("\r\nGET / HTTP/1.2", None),
-            ("GET / HTTP/1.0", Some(HttpVersionTooOld)),
+            ("GET / HTTP/1.0", None),
             ("GET / HTTP/2", Some(HttpVersionUnknown)),
             ("PRI * HTTP/2.0", Some(HttpVersionUnknown)),
             ("GET / FOOBAR/9", Some(MalformedHead)),

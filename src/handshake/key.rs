@@ -3,7 +3,9 @@
 use alloc::string::String;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{PAD, STANDARD};
 use sha1::{Digest, Sha1};
 
 /// The value of Sec-WebSocket-Key for a nonce (§4.1).
@@ -11,11 +13,14 @@ pub(super) fn encode(nonce: [u8; 16]) -> String {
     STANDARD.encode(nonce)
 }
 
-/// Whether this is the base64 of 16 bytes, in the one form that has (§4.2.1).
+/// §4.2.1: whether this is a "base64-encoded [...] value that, when decoded, is 16 bytes in length".
+/// The last four bits belong to no byte. They may be set, as in the RFC's own example in §4.1.
 pub(super) fn is_valid(key: &[u8]) -> bool {
     let mut nonce = [0; 18];
-    key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
+    key.len() == 24 && LENIENT.decode_slice(key, &mut nonce) == Ok(16)
 }
+
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_allow_trailing_bits(true));
 
 /// The value of Sec-WebSocket-Accept for a key.
 pub(super) fn accept(key: &[u8]) -> String {
@@ -35,12 +40,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_canonical_form_of_16_bytes_is_a_key() {
-        assert!(is_valid(b"dGhlIHNhbXBsZSBub25jZQ=="));
+    fn a_key_is_the_base64_of_16_bytes() {
+        for key in [&b"dGhlIHNhbXBsZSBub25jZQ=="[..], b"dGhlIHNhbXBsZSBub25jZR==", b"AQIDBAUGBwgJCgsMDQ4PEC=="] {
+            assert!(is_valid(key), "{}", String::from_utf8_lossy(key));
+        }
         for wrong in [
             &b""[..],
             b"dGhlIHNhbXBsZSBub25jZQ",
-            b"dGhlIHNhbXBsZSBub25jZR==",
             b"dGhlIHNhbXBsZSBub25jZQ= ",
             b"dGhlIHNhbXBsZSBub25jZSE=",
             b"dGhlIHNhbXBsZSBub25j",

@@ -1,18 +1,26 @@
-//! §4: HTTP becomes WebSocket. Never sees a frame; what it leaves behind is an
-//! [`Upgrade`](crate::Upgrade).
+//! §4: the opening handshake, by which HTTP becomes WebSocket. No frame is read or written here;
+//! the result of a handshake is an [`Upgrade`](crate::Upgrade).
+//!
+//! The rules judge requests and responses as values: [`judge`] and [`accept`] for a server,
+//! [`request`] and [`confirm`] for a client. The two machines, [`server`] and [`client`], read and
+//! write the bytes of HTTP/1.1, and have no rules of their own.
 
 mod accept;
 mod body;
 mod client;
+mod confirm;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod extensions;
-mod fields;
+mod grammar;
 mod head;
+mod judge;
 mod key;
-mod message;
+mod percent;
+mod request;
 mod server;
 mod uri;
+mod write;
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -21,20 +29,20 @@ use core::fmt;
 use core::time::Duration;
 
 pub use accept::Accept;
-pub use client::{ClientHandshake, ClientRequest};
-pub use fields::Headers;
-pub use message::{Request, Response};
+pub use client::ClientHandshake;
+pub use request::ClientRequest;
 pub use server::ServerHandshake;
 pub use uri::Uri;
 
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
+use crate::http::{Request, Response};
 
 /// Limits and choices for an opening handshake.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct HandshakeConfig {
-    /// How long the whole of it may take. Default 10 s.
+    /// How long the handshake may take as a whole. Default 10 s.
     pub timeout: Duration,
     /// The longest head to receive, in bytes. Default 16 KiB.
     pub max_head: usize,
@@ -42,8 +50,8 @@ pub struct HandshakeConfig {
     pub max_headers: usize,
     /// How much of a refusal's body a client keeps, in bytes. Default 16 KiB.
     pub max_body: usize,
-    /// The subprotocols that a server speaks. Of those that the client offers it
-    /// takes the first that is among them, and none if none is. Default: none.
+    /// The subprotocols that a server speaks. It chooses the first of the client's offers that is
+    /// among them, or none if none is; [`Accept`] can choose otherwise. Default: none.
     pub subprotocols: Vec<String>,
     /// permessage-deflate (RFC 7692): what a client offers, best first. A server accepts
     /// by the first of these. Default: none, so that nothing is compressed.
@@ -51,13 +59,31 @@ pub struct HandshakeConfig {
     pub deflate: Vec<Deflate>,
     /// Whose pages may open a connection to this server. Default: anybody's.
     pub origins: Origins,
-    /// What a server answers to a plain GET, one that asks for no upgrade: a page, or
-    /// a load balancer's health check. Default: 426 (Upgrade Required).
-    pub plain: Option<Arc<Plain>>,
+    /// What a server answers to a plain request, one that does not ask for a WebSocket: a page, or
+    /// a load balancer's health check. It is called for the methods GET, HEAD and OPTIONS, of
+    /// HTTP/1.0 too, if the request is valid and has no body. To a HEAD the headers of its answer
+    /// are sent, without the body. The handshake ends with [`NotUpgrade`] then.
+    ///
+    /// Default: none. Then a GET is answered with 426 (Upgrade Required), another method with 405
+    /// (Method Not Allowed), and HTTP/1.0 with 400 (Bad Request).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use openline::{HandshakeConfig, Response};
+    ///
+    /// let mut config = HandshakeConfig::default();
+    /// config.on_plain_request = Some(Arc::new(|request| match request.path() {
+    ///     "/health" => Response::new(200).body("well"),
+    ///     _ => Response::new(404),
+    /// }));
+    /// ```
+    ///
+    /// [`NotUpgrade`]: crate::HandshakeError::NotUpgrade
+    pub on_plain_request: Option<Arc<OnPlainRequest>>,
 }
 
-/// See [`HandshakeConfig::plain`].
-pub type Plain = dyn Fn(&Request) -> Response + Send + Sync;
+/// The type of [`HandshakeConfig::on_plain_request`].
+pub type OnPlainRequest = dyn Fn(&Request) -> Response + Send + Sync;
 
 impl Default for HandshakeConfig {
     fn default() -> HandshakeConfig {
@@ -70,7 +96,7 @@ impl Default for HandshakeConfig {
             #[cfg(feature = "deflate")]
             deflate: Vec::new(),
             origins: Origins::Any,
-            plain: None,
+            on_plain_request: None,
         }
     }
 }
@@ -83,33 +109,39 @@ impl fmt::Debug for HandshakeConfig {
         shown.field("subprotocols", &self.subprotocols);
         #[cfg(feature = "deflate")]
         shown.field("deflate", &self.deflate);
-        shown.field("origins", &self.origins).field("plain", &self.plain.is_some()).finish()
+        shown.field("origins", &self.origins).field("on_plain_request", &self.on_plain_request.is_some()).finish()
     }
 }
 
-/// Which origins a server accepts (§10.2): the defence against other sites' pages
-/// that use a visitor's cookies. For a policy of another kind look at
-/// [`Request::origin`] and reject.
+/// Which origins a server accepts (RFC 6455 §10.2): the defence against other sites' pages
+/// that use a visitor's cookies. An origin is a scheme, a host, and a port unless that is the
+/// default, such as `https://example.com`. For a policy of another kind look at
+/// [`Request::origin`], and reject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origins {
-    /// Any, and none.
+    /// Any origin, and requests without one.
     #[default]
     Any,
-    /// These only, such as `https://example.com`; a request without an Origin,
-    /// which no browser sends, is refused too.
+    /// These origins. A request without an origin is refused.
     Only(Vec<String>),
+    /// These origins, and requests without one: browsers always send it, other programs mostly
+    /// do not.
+    OnlyOrAbsent(Vec<String>),
 }
 
 impl Origins {
-    fn allow(&self, request: &Request) -> bool {
-        match self {
-            Origins::Any => true,
+    /// Whether a request may come with this Origin.
+    fn allow(&self, origin: Option<&[u8]>) -> bool {
+        let (allowed, absent) = match self {
+            Origins::Any => return true,
+            Origins::Only(allowed) => (allowed, false),
+            Origins::OnlyOrAbsent(allowed) => (allowed, true),
+        };
+        match origin {
+            None => absent,
             // RFC 6454 §4: scheme and host are in lower case, and have no other letters.
-            Origins::Only(origins) => {
-                let mut sent = request.headers.get_all("Origin");
-                matches!((sent.next(), sent.next()), (Some(origin), None)
-                    if origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin)))
-            }
+            Some(origin) => allowed.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin)),
         }
     }
 }

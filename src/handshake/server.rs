@@ -1,27 +1,25 @@
-//! §4.2: the server's side of the opening handshake. Whatever comes gets a complete
-//! HTTP answer, and nothing is said before the request has been heard to its end.
+//! §4.2: the server's side of the opening handshake, as bytes. Whatever comes gets a complete
+//! HTTP answer, and nothing is sent before the request is complete or wrong. The rules are in
+//! [`judge`](super::judge) and [`accept`](super::accept).
 
 #![expect(clippy::arithmetic_side_effects, reason = "`sent <= out.len()`")]
 
-use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
-use super::HandshakeConfig;
-use super::fields::{self, Headers, is_token, write_field};
 use super::head::HeadReader;
-use super::key;
-use super::message::{Request, Response, split_absolute, write_status};
-use super::uri::split_authority;
+use super::write::{refusal_status, write_refusal, write_switch};
+use super::{Accept, HandshakeConfig};
 use crate::error::HandshakeError;
+use crate::http::{Request, Response};
 use crate::time::Time;
-use crate::upgrade::{Agreement, Upgrade};
+use crate::upgrade::Upgrade;
 
 /// The server's side of an opening handshake (§4.2), without IO.
 ///
 /// ```
-/// use openline::{HandshakeConfig, ServerHandshake, Time};
+/// use openline::{Accept, HandshakeConfig, ServerHandshake, Time};
 ///
 /// let mut handshake = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
 /// let mut input = &b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -29,7 +27,7 @@ use crate::upgrade::{Agreement, Upgrade};
 /// // `Ok(None)` would mean: not complete yet.
 /// let request = handshake.receive(&mut input)?.unwrap();
 /// assert_eq!(request.path(), "/chat");
-/// let upgrade = handshake.accept()?;
+/// let upgrade = handshake.accept(Accept::default())?;
 /// assert!(handshake.poll_transmit().unwrap().starts_with(b"HTTP/1.1 101 "));
 /// // What came behind the request belongs to the connection.
 /// assert_eq!(input, b"...");
@@ -49,9 +47,10 @@ pub struct ServerHandshake {
 #[derive(Debug)]
 enum Phase {
     Reading(HeadReader),
-    /// The request was in order; the application has the word.
+    /// The request is in order, and waits for `accept` or `reject`.
     Deciding,
     Accepted,
+    /// An answer other than 101 is queued: a rule was broken, or the application rejected.
     Refused(HandshakeError),
 }
 
@@ -90,80 +89,43 @@ impl ServerHandshake {
         }
         let Phase::Reading(head) = mem::replace(&mut self.phase, Phase::Deciding) else { return Ok(None) };
         let request = match head.into_request() {
-            Ok(head) => {
-                self.request.insert(Request { method: head.method, target: head.target, headers: head.headers })
-            }
+            Ok(request) => self.request.insert(request),
             Err(error) => return Err(self.refuse(error)),
         };
-        match check(request, &self.config) {
+        match self.config.judge(request) {
             Ok(()) => Ok(self.request.as_ref()),
             Err(error) => Err(self.refuse(error)),
         }
     }
 
-    /// The request, once its head was complete; also if it was refused after that.
+    /// The request, once its head is complete; also if it was refused after that.
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
         self.request.as_ref()
     }
 
-    /// Accepts the request, with the first offered subprotocol that
-    /// [`HandshakeConfig::subprotocols`] has. The 101 is queued; the connection may
-    /// begin at once, and send behind it.
+    /// Accepts the request; [`Accept::default`] is the usual answer. The 101 is queued. The
+    /// connection may begin at once, and send behind it.
     ///
     /// # Errors
     ///
-    /// [`HandshakeError::NothingToDecide`] if there is no request, or it was decided on.
-    pub fn accept(&mut self) -> Result<Upgrade, HandshakeError> {
-        let supported = &self.config.subprotocols;
-        let offered = self.request.iter().flat_map(Request::subprotocols);
-        let chosen =
-            offered.into_iter().find(|offer| supported.iter().any(|ours| ours == offer)).map(ToString::to_string);
-        self.accept_with(chosen.as_deref(), &Headers::new())
-    }
-
-    /// As [`accept`](Self::accept), with a subprotocol of the application's choice, or
-    /// none, and more headers.
-    ///
-    /// # Errors
-    ///
-    /// [`HandshakeError::SubprotocolNotOffered`] if the client did not offer it,
-    /// [`HandshakeError::HeaderReserved`] for a header that the handshake sets itself;
-    /// the request still waits then. [`HandshakeError::NothingToDecide`] as above.
-    pub fn accept_with(&mut self, subprotocol: Option<&str>, headers: &Headers) -> Result<Upgrade, HandshakeError> {
+    /// [`HandshakeError::SubprotocolNotOffered`] if the answer chooses a subprotocol that the
+    /// client did not offer; the request still waits then. [`HandshakeError::NothingToDecide`] if
+    /// no request waits: none has come, or it was accepted, rejected or refused.
+    pub fn accept(&mut self, answer: Accept) -> Result<Upgrade, HandshakeError> {
         let (Phase::Deciding, Some(request)) = (&self.phase, &self.request) else {
             return Err(HandshakeError::NothingToDecide);
         };
-        // §4.2.2: "if the client did not offer it, the server MUST NOT choose it".
-        if subprotocol.is_some_and(|chosen| !request.subprotocols().any(|offer| offer == chosen)) {
-            return Err(HandshakeError::SubprotocolNotOffered);
-        }
-        if headers.iter().any(|(name, _)| is_reserved(name)) {
-            return Err(HandshakeError::HeaderReserved);
-        }
-        let key = request.headers.get("Sec-WebSocket-Key").unwrap_or_default();
-        self.out.reserve(USUAL_ANSWER);
-        write_status(&mut self.out, 101);
-        write_field(&mut self.out, "Upgrade", "websocket");
-        write_field(&mut self.out, "Connection", "Upgrade");
-        write_field(&mut self.out, "Sec-WebSocket-Accept", key::accept(key.as_bytes()));
-        if let Some(chosen) = subprotocol {
-            write_field(&mut self.out, "Sec-WebSocket-Protocol", chosen);
-        }
-        let mut agreement = Agreement { subprotocol: subprotocol.map(String::from), ..Agreement::default() };
-        if let Some(answer) = self.config.accept_extensions(&request.headers, &mut agreement) {
-            write_field(&mut self.out, "Sec-WebSocket-Extensions", answer);
-        }
-        headers.write(&mut self.out);
-        self.out.extend_from_slice(b"\r\n");
+        let (response, upgrade) = self.config.accept(request, &answer)?;
+        write_switch(&mut self.out, &response.headers);
         self.phase = Phase::Accepted;
-        Ok(Upgrade::server(agreement))
+        Ok(upgrade)
     }
 
-    /// Answers the request with something else than a WebSocket. Also replaces the
-    /// answer to a request that was [refused](Self::receive), as long as none of it has
-    /// been transmitted: so a server can serve a page to a plain GET. Does nothing
-    /// while there is no request, and after it has been accepted.
+    /// Answers the request with something other than a WebSocket; [`receive`](Self::receive) fails
+    /// with [`HandshakeError::Rejected`] then. Also replaces the answer to a request that was
+    /// refused, as long as none of it has been transmitted. Does nothing while there is no request,
+    /// and after it has been accepted.
     pub fn reject(&mut self, response: Response) {
         let decidable = match self.phase {
             Phase::Deciding => true,
@@ -172,8 +134,8 @@ impl ServerHandshake {
         };
         if decidable {
             self.out.clear();
-            response.write(&mut self.out, self.is_head);
-            self.phase = Phase::Refused(HandshakeError::Rejected { status: response.status_sent() });
+            write_refusal(&mut self.out, &response, self.is_head);
+            self.phase = Phase::Refused(HandshakeError::Rejected { status: refusal_status(&response) });
         }
     }
 
@@ -230,32 +192,17 @@ impl ServerHandshake {
         }
     }
 
+    /// Queues the answer to a request that broke a rule, and returns the error.
     fn refuse(&mut self, error: HandshakeError) -> HandshakeError {
         self.out.clear();
-        let response = match (error, &self.config.plain, &self.request) {
-            (HandshakeError::NotUpgrade, Some(plain), Some(request)) => plain(request),
-            _ => Response::refusal(error),
-        };
-        response.write(&mut self.out, self.is_head);
+        let response = self.config.refusal(error, self.request.as_ref());
+        write_refusal(&mut self.out, &response, self.is_head);
         self.phase = Phase::Refused(error);
         error
     }
 }
 
-/// A 101 without a subprotocol or extensions has 129 bytes.
-const USUAL_ANSWER: usize = 192;
-
-/// What a server sets itself in a 101, so that an application must not.
-fn is_reserved(name: &str) -> bool {
-    const RESERVED: [&str; 4] = ["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
-    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) || is_websocket_field(name)
-}
-
-fn is_websocket_field(name: &str) -> bool {
-    name.get(..14).is_some_and(|front| front.eq_ignore_ascii_case("Sec-WebSocket-"))
-}
-
-/// Without the bytes in either direction: they hold what is secret.
+/// The bytes in either direction may be secret.
 impl fmt::Debug for ServerHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unsent = self.out.len() - self.sent;
@@ -265,110 +212,6 @@ impl fmt::Debug for ServerHandshake {
             .field("unsent", &unsent)
             .finish_non_exhaustive()
     }
-}
-
-/// Judges a request: first as HTTP/1.1, then as a request for a WebSocket.
-fn check(request: &Request, config: &HandshakeConfig) -> Result<(), HandshakeError> {
-    check_http(request)?;
-    check_upgrade(&request.headers)?;
-    check_offer(request, config)
-}
-
-/// RFC 9112: is this a request that a server may answer on its own terms?
-fn check_http(request: &Request) -> Result<(), HandshakeError> {
-    let headers = &request.headers;
-    // §4.1: "The method of the request MUST be GET".
-    if request.method != "GET" {
-        return Err(HandshakeError::MethodNotGet);
-    }
-    check_target(&request.target)?;
-    // RFC 9112 §6: with a body behind it, its bytes would be taken for frames.
-    let no_body =
-        headers.get_all("Content-Length").all(|len| !len.is_empty() && len.iter().all(|&digit| digit == b'0'));
-    if !no_body || headers.contains("Transfer-Encoding") {
-        return Err(HandshakeError::RequestBody);
-    }
-    // RFC 9112 §3.2: exactly one Host of valid syntax.
-    let host = headers.only("Host").and_then(|host| core::str::from_utf8(host).ok());
-    match host.and_then(split_authority) {
-        Some(_) => Ok(()),
-        None => Err(HandshakeError::HostInvalid),
-    }
-}
-
-fn check_target(target: &str) -> Result<(), HandshakeError> {
-    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(HandshakeError::TargetInvalid);
-    }
-    // §3: fragment identifiers MUST NOT be used.
-    if target.contains('#') {
-        return Err(HandshakeError::TargetFragment);
-    }
-    match split_absolute(target) {
-        _ if target.starts_with('/') => Ok(()),
-        // RFC 9110 §4.2.4: what has a userinfo is likely to deceive, and not valid here.
-        Some((authority, _)) if split_authority(authority).is_some() => Ok(()),
-        _ => Err(HandshakeError::TargetInvalid),
-    }
-}
-
-/// §4.2.1: what HTTP/1.1 needs for the upgrade, and HTTP/2 (RFC 8441) has other words for.
-fn check_upgrade(headers: &Headers) -> Result<(), HandshakeError> {
-    let mut protocols = headers.list("Upgrade").flat_map(|protocol| protocol.split(|&byte| byte == b'/').next());
-    // RFC 9110 §7.8: a server may ignore an Upgrade to other protocols, such as h2c.
-    if !protocols.any(|name| name.eq_ignore_ascii_case(b"websocket"))
-        && !headers.iter().any(|(name, _)| is_websocket_field(name))
-    {
-        return Err(HandshakeError::NotUpgrade);
-    }
-    if !has_once(headers, "Upgrade", b"websocket") {
-        return Err(HandshakeError::UpgradeInvalid);
-    }
-    if !has_once(headers, "Connection", b"upgrade") {
-        return Err(HandshakeError::ConnectionInvalid);
-    }
-    // §4.4: another version is answered with the one that we speak.
-    match headers.only("Sec-WebSocket-Version") {
-        None => return Err(HandshakeError::VersionMissing),
-        Some(b"13") => {}
-        Some(_) => return Err(HandshakeError::VersionUnsupported),
-    }
-    match headers.only("Sec-WebSocket-Key").is_some_and(key::is_valid) {
-        true => Ok(()),
-        false => Err(HandshakeError::KeyInvalid),
-    }
-}
-
-/// What the two ends negotiate, whatever version of HTTP carries it.
-fn check_offer(request: &Request, config: &HandshakeConfig) -> Result<(), HandshakeError> {
-    let headers = &request.headers;
-    // §4.1: "elements [...] MUST all be unique strings" of token characters.
-    let mut offers: Vec<_> = headers.list("Sec-WebSocket-Protocol").collect();
-    // Sorted, for there may be thousands in a head: the square of that is a long time.
-    offers.sort_unstable();
-    if !offers.iter().all(|offer| is_token(offer)) || offers.iter().zip(offers.iter().skip(1)).any(|(a, b)| a == b) {
-        return Err(HandshakeError::SubprotocolsInvalid);
-    }
-    fields::extensions(headers)?;
-    // RFC 6454 §7.3: there is at most one. Of two the application would see the first,
-    // and a proxy in front may have looked at the other.
-    if headers.get_all("Origin").nth(1).is_some() {
-        return Err(HandshakeError::OriginInvalid);
-    }
-    // §4.2.2: 403 if the server does not want this origin.
-    if config.origins.allow(request) { Ok(()) } else { Err(HandshakeError::OriginRefused) }
-}
-
-/// Whether the list has exactly one element that is `wanted`, in any case, and all are
-/// well-formed.
-fn has_once(headers: &Headers, name: &str, wanted: &[u8]) -> bool {
-    // RFC 9110 §7.8: a protocol is a name, or a name and a version; an option is a token.
-    let well_formed = |element: &[u8]| {
-        let mut parts = element.split(|&byte| byte == b'/');
-        parts.by_ref().take(2).all(is_token) && parts.next().is_none()
-    };
-    headers.list(name).all(well_formed)
-        && headers.list(name).filter(|element| element.eq_ignore_ascii_case(wanted)).count() == 1
 }
 
 #[cfg(test)]
@@ -397,16 +240,6 @@ mod tests {
         assert_eq!(plain("Upgrade: h2c\r\n"), Some(HandshakeError::NotUpgrade));
         assert_eq!(plain("Upgrade: h2c, websocket/13\r\n"), Some(HandshakeError::UpgradeInvalid));
         assert_eq!(plain("Upgrade: h2c\r\nSec-WebSocket-Key: x\r\n"), Some(HandshakeError::UpgradeInvalid));
-    }
-
-    #[test]
-    fn targets() {
-        for valid in ["/", "//x", "http://h", "WSS://h:1/a", "ws://[::1]?b"] {
-            assert_eq!(check_target(valid), Ok(()), "{valid}");
-        }
-        for wrong in ["", "*", "h:80", "ftp://h/", "http://", "http:///a", "http://u@h/", "ws://[1/", "ws://h:x/"] {
-            assert_eq!(check_target(wrong), Err(HandshakeError::TargetInvalid), "{wrong}");
-        }
     }
 
     #[test]

@@ -1,20 +1,35 @@
-//! §3: `ws:` and `wss:` URIs.
+//! §3: `ws:` and `wss:` URIs. Who checks a URI with another parser and connects with this one must
+//! not be deceived: what RFC 3986 and the WHATWG URL Standard read as different hosts is refused.
 
 #![expect(clippy::arithmetic_side_effects, reason = "positions in a string")]
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
-use core::net::Ipv6Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::error::HandshakeError;
+use super::percent;
+use crate::error::{HandshakeError, UriPart};
 
 /// A WebSocket URI (RFC 6455 §3).
+///
+/// - The scheme is `ws` or `wss`; `http` and `https` mean the same, as in browsers.
+/// - The userinfo follows RFC 3986. It is sent as Basic authentication (RFC 7617).
+/// - The host follows RFC 3986, and is ASCII: a name in another script is written as
+///   its `xn--` form. A host that ends in a number is an IPv4 address in its usual form: others,
+///   such as `0x7f.1`, which browsers take for `127.0.0.1`, are refused.
+/// - A backslash before the path is refused. In the path it is a slash, as in browsers.
+/// - Path and query go over the wire as browsers send them: `.` and `..` are removed from the
+///   path, and what may not stand in a URI, non-ASCII characters included, is percent-encoded.
+///   Spaces and control characters are refused. A `%` is left as it is, whatever follows it.
+/// - A fragment is refused (§3).
+///
+/// `Display` writes the URI without the userinfo. `Debug` shows of path and query the length
+/// only.
 ///
 /// ```
 /// use openline::Uri;
@@ -22,6 +37,7 @@ use crate::error::HandshakeError;
 /// let uri: Uri = "ws://[::1]:9001/chat?room=1".parse()?;
 /// assert_eq!((uri.host(), uri.port(), uri.resource()), ("::1", 9001, "/chat?room=1"));
 /// assert_eq!("wss://example.com".parse::<Uri>()?.authority(), "example.com");
+/// assert_eq!("ws://example.com/{id}".parse::<Uri>()?.resource(), "/%7Bid%7D");
 /// # Ok::<(), openline::HandshakeError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -36,13 +52,13 @@ pub struct Uri {
 }
 
 impl Uri {
-    /// Whether the scheme is `wss`.
+    /// Whether the scheme is `wss` or `https`.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// The host to connect to: a name or an address, an IPv6 one without brackets.
+    /// The host to connect to: a name in lower case or an address, an IPv6 one without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
@@ -63,7 +79,7 @@ impl Uri {
         }
     }
 
-    /// Path and query, at least `/` (§3: the resource name).
+    /// Path and query as they are sent, at least `/` (§3: the resource name).
     #[must_use]
     pub fn resource(&self) -> &str {
         &self.resource
@@ -72,7 +88,7 @@ impl Uri {
     /// The value of the Authorization header that the userinfo stands for (RFC 7617).
     pub(super) fn authorization(&self) -> Option<String> {
         let written = self.userinfo.as_deref().filter(|userinfo| !userinfo.is_empty())?;
-        let mut userinfo = percent_decode(written);
+        let mut userinfo = percent::decode(written);
         // RFC 7617 §2: the colon stands there even if there is no password.
         if !written.contains(':') {
             userinfo.push(b':');
@@ -84,38 +100,62 @@ impl Uri {
 impl FromStr for Uri {
     type Err = HandshakeError;
 
-    fn from_str(uri: &str) -> Result<Uri, HandshakeError> {
-        let invalid = HandshakeError::UriInvalid;
-        // Also keeps CR and LF out of the request line.
-        if !uri.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(invalid);
-        }
-        let (scheme, rest) = uri.split_once("://").ok_or(invalid)?;
-        let secure = match scheme {
-            _ if scheme.eq_ignore_ascii_case("ws") => false,
-            _ if scheme.eq_ignore_ascii_case("wss") => true,
-            _ => return Err(invalid),
+    fn from_str(text: &str) -> Result<Uri, HandshakeError> {
+        let invalid = |part, at| HandshakeError::UriInvalid { part, at };
+        let (scheme, rest) = text.split_at(text.bytes().take_while(u8::is_ascii_alphanumeric).count());
+        let is = |known: &str| scheme.eq_ignore_ascii_case(known);
+        let secure = match () {
+            () if is("ws") || is("http") => false,
+            () if is("wss") || is("https") => true,
+            () => return Err(invalid(UriPart::Scheme, 0)),
         };
+        let rest = rest.strip_prefix("://").ok_or(invalid(UriPart::Scheme, scheme.len()))?;
         // §3: "Fragment identifiers are meaningless [...] and MUST NOT be used".
         if rest.contains('#') {
             return Err(HandshakeError::UriFragment);
         }
-        let (authority, resource) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let start = text.len() - rest.len();
+        let end = rest.find(['/', '?', '\\']).unwrap_or(rest.len());
+        let (authority, resource) = rest.split_at(end);
+        // RFC 3986 has no backslash. To a browser it is a slash and ends the host, so what follows
+        // it must not be read as one.
+        if resource.starts_with('\\') {
+            return Err(invalid(UriPart::Host, start + end));
+        }
         let (userinfo, host) = match authority.rsplit_once('@') {
-            Some((userinfo, host)) => (Some(userinfo.to_owned()), host),
+            Some((userinfo, host)) => (Some(userinfo), host),
             None => (None, authority),
         };
-        if userinfo.as_deref().is_some_and(|userinfo| userinfo.contains('@')) {
-            return Err(invalid);
+        if let Some(at) = userinfo.and_then(|userinfo| wrong_byte(userinfo, b":")) {
+            return Err(invalid(UriPart::Userinfo, start + at));
         }
-        let (host, port) = split_authority(host).ok_or(invalid)?;
+        if userinfo.is_some_and(|userinfo| !is_basic(userinfo)) {
+            return Err(invalid(UriPart::Userinfo, start));
+        }
+        let host_start = start + authority.len() - host.len();
+        let (host, port) = read_authority(host).map_err(|(part, at)| invalid(part, host_start + at))?;
+        let port_start = host_start + host.len() + 1;
         let port = match port {
             None => default_port(secure),
-            Some(0) => return Err(invalid),
+            Some(0) => return Err(invalid(UriPart::Port, port_start)),
             Some(port) => port,
         };
-        let resource = if resource.starts_with('/') { resource.to_owned() } else { "/".to_owned() + resource };
-        Ok(Uri { secure, userinfo, host: host.to_ascii_lowercase(), port, resource })
+        let host = canonical_host(host).ok_or(invalid(UriPart::Host, host_start))?;
+        let (path, query) = match resource.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (resource, None),
+        };
+        // Also keeps CR and LF out of the request line.
+        if let Some(at) = resource.bytes().position(|byte| byte <= b' ' || byte == 0x7f) {
+            let part = if at < path.len() { UriPart::Path } else { UriPart::Query };
+            return Err(invalid(part, start + end + at));
+        }
+        let mut resource = percent::encode_path(path);
+        if let Some(query) = query {
+            resource.push('?');
+            percent::encode_query(&mut resource, query);
+        }
+        Ok(Uri { secure, userinfo: userinfo.map(ToOwned::to_owned), host, port, resource })
     }
 }
 
@@ -126,68 +166,112 @@ impl fmt::Display for Uri {
     }
 }
 
+/// The query may hold a token, and so may the path.
 impl fmt::Debug for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Uri({self})")
+        f.debug_struct("Uri")
+            .field("secure", &self.secure)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("resource", &format_args!("{} bytes", self.resource.len()))
+            .finish_non_exhaustive()
     }
+}
+
+/// RFC 7617 §2: whether the userinfo can be sent as a user's name and a password. Neither has control
+/// characters, and the name no colon: the server would read another name.
+fn is_basic(userinfo: &str) -> bool {
+    let name = userinfo.split(':').next().unwrap_or_default();
+    !percent::decode(name).contains(&b':') && !percent::decode(userinfo).iter().any(u8::is_ascii_control)
 }
 
 /// Splits `host [ ":" port ]` (RFC 3986 §3.2), if it is valid and names a host. An
 /// empty port is the default one.
 pub(super) fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
+    read_authority(authority).ok()
+}
+
+/// As [`split_authority`]. The error says which part is wrong, and at which byte.
+fn read_authority(authority: &str) -> Result<(&str, Option<u16>), (UriPart, usize)> {
     let end = match authority.strip_prefix('[') {
-        Some(rest) => rest.find(']')? + 2,
+        Some(rest) => rest.find(']').ok_or((UriPart::Host, 0))? + 2,
         None => authority.find(':').unwrap_or(authority.len()),
     };
     let (host, port) = authority.split_at(end);
-    let valid = match host.strip_prefix('[') {
-        Some(address) => Ipv6Addr::from_str(address.strip_suffix(']')?).is_ok(),
-        None => is_reg_name(host),
+    let wrong = match bracketed(host) {
+        Some(address) => Ipv6Addr::from_str(address).is_err().then_some(0),
+        None if host.is_empty() => Some(0),
+        None => wrong_byte(host, b""),
     };
+    if let Some(at) = wrong {
+        return Err((UriPart::Host, at));
+    }
     let port = match port.strip_prefix(':') {
         None if port.is_empty() => None,
         Some("") => None,
-        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => Some(digits.parse().ok()?),
-        _ => return None,
+        // RFC 3986 §3.2.3: digits only. `parse` alone would take a sign too.
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+            Some(digits.parse().map_err(|_| (UriPart::Port, end + 1))?)
+        }
+        Some(_) => return Err((UriPart::Port, end + 1)),
+        None => return Err((UriPart::Port, end)),
     };
-    valid.then_some((host, port))
+    Ok((host, port))
 }
 
-/// RFC 3986 §3.2.2: `reg-name`, which an IPv4 address is too.
-fn is_reg_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    while let Some(byte) = bytes.next() {
+/// The address between the brackets.
+fn bracketed(host: &str) -> Option<&str> {
+    host.strip_prefix('[')?.strip_suffix(']')
+}
+
+/// RFC 3986: where the first byte stands that is neither unreserved, nor a sub-delim, nor
+/// percent-encoded, nor among `others`.
+fn wrong_byte(text: &str, others: &[u8]) -> Option<usize> {
+    let mut bytes = text.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        let mut digit = || bytes.next().is_some_and(|(_, digit)| digit.is_ascii_hexdigit());
         let valid = match byte {
-            b'%' => {
-                bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
-                    && bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
-            }
-            _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte),
+            b'%' => digit() && digit(),
+            byte => is_plain(byte) || others.contains(&byte),
         };
         if !valid {
-            return false;
+            return Some(at);
         }
     }
-    !name.is_empty()
+    None
 }
 
-fn percent_decode(text: &str) -> Vec<u8> {
-    let mut decoded = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [byte, after @ ..] = rest {
-        let code = match after {
-            [a, b, after @ ..] if *byte == b'%' => hex(*a).zip(hex(*b)).map(|(a, b)| (a << 4 | b, after)),
-            _ => None,
-        };
-        let (byte, after) = code.unwrap_or((*byte, after));
-        decoded.push(byte);
-        rest = after;
+/// RFC 3986 §2.2, §2.3: `unreserved` or `sub-delims`.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+}
+
+/// The host in the one form that the WHATWG URL Standard gives it, in which it is sent. `None` if
+/// that standard reads it as an address which it does not look like, or not at all.
+fn canonical_host(host: &str) -> Option<String> {
+    if let Some(address) = bracketed(host) {
+        let address = Ipv6Addr::from_str(address).ok()?;
+        // Of these alone the standard library writes a part in decimal.
+        let [.., a, b] = address.segments();
+        return Some(match address.to_ipv4_mapped() {
+            Some(_) => alloc::format!("[::ffff:{a:x}:{b:x}]"),
+            None => alloc::format!("[{address}]"),
+        });
     }
-    decoded
+    let mut name = String::from_utf8(percent::decode(host)).ok()?;
+    name.make_ascii_lowercase();
+    let valid = name.bytes().all(is_plain) && (!ends_in_a_number(&name) || Ipv4Addr::from_str(&name).is_ok());
+    valid.then_some(name)
 }
 
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
+/// The WHATWG "ends-in-a-number checker": what it finds is read as an IPv4 address there, of one
+/// to four numbers in octal, decimal or hexadecimal.
+fn ends_in_a_number(name: &str) -> bool {
+    let last = name.strip_suffix('.').unwrap_or(name).rsplit('.').next().unwrap_or_default();
+    match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|digit| digit.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|digit| digit.is_ascii_digit()),
+    }
 }
 
 const fn default_port(secure: bool) -> u16 {

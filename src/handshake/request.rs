@@ -1,0 +1,145 @@
+//! §4.1: the request of a client, as a value: what the application asks for, and what the
+//! handshake adds to it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::HandshakeConfig;
+use super::uri::{Uri, split_authority};
+use crate::error::HandshakeError;
+use crate::http::{Headers, Request, is_token};
+
+/// What a client asks for: a URI, subprotocols, and headers of its own.
+///
+/// `Debug` shows no value that may be secret: of headers, the path, the query and subprotocols it
+/// shows lengths or numbers only.
+///
+/// ```
+/// use openline::ClientRequest;
+///
+/// let request = ClientRequest::new("ws://example.com/chat")?
+///     .subprotocol("chat.v2")?
+///     .subprotocol("chat")?
+///     .header("Authorization", "Bearer abc")?;
+/// # Ok::<(), openline::HandshakeError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientRequest {
+    uri: Uri,
+    pub(super) subprotocols: Vec<String>,
+    headers: Headers,
+}
+
+impl ClientRequest {
+    /// A request for this URI. See [`Uri`] for what may stand in it.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::UriInvalid`] or [`HandshakeError::UriFragment`].
+    pub fn new(uri: &str) -> Result<ClientRequest, HandshakeError> {
+        Ok(ClientRequest { uri: uri.parse()?, subprotocols: Vec::new(), headers: Headers::new() })
+    }
+
+    /// Offers a subprotocol, behind those offered already (§1.9).
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::SubprotocolsInvalid`] if it is not a token or offered already.
+    pub fn subprotocol(mut self, name: &str) -> Result<ClientRequest, HandshakeError> {
+        if !is_token(name.as_bytes()) || self.subprotocols.iter().any(|other| other == name) {
+            return Err(HandshakeError::SubprotocolsInvalid);
+        }
+        self.subprotocols.push(name.into());
+        Ok(self)
+    }
+
+    /// Adds a header. A Host or Authorization replaces the one from the URI. These, and
+    /// Origin and User-Agent, are sent once: the later one replaces the earlier.
+    ///
+    /// # Errors
+    ///
+    /// As [`Headers::append`]; [`HandshakeError::HeaderReserved`] for one that the
+    /// handshake sets itself; [`HandshakeError::HostInvalid`].
+    pub fn header(mut self, name: &str, value: &str) -> Result<ClientRequest, HandshakeError> {
+        if is_reserved(name) {
+            return Err(HandshakeError::HeaderReserved);
+        }
+        // RFC 9110 §5.3: only what is a list may stand in several fields.
+        if ["Host", "Authorization", "Origin", "User-Agent"].iter().any(|single| single.eq_ignore_ascii_case(name)) {
+            self.headers.replace(name, value)?;
+        } else {
+            self.headers.append(name, value)?;
+        }
+        if name.eq_ignore_ascii_case("Host") && self.headers.get(name).and_then(split_authority).is_none() {
+            return Err(HandshakeError::HostInvalid);
+        }
+        Ok(self)
+    }
+
+    /// The URI of the request.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// §4.1: the request as HTTP/1.1 needs it for an upgrade.
+    pub(super) fn to_upgrade(&self, key: &str, config: &HandshakeConfig) -> Request {
+        let mut headers = Headers::with_capacity(8, USUAL_BYTES);
+        if !self.headers.contains("Host") {
+            headers.set("Host", self.uri.authority());
+        }
+        headers.set("Upgrade", "websocket");
+        headers.set("Connection", "Upgrade");
+        headers.set("Sec-WebSocket-Key", key);
+        self.offer(config, &mut headers);
+        Request { method: "GET".into(), target: self.uri.resource().into(), headers, version: (1, 1) }
+    }
+
+    /// Adds what the two ends negotiate in every version of HTTP, and the application's headers.
+    pub(super) fn offer(&self, config: &HandshakeConfig, headers: &mut Headers) {
+        headers.set("Sec-WebSocket-Version", "13");
+        if !self.subprotocols.is_empty() {
+            headers.set("Sec-WebSocket-Protocol", self.subprotocols.join(", "));
+        }
+        if let Some(offers) = config.offer_extensions() {
+            headers.set("Sec-WebSocket-Extensions", offers);
+        }
+        if let Some(authorization) = self.uri.authorization()
+            && !self.headers.contains("Authorization")
+        {
+            headers.set("Authorization", authorization);
+        }
+        headers.extend(&self.headers);
+    }
+}
+
+/// A subprotocol is at times used to carry a token.
+impl fmt::Debug for ClientRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientRequest")
+            .field("uri", &self.uri)
+            .field("subprotocols", &self.subprotocols.len())
+            .field("headers", &self.headers)
+            .finish()
+    }
+}
+
+/// What the handshake sets itself in a request.
+fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 9] = [
+        "Upgrade",
+        "Connection",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Sec-WebSocket-Accept",
+        "Sec-WebSocket-Protocol",
+        "Sec-WebSocket-Extensions",
+    ];
+    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
+}
+
+/// The names and values of a usual request: 150 bytes, and the application's headers.
+const USUAL_BYTES: usize = 256;

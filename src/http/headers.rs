@@ -1,0 +1,229 @@
+//! RFC 9110 §5: header fields, whose names are tokens and whose values hold no control
+//! characters. Whoever holds a `Headers` need not check that again.
+
+#![expect(clippy::arithmetic_side_effects, reason = "positions in a list that is not empty")]
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+
+use crate::error::HandshakeError;
+
+/// Header fields, in order. Names match in any case.
+///
+/// `Debug` shows the names, and of the values the lengths: many a value is secret.
+///
+/// ```
+/// use openline::Headers;
+///
+/// let mut headers = Headers::new();
+/// headers.append("Set-Cookie", "a=1")?;
+/// headers.append("set-cookie", "b=2")?;
+/// assert_eq!(headers.get("SET-COOKIE"), Some("a=1"));
+/// assert_eq!(headers.get_all("Set-Cookie").count(), 2);
+/// assert!(headers.append("X", "a\r\nInjected: yes").is_err());
+/// # Ok::<(), openline::HandshakeError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Headers {
+    /// Holds the names and values, at the ranges in `fields`. For a message that was received
+    /// this is its whole head, so that no field has memory of its own.
+    bytes: Vec<u8>,
+    fields: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Headers {
+    /// No fields.
+    #[must_use]
+    pub fn new() -> Headers {
+        Headers::default()
+    }
+
+    /// No fields, but memory for as many of them as this, and for their names and values.
+    pub(crate) fn with_capacity(fields: usize, bytes: usize) -> Headers {
+        Headers { bytes: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields) }
+    }
+
+    /// Fields that lie in `bytes`, and are known to be valid.
+    pub(crate) fn parsed(bytes: Vec<u8>, fields: Vec<(Range<usize>, Range<usize>)>) -> Headers {
+        Headers { bytes, fields }
+    }
+
+    /// Adds a field behind the others. Whitespace around the value is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::HeaderNameInvalid`] or [`HandshakeError::HeaderValueInvalid`].
+    pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HandshakeError> {
+        let value = value.as_ref();
+        if !is_token(name.as_bytes()) {
+            return Err(HandshakeError::HeaderNameInvalid);
+        }
+        // RFC 9110 §5.5: CR, LF and NUL could end the field and begin another.
+        if value.iter().any(|&byte| is_control(byte)) {
+            return Err(HandshakeError::HeaderValueInvalid);
+        }
+        self.push(name.as_bytes(), value.trim_ascii());
+        Ok(())
+    }
+
+    /// As [`append`](Self::append), for a field whose name and value are valid by construction.
+    pub(crate) fn set(&mut self, name: &'static str, value: impl AsRef<[u8]>) {
+        let value = value.as_ref();
+        debug_assert!(is_token(name.as_bytes()) && !value.iter().any(|&byte| is_control(byte)));
+        self.push(name.as_bytes(), value);
+    }
+
+    /// Adds all fields of `others`, in their order.
+    pub(crate) fn extend(&mut self, others: &Headers) {
+        others.raw().for_each(|(name, value)| self.push(name, value));
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.fields.push((start..middle, middle..self.bytes.len()));
+    }
+
+    /// As [`append`](Self::append), and removes the other fields of this name.
+    #[expect(clippy::indexing_slicing, reason = "the ranges of all fields lie in `bytes`")]
+    pub(crate) fn replace(&mut self, name: &str, value: &str) -> Result<(), HandshakeError> {
+        self.append(name, value)?;
+        let others = self.fields.len() - 1;
+        let mut at = 0;
+        self.fields.retain(|(other, _)| {
+            at += 1;
+            at > others || !self.bytes[other.clone()].eq_ignore_ascii_case(name.as_bytes())
+        });
+        Ok(())
+    }
+
+    /// The first field of this name, if its value is text.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.get_all(name).next().and_then(|value| core::str::from_utf8(value).ok())
+    }
+
+    /// The values of all fields of this name, in order.
+    pub fn get_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.raw().filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// Whether there is a field of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.get_all(name).next().is_some()
+    }
+
+    /// All fields: name and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.raw().map(|(name, value)| (core::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// All fields, as bytes: names are tokens, but to prove it again for each field takes time.
+    #[expect(clippy::indexing_slicing, reason = "the ranges of all fields lie in `bytes`")]
+    fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (&self.bytes[name.clone()], &self.bytes[value.clone()]))
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The value of the only field of this name.
+    pub(crate) fn only(&self, name: &str) -> Option<&[u8]> {
+        let mut values = self.get_all(name);
+        let only = values.next();
+        if values.next().is_some() { None } else { only }
+    }
+
+    /// The elements of the list that all fields of this name make (RFC 9110 §5.6.1:
+    /// empty ones do not count).
+    pub(crate) fn list<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.get_all(name)
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|element| !element.is_empty())
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Headers) -> bool {
+        self.len() == other.len()
+            && self.iter().zip(other.iter()).all(|(a, b)| a.0.eq_ignore_ascii_case(b.0) && a.1 == b.1)
+    }
+}
+
+impl Eq for Headers {}
+
+/// Values hold cookies, passwords and tokens, under names that nobody can list.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (name, value) in self.iter() {
+            map.entry(&name, &format_args!("{} bytes", value.len()));
+        }
+        map.finish()
+    }
+}
+
+/// RFC 9110 §5.6.2: a token is one or more of these characters.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_tchar(byte))
+}
+
+pub(crate) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// RFC 9110 §5.5: what a field value, or any line of a head, may not hold.
+pub(crate) fn is_control(byte: u8) -> bool {
+    byte < b' ' && byte != b'\t' || byte == 0x7f
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_lengths() {
+        let mut headers = Headers::new();
+        for (name, value) in [("Host", "secret"), ("X-Token", ""), ("COOKIE", "secret=1")] {
+            headers.append(name, value).unwrap();
+        }
+        let shown = r#"{"Host": 6 bytes, "X-Token": 0 bytes, "COOKIE": 8 bytes}"#;
+        assert_eq!(std::format!("{headers:?}"), shown);
+    }
+
+    #[test]
+    fn lists_run_over_several_lines() {
+        let mut headers = Headers::new();
+        headers.append("Connection", " keep-alive ,, Upgrade ,").unwrap();
+        headers.append("Host", "x").unwrap();
+        headers.append("connection", "TE").unwrap();
+        let list: Vec<_> = headers.list("CONNECTION").collect();
+        assert_eq!(list, [&b"keep-alive"[..], b"Upgrade", b"TE"]);
+    }
+
+    #[test]
+    fn fields_are_taken_over_in_order() {
+        let mut headers = Headers::new();
+        headers.set("A", "1");
+        let mut more = Headers::new();
+        more.append("B", " 2 ").unwrap();
+        more.append("a", "3").unwrap();
+        headers.extend(&more);
+        let all: Vec<_> = headers.iter().collect();
+        assert_eq!(all, [("A", &b"1"[..]), ("B", b"2"), ("a", b"3")]);
+    }
+}

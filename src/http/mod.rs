@@ -1,0 +1,13 @@
+//! The words of HTTP: header fields, a request and a response, as values. Nothing here says how
+//! they go over the wire, so that any version of HTTP can carry them.
+
+mod headers;
+mod request;
+mod response;
+
+pub use headers::Headers;
+pub(crate) use headers::{is_control, is_tchar, is_token};
+pub use request::Request;
+pub(crate) use request::split_absolute;
+pub use response::Response;
+pub(crate) use response::is_framing;

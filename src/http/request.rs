@@ -1,0 +1,133 @@
+//! An HTTP request as a value.
+
+use alloc::string::String;
+use core::fmt;
+
+use super::headers::Headers;
+
+/// An HTTP request, for an application to decide on: one that asks for a WebSocket, or, in
+/// [`HandshakeConfig::on_plain_request`](crate::HandshakeConfig::on_plain_request), any other.
+///
+/// `Debug` shows the names of the headers, and the lengths of their values and of the target:
+/// either may hold a password or a token.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Request {
+    /// The method. A request for a WebSocket has `GET`.
+    pub method: String,
+    /// The request target as it was sent: mostly a path and a query; `*` in an OPTIONS request
+    /// for the whole server.
+    pub target: String,
+    /// The header fields.
+    pub headers: Headers,
+    /// The version of HTTP, major and minor: HTTP/1.0 knows no upgrade, and no Host.
+    pub(crate) version: (u8, u8),
+}
+
+impl Request {
+    /// The path of the target, without the query. Percent-encoding is left as it is.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.split_target().0
+    }
+
+    /// What follows the `?` of the target.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.split_target().1
+    }
+
+    /// The host that the client meant, with its port unless that is the default. Empty if the
+    /// client sent an empty one.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        // RFC 9112 §3.2.2: a server "MUST ignore the received Host header field" then.
+        match split_absolute(&self.target) {
+            Some((authority, _)) => Some(authority),
+            None => self.headers.get("Host"),
+        }
+    }
+
+    /// The origin of the page that asks (RFC 6455 §10.2). A browser sends it and sends the true
+    /// one; any other program can send whatever it likes.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.headers.get("Origin")
+    }
+
+    /// The subprotocols that the client offers, the best one first (RFC 6455 §1.9). In a request
+    /// for a WebSocket all of them are tokens, and no two are the same.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.headers.list("Sec-WebSocket-Protocol").filter_map(|token| core::str::from_utf8(token).ok())
+    }
+
+    fn split_target(&self) -> (&str, Option<&str>) {
+        let target = match split_absolute(&self.target) {
+            Some((_, "")) => "/",
+            Some((_, rest)) => rest,
+            None => &self.target,
+        };
+        match target.split_once('?') {
+            Some((path, query)) => (if path.is_empty() { "/" } else { path }, Some(query)),
+            None => (target, None),
+        }
+    }
+}
+
+/// The target may hold a token in its query.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("target", &format_args!("{} bytes", self.target.len()))
+            .field("headers", &self.headers)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
+/// RFC 9112 §3.2.2: authority and path of a target in absolute form.
+pub(crate) fn split_absolute(target: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = target.split_once("://")?;
+    if !["http", "https", "ws", "wss"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
+        return None;
+    }
+    Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    fn request(target: &str) -> Request {
+        let mut headers = Headers::new();
+        headers.append("Host", "header").unwrap();
+        Request { method: "GET".into(), target: target.into(), headers, version: (1, 1) }
+    }
+
+    #[test]
+    fn the_host_of_the_target_wins() {
+        for (target, host, path, query) in [
+            ("/a?b", "header", "/a", Some("b")),
+            ("/a?u=http://x/y", "header", "/a", Some("u=http://x/y")),
+            ("http://x:1/a?b", "x:1", "/a", Some("b")),
+            ("WS://x", "x", "/", None),
+            ("ws://x?b", "x", "/", Some("b")),
+            ("*", "header", "*", None),
+        ] {
+            let request = request(target);
+            assert_eq!((request.host(), request.path(), request.query()), (Some(host), path, query), "{target}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_lengths() {
+        let mut request = request("/?token=secret");
+        request.headers.append("Cookie", "secret").unwrap();
+        assert_eq!(
+            format!("{request:?}"),
+            r#"Request { method: "GET", target: 14 bytes, headers: {"Host": 6 bytes, "Cookie": 6 bytes}, version: (1, 1) }"#
+        );
+    }
+}

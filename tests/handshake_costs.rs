@@ -1,0 +1,88 @@
+//! What the opening handshake allocates does not grow with the number of lines in a head, nor with
+//! the number of elements in a line. Allocations are counted, not seconds.
+
+use openline::{Accept, ClientHandshake, ClientRequest, HandshakeConfig, ServerHandshake, Time};
+
+const UPGRADE: &str = "Host: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+
+fn config() -> HandshakeConfig {
+    let mut config = HandshakeConfig::default();
+    config.max_headers = usize::MAX;
+    config.subprotocols = vec!["chat".into()];
+    #[cfg(feature = "deflate")]
+    config.deflate.push(openline::Deflate::default());
+    config
+}
+
+/// As many of these as fit into a head of 16 KiB.
+fn filled(unit: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for number in 0.. {
+        let unit = unit(number);
+        if text.len() + unit.len() > 16_000 {
+            break;
+        }
+        text += &unit;
+    }
+    text
+}
+
+/// Heads of 16 KiB that are mostly lines, or mostly elements.
+fn fields() -> [(&'static str, String); 8] {
+    [
+        ("lines", filled(|_| "a:\r\n".into())),
+        ("extensions", format!("Sec-WebSocket-Extensions: {}\r\n", filled(|_| "a,".into()))),
+        ("parameters", format!("Sec-WebSocket-Extensions: permessage-deflate{}\r\n", filled(|_| ";a=1".into()))),
+        ("offers", format!("Sec-WebSocket-Extensions: {}\r\n", filled(|_| "permessage-deflate;a,".into()))),
+        ("quoted", format!("Sec-WebSocket-Extensions: {}\r\n", filled(|_| "a;b=\"\\c\",".into()))),
+        ("lines of extensions", filled(|_| "Sec-WebSocket-Extensions:a\r\n".into())),
+        ("subprotocols", format!("Sec-WebSocket-Protocol: {}\r\n", filled(|number| format!("{number},")))),
+        ("options", format!("Connection: {}\r\n", filled(|_| "a,".into()))),
+    ]
+}
+
+#[test]
+fn a_request_costs_a_handful_of_allocations() {
+    for (name, fields) in fields() {
+        let request = format!("GET / HTTP/1.1\r\n{UPGRADE}{fields}\r\n");
+        assert!((15_000..16 * 1024).contains(&request.len()));
+        let config = config();
+        let info = allocation_counter::measure(|| {
+            let mut server = ServerHandshake::new(config.clone(), Time::ZERO);
+            let judged = server.receive(&mut request.as_bytes()).map(|request| request.is_some());
+            assert_eq!(judged, Ok(true), "{name}");
+            server.accept(Accept::default()).unwrap();
+        });
+        assert!(info.count_total <= 20, "{name}: {} allocations", info.count_total);
+        // A line has four bytes at the least, and takes 64 bytes more while it is read.
+        assert!(info.bytes_max <= 20 * 16 * 1024, "{name}: {} bytes at once", info.bytes_max);
+    }
+}
+
+#[test]
+fn an_answer_costs_a_handful_of_allocations() {
+    for (name, fields) in fields() {
+        let answer = format!("HTTP/1.1 101 x\r\n{fields}\r\n");
+        let request = ClientRequest::new("ws://example.com/").unwrap();
+        let mut client = ClientHandshake::new(request, config(), [7; 32], Time::ZERO);
+        let info = allocation_counter::measure(|| assert!(client.receive(&mut answer.as_bytes()).is_err(), "{name}"));
+        assert!(info.count_total <= 4, "{name}: {} allocations", info.count_total);
+    }
+}
+
+/// The extensions of an answer are looked at when all before them is right.
+#[cfg(feature = "deflate")]
+#[test]
+fn a_negotiation_costs_a_handful_of_allocations() {
+    use openline::{Deflate, Headers};
+    for element in ["a,", "permessage-deflate,", "permessage-deflate;a=\"\\1\","] {
+        let mut headers = Headers::new();
+        headers.append("Sec-WebSocket-Extensions", filled(|_| element.into())).unwrap();
+        let info = allocation_counter::measure(|| {
+            assert!(Deflate::confirm(&[Deflate::default()], &headers).is_err());
+            let _ = Deflate::default().accept(&headers);
+        });
+        assert!(info.count_total <= 4, "{element}: {} allocations", info.count_total);
+    }
+}
