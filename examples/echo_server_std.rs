@@ -4,7 +4,8 @@
 //! cargo run --release --example echo_server_std
 //! ```
 //!
-//! Then open <http://127.0.0.1:9001/>, or point any WebSocket client at it.
+//! Then open <http://127.0.0.1:9001/>, or point any WebSocket client at it. `--help` says what
+//! can be chosen.
 
 mod support;
 
@@ -15,10 +16,18 @@ use std::time::Duration;
 use openline::net::Server;
 use support::Options;
 
+const HELP: &str = "usage: echo_server_std [OPTIONS]
+
+Sends every message back, over blocking sockets, with a thread for each connection. Prints its
+address once it listens.
+
+options:
+";
+
 fn main() -> std::io::Result<()> {
-    let options = Options::from_args();
-    let server = Server::default().handshake(options.handshake()).config(options.config());
-    let listener = TcpListener::bind(options.listen())?;
+    let options = Options::from_args(HELP, |_, _| Ok(false));
+    let server = Server::default().handshake(options.handshake).config(options.config);
+    let listener = TcpListener::bind(options.listen)?;
     println!("listening on ws://{}", listener.local_addr()?);
     loop {
         let started = listener.accept().and_then(|(stream, peer)| {
