@@ -13,8 +13,8 @@ pub(crate) use args::value;
 use deflate::Compression;
 
 /// The end of the servers' `--help`, which is about these options.
-const OPTIONS: &str = "\
-  --listen ADDRESS:PORT              where to listen (127.0.0.1:9001 if not given; port 0: any that is free)
+const OPTIONS: &str =
+    "  --listen ADDRESS:PORT              where to listen (127.0.0.1:9001 if not given; port 0: any that is free)
   --max-message-size BYTES           the longest message to receive
   --subprotocols A,B                 the subprotocols to speak
   --origin URL                       the only origin whose pages may connect (all may if not given)
