@@ -28,7 +28,7 @@ fn deflate(c: &mut Criterion) {
             let mut peer = Connection::new(Upgrade::client(agreement, [7; 32]), Config::default(), Time::ZERO);
             let mut there = || {
                 us.send(black_box(&text)).unwrap();
-                let mut wire = us.poll_transmit().unwrap().to_vec();
+                let mut wire = us.next_transmit().unwrap().to_vec();
                 us.handle_transmitted(wire.len(), Time::ZERO);
                 let event = peer.receive(&mut &mut wire[..], Time::ZERO).unwrap();
                 assert!(

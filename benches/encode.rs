@@ -26,7 +26,7 @@ fn send_prepared(us: &mut Connection, message: &Prepared, count: usize) -> usize
 
 fn take(us: &mut Connection) -> usize {
     let mut total = 0;
-    while let Some(len) = us.poll_transmit().map(|bytes| black_box(bytes).len()) {
+    while let Some(len) = us.next_transmit().map(|bytes| black_box(bytes).len()) {
         us.handle_transmitted(len, Time::ZERO);
         total += len;
     }

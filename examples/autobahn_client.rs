@@ -2,37 +2,72 @@
 //! that it has.
 //!
 //! ```text
-//! cargo run --release --features tokio,deflate --example autobahn_client -- [--impl tokio|std] ws://127.0.0.1:9001
+//! cargo run --release --features tokio,deflate --example autobahn_client -- ws://127.0.0.1:9001
 //! ```
 
+#[path = "support/adapter.rs"]
+mod adapter;
+#[path = "support/args.rs"]
+mod args;
 #[path = "support/deflate.rs"]
 mod deflate;
 
-use openline::{ClientRequest, Config, Error, HandshakeConfig, Message};
+use std::process::ExitCode;
 
-fn main() -> Result<(), Error> {
-    let mut adapter = "tokio".to_owned();
-    let mut base = None;
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--impl" => adapter = args.next().unwrap_or_default(),
-            _ => base = Some(arg),
+use adapter::Adapter;
+use deflate::Compression;
+use lexopt::Arg::{Long, Value};
+use lexopt::ValueExt;
+use openline::{Client, ClientRequest, Config, Error, HandshakeConfig, Message};
+
+const HELP: &str = "usage: autobahn_client [OPTIONS] ws://HOST:PORT
+
+Runs all cases of the Autobahn fuzzing server at that address, by echoing what it sends, and lets
+it write its report.
+
+options:
+  --impl tokio|std  the adapter to test (tokio if not given)
+  -h, --help        print this
+
+exit status: 0 if all cases were run, however they ended; 1 if not; 2 if the command line is wrong
+";
+
+struct Options {
+    base: String,
+    adapter: Adapter,
+}
+
+fn main() -> ExitCode {
+    let options = args::read(HELP, |args| {
+        let (mut base, mut adapter) = (None, Adapter::Tokio);
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("impl") => adapter = args::value(args, "--impl", adapter::TAKES)?,
+                Value(uri) if base.is_none() => base = Some(uri.string()?),
+                other => return args::unexpected(other, HELP),
+            }
+        }
+        Ok(Options { base: base.ok_or("no URL")?, adapter })
+    });
+    match run_all(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
-    let usage = "usage: autobahn_client [--impl tokio|std] ws://HOST:PORT";
-    let base = base.expect(usage);
-    let base = base.trim_end_matches('/');
-    let run: fn(&str, &mut Received) -> Result<(), Error> = match adapter.as_str() {
-        "tokio" => |uri, received| runtime().block_on(over_tokio(uri, received)),
-        "std" => over_std,
-        _ => panic!("{usage}"),
-    };
+}
 
-    let agent = format!("openline-{adapter}");
+fn run_all(options: &Options) -> Result<(), Error> {
+    let base = options.base.trim_end_matches('/');
+    let (run, agent): (Run, _) = match options.adapter {
+        Adapter::Tokio => (|uri, received| runtime().block_on(over_tokio(uri, received)), "openline-tokio"),
+        Adapter::Std => (over_std, "openline-std"),
+    };
     let mut count = Received { echo: false, last: None };
     run(&format!("{base}/getCaseCount"), &mut count)?;
-    let count: u32 = count.last.and_then(|text| text.parse().ok()).expect("the fuzzing server says how many cases");
+    let count: Option<u32> = count.last.and_then(|text| text.parse().ok());
+    let count = count.ok_or_else(|| std::io::Error::other("the server did not say how many cases it has"))?;
     for case in 1..=count {
         // A case that provokes a protocol error is meant to end in one.
         let mut received = Received { echo: true, last: None };
@@ -43,6 +78,9 @@ fn main() -> Result<(), Error> {
     }
     run(&format!("{base}/updateReports?agent={agent}"), &mut Received { echo: false, last: None })
 }
+
+/// Opens a connection to a URI, and stays until it ends.
+type Run = fn(&str, &mut Received) -> Result<(), Error>;
 
 /// What to do with messages, and what the last text was.
 struct Received {
@@ -70,12 +108,12 @@ fn config() -> Config {
 
 /// Offers permessage-deflate, if this was built with it.
 fn handshake() -> HandshakeConfig {
-    deflate::handshake("takeover").expect("that is one of the ways")
+    Compression::Takeover.handshake()
 }
 
 async fn over_tokio(uri: &str, received: &mut Received) -> Result<(), Error> {
-    let client = openline::tokio::Client::new(ClientRequest::new(uri)?).handshake(handshake()).config(config());
-    let mut socket = client.connect().await?;
+    let client = Client::new(ClientRequest::new(uri)?).handshake(handshake()).config(config());
+    let mut socket = openline::tokio::connect_with(&client).await?;
     while let Some(message) = socket.recv().await? {
         received.keep(&message);
         if received.echo {
@@ -86,8 +124,8 @@ async fn over_tokio(uri: &str, received: &mut Received) -> Result<(), Error> {
 }
 
 fn over_std(uri: &str, received: &mut Received) -> Result<(), Error> {
-    let client = openline::net::Client::new(ClientRequest::new(uri)?).handshake(handshake()).config(config());
-    let mut socket = client.connect()?;
+    let client = Client::new(ClientRequest::new(uri)?).handshake(handshake()).config(config());
+    let mut socket = openline::net::connect_with(&client)?;
     while let Some(message) = socket.recv()? {
         received.keep(&message);
         if received.echo {

@@ -2,31 +2,49 @@
 //! message, each message that comes is printed.
 //!
 //! ```text
-//! cargo run --features tokio,deflate --example client -- ws://127.0.0.1:9001/ [--subprotocol P]
-//!     [--header 'Name: value'] [--ping-interval SECONDS] [--linger SECONDS]
-//!     [--deflate takeover|alone|off]
+//! cargo run --features tokio,deflate --example client -- ws://127.0.0.1:9001/
 //! ```
 //!
-//! Prints `text:…` or `binary:<hex>` for a message, and at the end `close:<code>` (exit
-//! status 0) or `error:<kind>` (1). After the end of the input it waits until
-//! `--linger` seconds (1 if not given) have passed without a message, and closes.
-//! permessage-deflate is offered with context takeover, unless `--deflate` wants each
-//! message compressed alone, or none.
+//! `--help` says what can be chosen, what is printed, and what the exit status means.
 
+#[path = "support/args.rs"]
+mod args;
 #[path = "support/deflate.rs"]
 mod deflate;
 
+use std::io;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
-use openline::tokio::{Client, WebSocket};
-use openline::{ClientRequest, CloseCode, Config, Error, HandshakeConfig, Keepalive, Message};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use deflate::Compression;
+use lexopt::Arg::{Long, Value};
+use lexopt::ValueExt;
+use openline::tokio::{WebSocket, connect_with};
+use openline::{Client, ClientRequest, CloseCode, Config, Error, HandshakeConfig, Keepalive, Message};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-const USAGE: &str = "usage: client URL [--subprotocol P] [--header 'K: V'] [--ping-interval S] [--linger S]
-         [--deflate takeover|alone|off]";
+const HELP: &str = "usage: client [OPTIONS] URL
+
+A WebSocket client for the terminal: each line of the input goes out as a text message, each
+message that comes is printed. After the end of the input it waits until no message has come for
+some time, and closes. It ends at once when the server closes.
+
+options:
+  --subprotocol P               offer this subprotocol, after those that were given before
+  --header 'NAME: VALUE'        send this header with the request, besides those given before
+  --ping-interval SECONDS       the time from one Ping to the next (25 if not given)
+  --linger SECONDS              how long to wait after the end of the input (1 if not given)
+  --deflate takeover|alone|off  offer compression with context takeover (if not given), of each
+                                message alone, or none
+  -h, --help                    print this
+
+output: a line text:... or binary:<hex> for each message; at the end a line close:<code>, or
+error:<kind>, and then a sentence about it on standard error
+exit status: 0 after close:<code>, 1 after error:<kind>, 2 if the command line is wrong
+";
 
 struct Options {
     request: ClientRequest,
@@ -37,14 +55,7 @@ struct Options {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let options = match options() {
-        Ok(options) => options,
-        Err(message) => {
-            eprintln!("{message}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(options).await {
+    match run(args::read(HELP, options)).await {
         Ok(code) => {
             println!("close:{}", code.get());
             ExitCode::SUCCESS
@@ -59,8 +70,8 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<CloseCode, Error> {
     let client = Client::new(options.request).handshake(options.handshake).config(options.config);
-    let mut socket = client.connect().await?;
-    let mut lines = Some(BufReader::new(tokio::io::stdin()).lines());
+    let mut socket = connect_with(&client).await?;
+    let mut lines = Some(lines_of_stdin());
     // Set once the input has ended.
     let mut until: Option<Instant> = None;
     loop {
@@ -73,8 +84,8 @@ async fn run(options: Options) -> Result<CloseCode, Error> {
                 }
                 None => break,
             },
-            line = next_line(&mut lines) => match line? {
-                Some(line) => send(&mut socket, &line).await?,
+            line = next_line(&mut lines) => match line {
+                Some(line) => send(&mut socket, &line?).await?,
                 None => {
                     lines = None;
                     until = Some(Instant::now() + options.linger);
@@ -98,9 +109,24 @@ async fn send(socket: &mut WebSocket<TcpStream>, line: &str) -> Result<(), Error
     }
 }
 
-async fn next_line(lines: &mut Option<Lines<BufReader<Stdin>>>) -> std::io::Result<Option<String>> {
+/// The lines that are typed, as a thread of their own reads them. A read of the standard input
+/// cannot be stopped. At its end a process does not wait for a thread like this one, but a runtime
+/// waits for the read of `tokio::io::stdin`, and so for the next key to be pressed.
+fn lines_of_stdin() -> mpsc::Receiver<io::Result<String>> {
+    let (sender, receiver) = mpsc::channel(1);
+    thread::spawn(move || {
+        for line in io::stdin().lines() {
+            if sender.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+async fn next_line(lines: &mut Option<mpsc::Receiver<io::Result<String>>>) -> Option<io::Result<String>> {
     match lines {
-        Some(lines) => lines.next_line().await,
+        Some(lines) => lines.recv().await,
         None => std::future::pending().await,
     }
 }
@@ -134,31 +160,36 @@ fn kind(error: &Error) -> &'static str {
     }
 }
 
-fn options() -> Result<Options, String> {
-    let mut args = std::env::args().skip(1);
-    let uri = args.next().ok_or("no URL")?;
-    let mut request = ClientRequest::new(&uri).map_err(|error| format!("{uri}: {error}"))?;
+fn options(args: &mut lexopt::Parser) -> Result<Options, lexopt::Error> {
+    // Subprotocols and headers need the request, which needs the URL, which may come last.
+    let (mut uri, mut subprotocols, mut headers) = (None, Vec::new(), Vec::new());
     let mut config = Config::default();
     let mut linger = Duration::from_secs(1);
-    let mut how = "takeover".to_owned();
-    while let Some(option) = args.next() {
-        let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
-        let seconds = || {
-            let seconds = value.parse().map_err(|_| format!("{option} takes seconds, not {value}"))?;
-            Duration::try_from_secs_f64(seconds).map_err(|error| format!("{option}: {error}"))
-        };
-        let wrong = |error| format!("{option} {value}: {error}");
-        match option.as_str() {
-            "--subprotocol" => request = request.subprotocol(&value).map_err(wrong)?,
-            "--header" => {
-                let (name, content) = value.split_once(':').ok_or("--header takes 'Name: value'")?;
-                request = request.header(name.trim(), content.trim()).map_err(wrong)?;
+    let mut compression = Compression::Takeover;
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("subprotocol") => subprotocols.push(args.value()?.string()?),
+            Long("header") => headers.push(args.value()?.string()?),
+            Long("ping-interval") => {
+                let interval = args::seconds(args, "--ping-interval")?;
+                config.keepalive = Some(Keepalive::new(interval, Keepalive::default().timeout));
             }
-            "--ping-interval" => config.keepalive = Some(Keepalive { interval: seconds()?, ..Keepalive::default() }),
-            "--linger" => linger = seconds()?,
-            "--deflate" => how = value,
-            _ => return Err(format!("unknown option {option}")),
+            Long("linger") => linger = args::seconds(args, "--linger")?,
+            Long("deflate") => compression = args::value(args, "--deflate", deflate::TAKES)?,
+            Value(value) if uri.is_none() => uri = Some(value.string()?),
+            other => return args::unexpected(other, HELP),
         }
     }
-    Ok(Options { request, handshake: deflate::handshake(&how)?, config, linger })
+    let uri = uri.ok_or("no URL")?;
+    let mut request = ClientRequest::new(&uri).map_err(|error| args::wrong(&uri, error))?;
+    for name in subprotocols {
+        let wrong = |error| args::wrong(format_args!("--subprotocol {name}"), error);
+        request = request.subprotocol(&name).map_err(wrong)?;
+    }
+    for header in headers {
+        let (name, value) = header.split_once(':').ok_or("--header takes 'NAME: VALUE'")?;
+        let wrong = |error| args::wrong(format_args!("--header {header}"), error);
+        request = request.header(name.trim(), value.trim()).map_err(wrong)?;
+    }
+    Ok(Options { request, handshake: compression.handshake(), config, linger })
 }

@@ -3,38 +3,53 @@
 //!
 //! ```text
 //! cargo run --release --features tokio,deflate --example echo_client -- ws://127.0.0.1:9001/
-//!     [--impl tokio|std] [--deflate takeover|alone|off] [--fragment BYTES]
 //! ```
 //!
-//! With `--fragment`, messages longer than that go back in fragments. permessage-deflate
-//! is offered with context takeover, unless `--deflate` wants it otherwise. Exits with
-//! status 0 after a Close frame, else with 1.
+//! `--help` says what can be chosen.
 
+#[path = "support/adapter.rs"]
+mod adapter;
+#[path = "support/args.rs"]
+mod args;
 #[path = "support/deflate.rs"]
 mod deflate;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
-use openline::{ClientRequest, Error, HandshakeConfig, Message};
+use adapter::Adapter;
+use deflate::Compression;
+use lexopt::Arg::{Long, Value};
+use lexopt::ValueExt;
+use openline::{Client, ClientRequest, Error, HandshakeConfig, Message};
 
-const USAGE: &str = "usage: echo_client URL [--impl tokio|std] [--deflate takeover|alone|off] [--fragment BYTES]";
+const HELP: &str = "usage: echo_client [OPTIONS] URL
+
+Sends every message of the server at URL back to it, until the server closes.
+
+options:
+  --impl tokio|std              the adapter to use (tokio if not given)
+  --deflate takeover|alone|off  offer compression with context takeover (if not given), of each
+                                message alone, or none
+  --fragment BYTES              messages longer than this go back in fragments
+  -h, --help                    print this
+
+exit status: 0 if the connection ended without an error, 1 if not, 2 if the command line is wrong
+";
 
 struct Options {
     request: ClientRequest,
     handshake: HandshakeConfig,
-    blocking: bool,
+    adapter: Adapter,
     fragment: usize,
 }
 
 fn main() -> ExitCode {
-    let options = match options() {
-        Ok(options) => options,
-        Err(message) => {
-            eprintln!("{message}\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let options = args::read(HELP, options);
+    let done = match options.adapter {
+        Adapter::Tokio => over_tokio(options),
+        Adapter::Std => over_std(options),
     };
-    let done = if options.blocking { over_std(options) } else { over_tokio(options) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -46,7 +61,7 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn over_tokio(options: Options) -> Result<(), Error> {
-    let mut socket = openline::tokio::Client::new(options.request).handshake(options.handshake).connect().await?;
+    let mut socket = openline::tokio::connect_with(&Client::new(options.request).handshake(options.handshake)).await?;
     while let Some(message) = socket.recv().await? {
         if message.len() <= options.fragment {
             socket.feed(message).await?;
@@ -60,7 +75,7 @@ async fn over_tokio(options: Options) -> Result<(), Error> {
 }
 
 fn over_std(options: Options) -> Result<(), Error> {
-    let mut socket = openline::net::Client::new(options.request).handshake(options.handshake).connect()?;
+    let mut socket = openline::net::connect_with(&Client::new(options.request).handshake(options.handshake))?;
     while let Some(message) = socket.recv()? {
         if message.len() <= options.fragment {
             socket.feed(message)?;
@@ -97,24 +112,21 @@ fn pieces<'m>(message: &'m Message<'_>, len: usize) -> impl Iterator<Item = (Mes
     })
 }
 
-fn options() -> Result<Options, String> {
-    let (mut request, mut blocking, mut fragment, mut how) = (None, false, usize::MAX, "takeover".to_owned());
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
-        match arg.as_str() {
-            "--impl" => match value()?.as_str() {
-                "tokio" => blocking = false,
-                "std" => blocking = true,
-                other => return Err(format!("--impl takes tokio or std, not {other}")),
-            },
-            "--deflate" => how = value()?,
-            "--fragment" => {
-                let bytes = value()?;
-                fragment = bytes.parse().ok().filter(|&bytes| bytes > 0).ok_or("--fragment takes a number of bytes")?;
+fn options(args: &mut lexopt::Parser) -> Result<Options, lexopt::Error> {
+    let (mut request, mut adapter, mut fragment) = (None, Adapter::Tokio, NonZero::<usize>::MAX);
+    let mut compression = Compression::Takeover;
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("impl") => adapter = args::value(args, "--impl", adapter::TAKES)?,
+            Long("deflate") => compression = args::value(args, "--deflate", deflate::TAKES)?,
+            Long("fragment") => fragment = args::value(args, "--fragment", "a number of bytes")?,
+            Value(uri) if request.is_none() => {
+                let uri = uri.string()?;
+                request = Some(ClientRequest::new(&uri).map_err(|error| args::wrong(&uri, error))?);
             }
-            uri => request = Some(ClientRequest::new(uri).map_err(|error| format!("{uri}: {error}"))?),
+            other => return args::unexpected(other, HELP),
         }
     }
-    Ok(Options { request: request.ok_or("no URL")?, handshake: deflate::handshake(&how)?, blocking, fragment })
+    let request = request.ok_or("no URL")?;
+    Ok(Options { request, handshake: compression.handshake(), adapter, fragment: fragment.get() })
 }

@@ -6,10 +6,14 @@
 //! cargo run --release --features tokio --example guarded_server
 //! ```
 
+#[path = "support/args.rs"]
+mod args;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use openline::tokio::Server;
+use openline::Server;
+use openline::tokio::accept_with;
 use openline::{Config, HandshakeConfig, Origins};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,8 +26,19 @@ const CONNECTIONS: usize = 10_000;
 /// honest client is through in a round trip.
 const HANDSHAKES: usize = 500;
 
+const HELP: &str = "usage: guarded_server [--help]
+
+An echo server on 127.0.0.1:9001 that bounds what its clients may cost: how many there may be, how
+many may be in their opening handshake, how long that may take, how long a message may be, and
+which origin may come. All of it is chosen in the source.
+
+options:
+  -h, --help  print this
+";
+
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    args::none(HELP);
     let mut handshake = HandshakeConfig::default();
     handshake.timeout = Duration::from_secs(5);
     handshake.origins = Origins::Only(vec!["http://127.0.0.1:9001".into()]);
@@ -61,7 +76,7 @@ async fn main() -> std::io::Result<()> {
 /// `turn` is held for the handshake only.
 async fn serve(server: &Server, stream: TcpStream, turn: OwnedSemaphorePermit) -> Result<(), openline::Error> {
     stream.set_nodelay(true)?;
-    let mut socket = server.accept(stream).await?;
+    let mut socket = accept_with(server, stream).await?;
     drop(turn);
     while let Some(message) = socket.recv().await? {
         socket.feed(message).await?;

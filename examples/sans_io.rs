@@ -2,6 +2,9 @@
 //! the closing one, without a socket, a clock or a runtime. Whoever embeds the core
 //! in networking code of their own replaces the two `carry` functions.
 
+#[path = "support/args.rs"]
+mod args;
+
 use std::error::Error;
 
 use openline::{
@@ -9,7 +12,16 @@ use openline::{
     Time,
 };
 
+const HELP: &str = "usage: sans_io [--help]
+
+Lets a client and a server talk in memory, and prints what each of them is told.
+
+options:
+  -h, --help  print this
+";
+
 fn main() -> Result<(), Box<dyn Error>> {
+    args::none(HELP);
     // Time and chance are inputs. Outside of examples the seed comes from the
     // operating system, and the time from a monotonic clock.
     let now = Time::ZERO;

@@ -133,6 +133,7 @@ mod message;
 #[cfg(feature = "std")]
 pub mod net;
 mod open;
+mod opening;
 mod role;
 mod time;
 #[cfg(feature = "tokio")]
@@ -148,10 +149,8 @@ pub use driver::Error;
 pub use entropy::Seed;
 pub use error::{Fault, HandshakeError, ProtocolError, SendError, UriPart};
 pub use frame::CloseFrame;
-pub use handshake::{
-    Accept, ClientHandshake, ClientRequest, HandshakeConfig, OnPlainRequest, Origins, ServerHandshake, Uri,
-};
-pub use http::{Headers, Request, Response};
+pub use handshake::{ClientRequest, HandshakeConfig, OnPlainRequest, Origins, Uri};
+pub use http::{Accept, Headers, Request, Response};
 pub use message::{BytesMessage, Chunk, Message, Outgoing, Prepared};
 pub use open::{Client, Server};
 pub use role::Role;

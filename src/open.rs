@@ -6,14 +6,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::connection::{Config, Connection, Opened, Opening};
+use crate::connection::{Config, Connection};
 use crate::entropy::Seed;
-use crate::error::HandshakeError;
-use crate::handshake::{Accept, ClientHandshake, ClientRequest, HandshakeConfig, ServerHandshake};
-use crate::http::{Request, Response};
+use crate::handshake::{ClientOpening, ClientRequest, HandshakeConfig, ServerOpening};
 use crate::role::Role;
 use crate::time::Time;
-use crate::upgrade::Upgrade;
 
 /// How to open connections as a client: what to ask for, limits and choices.
 ///
@@ -130,8 +127,7 @@ impl Connection {
     /// must be done within [`HandshakeConfig::timeout`] from `now` on.
     #[must_use]
     pub fn server(server: &Server, now: Time) -> Connection {
-        let machine = ServerHandshake::new(Arc::clone(&server.handshake), now);
-        let opening = Box::new(ServerOpening { machine, most: server.handshake.max_head });
+        let opening = Box::new(ServerOpening::new(Arc::clone(&server.handshake)));
         let by = now + server.handshake.timeout;
         Connection::opening(Role::Server, opening, &[], by, Arc::clone(&server.config), now)
     }
@@ -141,94 +137,10 @@ impl Connection {
     /// See [`Seed`] for where the seed must come from.
     #[must_use]
     pub fn client(client: &Client, seed: impl Into<Seed>, now: Time) -> Connection {
-        let mut machine = ClientHandshake::new(client.request.clone(), Arc::clone(&client.handshake), seed.into(), now);
-        let request = machine.poll_transmit().unwrap_or_default().to_vec();
-        machine.handle_transmitted(request.len());
+        let mut request = Vec::new();
+        let handshake = Arc::clone(&client.handshake);
+        let opening = Box::new(ClientOpening::new(&client.request, handshake, seed.into(), &mut request));
         let by = now + client.handshake.timeout;
-        Connection::opening(
-            Role::Client,
-            Box::new(ClientOpening(machine)),
-            &request,
-            by,
-            Arc::clone(&client.config),
-            now,
-        )
-    }
-}
-
-#[derive(Debug)]
-struct ServerOpening {
-    machine: ServerHandshake,
-    most: usize,
-}
-
-fn drain(machine: &mut ServerHandshake, out: &mut Vec<u8>) {
-    if let Some(bytes) = machine.poll_transmit() {
-        out.extend_from_slice(bytes);
-    }
-    machine.handle_transmitted(usize::MAX);
-}
-
-impl Opening for ServerOpening {
-    fn receive(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Opened>, HandshakeError> {
-        let got = self.machine.receive(input).map(|request| request.map(|_| Opened::Request));
-        drain(&mut self.machine, out);
-        got
-    }
-
-    fn handle_eof(&mut self, out: &mut Vec<u8>) -> Option<HandshakeError> {
-        let error = self.machine.handle_eof().err();
-        drain(&mut self.machine, out);
-        error
-    }
-
-    fn handle_timeout(&mut self, out: &mut Vec<u8>) -> HandshakeError {
-        let _ = self.machine.handle_timeout(Time::ZERO + Duration::MAX);
-        drain(&mut self.machine, out);
-        HandshakeError::TimedOut
-    }
-
-    fn request(&self) -> Option<&Request> {
-        self.machine.request()
-    }
-
-    fn max_held(&self) -> usize {
-        self.most
-    }
-
-    fn accept(&mut self, answer: Accept, out: &mut Vec<u8>) -> Result<Upgrade, HandshakeError> {
-        let upgrade = self.machine.accept(answer)?;
-        drain(&mut self.machine, out);
-        Ok(upgrade)
-    }
-
-    fn reject(&mut self, response: Response, out: &mut Vec<u8>) -> Result<HandshakeError, HandshakeError> {
-        self.machine.reject(response);
-        drain(&mut self.machine, out);
-        match self.machine.receive(&mut &[][..]) {
-            Err(error) => Ok(error),
-            Ok(_) => Err(HandshakeError::NothingToDecide),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct ClientOpening(ClientHandshake);
-
-impl Opening for ClientOpening {
-    fn receive(&mut self, input: &mut &[u8], _: &mut Vec<u8>) -> Result<Option<Opened>, HandshakeError> {
-        Ok(self.0.receive(input)?.map(Opened::Agreed))
-    }
-
-    fn handle_eof(&mut self, _: &mut Vec<u8>) -> Option<HandshakeError> {
-        self.0.handle_eof().err()
-    }
-
-    fn handle_timeout(&mut self, _: &mut Vec<u8>) -> HandshakeError {
-        self.0.handle_timeout(Time::ZERO + Duration::MAX).err().unwrap_or(HandshakeError::TimedOut)
-    }
-
-    fn take_response(&mut self) -> Option<Box<Response>> {
-        self.0.response().cloned().map(Box::new)
+        Connection::opening(Role::Client, opening, &request, by, Arc::clone(&client.config), now)
     }
 }

@@ -1,80 +1,77 @@
 //! What the two echo servers share: their options and the page for people.
 
+mod args;
 mod deflate;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use lexopt::Arg::Long;
+use lexopt::{Error, Parser, ValueExt};
 use openline::{Config, HandshakeConfig, Origins, Request, Response};
 
-const USAGE: &str = "options: --listen ADDRESS:PORT  --max-message-size BYTES  --subprotocols A,B
-         --origin URL  --handshake-timeout SECONDS  --threads N  --deflate takeover|alone|off";
+pub(crate) use args::value;
+use deflate::Compression;
 
-/// `--name value` pairs.
-pub(crate) struct Options(HashMap<String, String>);
+/// The end of the servers' `--help`, which is about these options.
+const OPTIONS: &str =
+    "  --listen ADDRESS:PORT              where to listen (127.0.0.1:9001 if not given; port 0: any that is free)
+  --max-message-size BYTES           the longest message to receive
+  --subprotocols A,B                 the subprotocols to speak
+  --origin URL                       the only origin whose pages may connect (all may if not given)
+  --handshake-timeout SECONDS        how long an opening handshake may take
+  --deflate takeover|alone|off       compress with context takeover (if not given), each message alone, or never
+  -h, --help                         print this
+";
 
-impl Options {
-    /// Reads the command line; says what is wrong with it and exits, if anything is.
-    pub(crate) fn from_args() -> Options {
-        let known = ["listen", "max-message-size", "subprotocols", "origin", "handshake-timeout", "threads", "deflate"];
-        let mut options = HashMap::new();
-        let mut args = std::env::args().skip(1);
-        while let Some(arg) = args.next() {
-            let name = arg.strip_prefix("--").filter(|name| known.contains(name));
-            match (name, args.next()) {
-                (Some(name), Some(value)) => options.insert(name.to_owned(), value),
-                (Some(_), None) => exit(&format!("{arg} needs a value")),
-                (None, _) => exit(&format!("unknown option {arg}")),
-            };
-        }
-        Options(options)
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    /// A number, or the default if the option is not given.
-    pub(crate) fn number<N: std::str::FromStr>(&self, name: &str, default: N) -> N {
-        self.get(name).map_or(default, |value| match value.parse() {
-            Ok(number) => number,
-            Err(_) => exit(&format!("--{name} takes a number, not {value}")),
-        })
-    }
-
-    pub(crate) fn listen(&self) -> &str {
-        self.get("listen").unwrap_or("127.0.0.1:9001")
-    }
-
-    pub(crate) fn config(&self) -> Config {
-        let mut config = Config::default();
-        config.max_message_size = self.number("max-message-size", config.max_message_size);
-        config
-    }
-
-    pub(crate) fn handshake(&self) -> HandshakeConfig {
-        let wished = deflate::handshake(self.get("deflate").unwrap_or("takeover"));
-        let mut handshake = wished.unwrap_or_else(|wrong| exit(&wrong));
-        let seconds = self.number("handshake-timeout", handshake.timeout.as_secs_f64());
-        match Duration::try_from_secs_f64(seconds) {
-            Ok(timeout) => handshake.timeout = timeout,
-            Err(error) => exit(&format!("--handshake-timeout: {error}")),
-        }
-        if let Some(list) = self.get("subprotocols") {
-            handshake.subprotocols = list.split(',').map(str::to_owned).collect();
-        }
-        if let Some(origin) = self.get("origin") {
-            handshake.origins = Origins::Only(vec![origin.to_owned()]);
-        }
-        handshake.on_plain_request = Some(Arc::new(page));
-        handshake
-    }
+/// What the command line says.
+pub(crate) struct Options {
+    pub(crate) listen: String,
+    pub(crate) config: Config,
+    pub(crate) handshake: HandshakeConfig,
 }
 
-fn exit(message: &str) -> ! {
-    eprintln!("{message}\n{USAGE}");
-    std::process::exit(2);
+impl Options {
+    /// Reads the command line; says what is wrong with it and exits, if anything is. `own` takes
+    /// the options that only this server has: it gets a name without the dashes, and returns
+    /// whether it knows that. `help` begins with the usage, and ends where the options of both servers follow.
+    pub(crate) fn from_args(help: &str, mut own: impl FnMut(&str, &mut Parser) -> Result<bool, Error>) -> Options {
+        let help = format!("{help}{OPTIONS}");
+        args::read(&help, |args| {
+            let mut compression = Compression::Takeover;
+            let mut origins = Origins::default();
+            let mut subprotocols = Vec::new();
+            let mut timeout = HandshakeConfig::default().timeout;
+            let mut listen = "127.0.0.1:9001".to_owned();
+            let mut config = Config::default();
+            while let Some(arg) = args.next()? {
+                match arg {
+                    Long("listen") => listen = args.value()?.string()?,
+                    Long("max-message-size") => {
+                        config.max_message_size = value(args, "--max-message-size", "a number of bytes")?;
+                    }
+                    Long("subprotocols") => {
+                        subprotocols = args.value()?.string()?.split(',').map(str::to_owned).collect();
+                    }
+                    Long("origin") => origins = Origins::Only(vec![args.value()?.string()?]),
+                    Long("handshake-timeout") => timeout = args::seconds(args, "--handshake-timeout")?,
+                    Long("deflate") => compression = value(args, "--deflate", deflate::TAKES)?,
+                    Long(name) => {
+                        let name = name.to_owned();
+                        if !own(&name, args)? {
+                            return args::unexpected(Long(&name), &help);
+                        }
+                    }
+                    other => return args::unexpected(other, &help),
+                }
+            }
+            let mut handshake = compression.handshake();
+            handshake.timeout = timeout;
+            handshake.subprotocols = subprotocols;
+            handshake.origins = origins;
+            handshake.on_plain_request = Some(Arc::new(page));
+            Ok(Options { listen, config, handshake })
+        })
+    }
 }
 
 /// A page at `/`; anything else that is no WebSocket is told to become one.

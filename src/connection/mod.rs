@@ -26,13 +26,13 @@ use crate::http::Response;
 #[cfg(feature = "deflate")]
 use crate::message::deflate::{self, Deflater, Inflater};
 use crate::message::{Assembler, Delivery, Limits};
+use crate::opening::Opening;
 use crate::role::Role;
 use crate::time::Time;
 use crate::upgrade::{Agreement, Upgrade};
 pub use config::{Config, Keepalive};
 pub use event::Event;
 use liveness::{Due, Liveness};
-pub(crate) use opening::{Opened, Opening};
 use reading::Ahead;
 pub use reading::Reading;
 pub use send::Unsent;

@@ -1,69 +1,14 @@
-//! §4, as a connection sees it: an opening handshake takes bytes and appends its own to the one
-//! queue of the connection, which has the deadline, the end of the transport and what follows.
-//! `handshake` implements this; nothing here knows how.
-
-use alloc::boxed::Box;
-use alloc::vec::Vec;
-use core::fmt;
+//! The opening handshake (§4) of a connection: what the two ends say in it goes through the same queue,
+//! and it has the same deadline and end, as all that follows.
 
 use super::Connection;
 use super::event::Event;
 use super::state::{Cause, CloseDeadline, Input, Phase};
 use crate::error::{Fault, HandshakeError};
-use crate::handshake::Accept;
-use crate::http::{Request, Response};
+use crate::http::{Accept, Request, Response};
+use crate::opening::Opened;
 use crate::role::Role;
 use crate::time::Time;
-use crate::upgrade::Upgrade;
-
-/// One end's opening handshake. `out` is where it appends what to send.
-pub(crate) trait Opening: fmt::Debug + Send + Sync {
-    /// Takes bytes off the front of `input`. `Ok(None)`: more is to come.
-    fn receive(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Opened>, HandshakeError>;
-
-    /// The peer has ended its side. `None`: what it said is complete, and waits for a decision.
-    fn handle_eof(&mut self, out: &mut Vec<u8>) -> Option<HandshakeError>;
-
-    /// Time is over.
-    fn handle_timeout(&mut self, out: &mut Vec<u8>) -> HandshakeError;
-
-    /// The request that waits for a decision.
-    fn request(&self) -> Option<&Request> {
-        None
-    }
-
-    /// How many bytes behind the request are kept until the decision.
-    fn max_held(&self) -> usize {
-        0
-    }
-
-    /// Answers a request that waits for a decision with the refusal that `error` stands for.
-    fn refuse(&mut self, error: HandshakeError, _out: &mut Vec<u8>) -> HandshakeError {
-        error
-    }
-
-    fn accept(&mut self, _answer: Accept, _out: &mut Vec<u8>) -> Result<Upgrade, HandshakeError> {
-        Err(HandshakeError::NothingToDecide)
-    }
-
-    fn reject(&mut self, _response: Response, _out: &mut Vec<u8>) -> Result<HandshakeError, HandshakeError> {
-        Err(HandshakeError::NothingToDecide)
-    }
-
-    /// The server's answer, taken out: a 101, or a refusal with as much of its body as came.
-    fn take_response(&mut self) -> Option<Box<Response>> {
-        None
-    }
-}
-
-/// What an opening handshake has come to.
-#[derive(Debug)]
-pub(crate) enum Opened {
-    /// The request is complete and in order, and waits for a decision.
-    Request,
-    /// The other end has agreed.
-    Agreed(Upgrade),
-}
 
 impl Connection {
     /// The request that waits for [`accept`](Self::accept) or [`reject`](Self::reject), from
@@ -128,7 +73,7 @@ impl Connection {
             self.opening_timed_out(now);
             return Err(HandshakeError::TimedOut);
         }
-        let error = opening.reject(response, self.out.run(0))?;
+        let error = opening.reject(response, self.out.run(0));
         self.opening_failed(error, None);
         Ok(())
     }

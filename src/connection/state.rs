@@ -8,10 +8,10 @@ use alloc::string::String;
 use core::mem;
 use core::time::Duration;
 
-use super::opening::Opening;
 use crate::code::CloseCode;
 use crate::error::{Fault, HandshakeError};
 use crate::frame::CloseFrame;
+use crate::opening::Opening;
 use crate::time::Time;
 
 /// Where a connection stands, as the application sees it.

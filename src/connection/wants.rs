@@ -117,7 +117,9 @@ impl Connection {
     fn wants_write(&self) -> bool {
         match self.phase {
             // §5.5.1: both have said Close. A Pong behind it does not keep the end waiting.
-            Phase::Draining { .. } | Phase::Failing { .. } | Phase::Flushing { .. } => self.is_unsent() && self.out.has_untaken(),
+            Phase::Draining { .. } | Phase::Failing { .. } | Phase::Flushing { .. } => {
+                self.is_unsent() && self.out.has_untaken()
+            }
             _ => self.out.has_untaken(),
         }
     }

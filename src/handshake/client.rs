@@ -1,8 +1,9 @@
 //! §4.1: the client's side of the opening handshake, as bytes. The rules are in [`request`](super::request)
 //! and [`confirm`](super::confirm).
 
-#![expect(clippy::arithmetic_side_effects, reason = "`sent <= out.len()`, and `spent` counts heads that lie in memory")]
+#![expect(clippy::arithmetic_side_effects, reason = "`spent` counts heads that lie in memory")]
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,34 +17,20 @@ use super::{ClientRequest, HandshakeConfig, key};
 use crate::entropy::{Entropy, Seed};
 use crate::error::HandshakeError;
 use crate::http::Response;
-use crate::time::Time;
+use crate::opening::{Opened, Opening};
 use crate::upgrade::Upgrade;
 
-/// The client's side of an opening handshake (§4.1), without IO.
-///
-/// ```
-/// use openline::{ClientHandshake, ClientRequest, HandshakeConfig, Time};
-///
-/// let request = ClientRequest::new("ws://example.com/chat")?;
-/// let seed = [7; 32]; // from the operating system, outside of examples
-/// let mut handshake = ClientHandshake::new(request, HandshakeConfig::default(), seed, Time::ZERO);
-/// let sent = handshake.poll_transmit().unwrap();
-/// assert!(sent.starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
-/// # Ok::<(), openline::HandshakeError>(())
-/// ```
-pub struct ClientHandshake {
+/// A client that waits for the answer to its request.
+pub(crate) struct ClientOpening {
     config: Arc<HandshakeConfig>,
     /// How many bytes of the limit for heads the interim answers have used up.
     spent: usize,
-    deadline: Time,
     subprotocols: Vec<String>,
     accept: String,
     /// The connection goes on with this generator, so that no random number is used twice.
     entropy: Option<Entropy>,
     phase: Phase,
-    response: Option<Response>,
-    out: Vec<u8>,
-    sent: usize,
+    response: Option<Box<Response>>,
 }
 
 #[derive(Debug)]
@@ -51,122 +38,53 @@ enum Phase {
     Reading(HeadReader),
     /// The server refused; the body of its answer is being read.
     Body(Body),
-    Done(Result<(), HandshakeError>),
 }
 
-impl ClientHandshake {
-    /// Queues the request. The answer is to come within the timeout from `now` on.
-    /// See [`Seed`] for where the seed must come from.
-    #[must_use]
-    pub fn new(
-        request: ClientRequest,
-        config: impl Into<Arc<HandshakeConfig>>,
-        seed: impl Into<Seed>,
-        now: Time,
-    ) -> ClientHandshake {
-        let config = config.into();
-        let mut entropy = Entropy::new(seed.into());
+impl ClientOpening {
+    /// Appends the request to `out`.
+    pub(crate) fn new(
+        request: &ClientRequest,
+        config: Arc<HandshakeConfig>,
+        seed: Seed,
+        out: &mut Vec<u8>,
+    ) -> ClientOpening {
+        let mut entropy = Entropy::new(seed);
         // §4.1: a nonce "selected randomly for each connection".
         let key = key::encode(entropy.nonce());
-        let mut out = Vec::new();
-        write_request(&mut out, &request.to_upgrade(&key, &config));
-        ClientHandshake {
-            deadline: now + config.timeout,
+        write_request(out, &request.to_upgrade(&key, &config));
+        ClientOpening {
             accept: key::accept(key.as_bytes()),
-            out,
-            subprotocols: request.subprotocols,
+            subprotocols: request.subprotocols.clone(),
             entropy: Some(entropy),
             phase: Phase::Reading(HeadReader::response(0, config.max_head, config.max_headers)),
             response: None,
             spent: 0,
             config,
-            sent: 0,
         }
     }
 
-    /// Takes the answer's bytes off the front of `input`. `Ok(None)`: more is to come.
-    /// Otherwise the handshake is done, and what is left of `input` comes after it.
-    /// The upgrade is returned once.
-    ///
-    /// # Errors
-    ///
-    /// [`HandshakeError::Refused`] if the answer is not 101; then
-    /// [`response`](Self::response) has it. Otherwise the rule that the server broke.
-    pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<Upgrade>, HandshakeError> {
-        let outcome = self.read(input);
-        if let Err(error) = outcome {
-            self.phase = Phase::Done(Err(error));
-        }
-        outcome
-    }
-
-    /// The answer: the 101, or what came instead, with as much of its body as has
-    /// come and [`HandshakeConfig::max_body`] allows.
-    #[must_use]
-    pub fn response(&self) -> Option<&Response> {
-        self.response.as_ref()
-    }
-
-    /// The answer, taken out.
-    #[must_use]
-    pub fn into_response(self) -> Option<Response> {
-        self.response
-    }
-
-    /// The bytes to transmit next, if there are any.
-    #[must_use]
-    pub fn poll_transmit(&self) -> Option<&[u8]> {
-        self.out.get(self.sent..).filter(|bytes| !bytes.is_empty())
-    }
-
-    /// The transport took the first `len` of them.
-    pub fn handle_transmitted(&mut self, len: usize) {
-        self.sent = self.out.len().min(self.sent.saturating_add(len));
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout).
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
-        if matches!(self.phase, Phase::Done(_)) { None } else { Some(self.deadline) }
-    }
-
-    /// The time that [`poll_timeout`](Self::poll_timeout) gave may have come.
-    ///
-    /// # Errors
-    ///
-    /// If it has: [`HandshakeError::TimedOut`], or [`HandshakeError::Refused`] if only a
-    /// refusal's body was still to come.
-    pub fn handle_timeout(&mut self, now: Time) -> Result<(), HandshakeError> {
-        match self.poll_timeout() {
-            Some(deadline) if deadline <= now => self.end(HandshakeError::TimedOut),
-            _ => Ok(()),
-        }
-    }
-
-    /// The server has ended its side of the transport.
-    ///
-    /// # Errors
-    ///
-    /// [`HandshakeError::UnexpectedEof`], or [`HandshakeError::Refused`] if a refusal's
-    /// body has ended so.
-    pub fn handle_eof(&mut self) -> Result<(), HandshakeError> {
-        self.end(HandshakeError::UnexpectedEof)
-    }
-
-    fn end(&mut self, error: HandshakeError) -> Result<(), HandshakeError> {
-        let error = match (&self.phase, &self.response) {
-            (Phase::Done(result), _) => return *result,
+    /// No more of the answer will come.
+    fn ended(&self, error: HandshakeError) -> HandshakeError {
+        match (&self.phase, &self.response) {
             (Phase::Body(_), Some(response)) => HandshakeError::Refused { status: response.status },
             _ => error,
-        };
-        self.phase = Phase::Done(Err(error));
-        Err(error)
+        }
     }
 
-    fn read(&mut self, input: &mut &[u8]) -> Result<Option<Upgrade>, HandshakeError> {
+    /// The answer is a 101.
+    fn upgrade(&mut self) -> Result<Upgrade, HandshakeError> {
+        let Some(response) = &self.response else { return Err(HandshakeError::NothingToDecide) };
+        let offered = Offered { accept: &self.accept, subprotocols: &self.subprotocols };
+        let agreement = self.config.confirm(response, &offered)?;
+        let entropy = self.entropy.take().ok_or(HandshakeError::NothingToDecide)?;
+        Ok(Upgrade::client_with(agreement, entropy))
+    }
+}
+
+impl Opening for ClientOpening {
+    fn receive(&mut self, input: &mut &[u8], _: &mut Vec<u8>) -> Result<Option<Opened>, HandshakeError> {
         loop {
             match &mut self.phase {
-                Phase::Done(result) => return result.map(|()| None),
                 Phase::Body(body) => {
                     let Some(response) = &mut self.response else { return Ok(None) };
                     let done = body.receive(input, &mut response.body, self.config.max_body);
@@ -181,11 +99,11 @@ impl ClientHandshake {
                     self.spent += head.len();
                     let next = HeadReader::response(self.spent, self.config.max_head, self.config.max_headers);
                     let ResponseHead { minor, status, headers } = mem::replace(head, next).into_response()?;
-                    let response = self.response.insert(Response { status, headers, body: Vec::new() });
+                    let response = self.response.insert(Box::new(Response { status, headers, body: Vec::new() }));
                     match status {
                         // §4.1: for an upgrade it takes HTTP/1.1; to refuse, any will do.
                         101 if minor == 0 => return Err(HandshakeError::HttpVersionTooOld),
-                        101 => return self.upgrade().map(Some),
+                        101 => return self.upgrade().map(|upgrade| Some(Opened::Agreed(upgrade))),
                         100..=199 => self.response = None,
                         _ => self.phase = Phase::Body(Body::new(status, &response.headers)),
                     }
@@ -194,26 +112,23 @@ impl ClientHandshake {
         }
     }
 
-    /// The answer is a 101.
-    fn upgrade(&mut self) -> Result<Upgrade, HandshakeError> {
-        let Some(response) = &self.response else { return Err(HandshakeError::NothingToDecide) };
-        let offered = Offered { accept: &self.accept, subprotocols: &self.subprotocols };
-        let agreement = self.config.confirm(response, &offered)?;
-        self.phase = Phase::Done(Ok(()));
-        let entropy = self.entropy.take().ok_or(HandshakeError::NothingToDecide)?;
-        Ok(Upgrade::client_with(agreement, entropy))
+    fn handle_eof(&mut self, _: &mut Vec<u8>) -> Option<HandshakeError> {
+        Some(self.ended(HandshakeError::UnexpectedEof))
+    }
+
+    fn handle_timeout(&mut self, _: &mut Vec<u8>) -> HandshakeError {
+        self.ended(HandshakeError::TimedOut)
+    }
+
+    fn take_response(&mut self) -> Option<Box<Response>> {
+        self.response.take()
     }
 }
 
-/// The bytes in either direction and the key may be secret.
-impl fmt::Debug for ClientHandshake {
+/// The key and the answer may be secret.
+impl fmt::Debug for ClientOpening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unsent = self.out.len() - self.sent;
-        f.debug_struct("ClientHandshake")
-            .field("phase", &self.phase)
-            .field("deadline", &self.deadline)
-            .field("unsent", &unsent)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientOpening").field("phase", &self.phase).finish_non_exhaustive()
     }
 }
 

@@ -12,7 +12,7 @@ use super::grammar::{extensions, includes, is_protocol};
 use super::uri::split_authority;
 use super::{HandshakeConfig, key};
 use crate::error::HandshakeError;
-use crate::http::{Headers, Request, Response, is_token, split_absolute};
+use crate::http::{Headers, Request, Response, is_token, is_websocket_field, split_absolute};
 
 impl HandshakeConfig {
     /// Judges a request of HTTP/1 that is to ask for a WebSocket. The error says which rule it
@@ -173,11 +173,6 @@ fn asks_for_websocket(headers: &Headers) -> bool {
     let mut protocols = headers.list("Upgrade").flat_map(|protocol| protocol.split(|&byte| byte == b'/').next());
     protocols.any(|name| name.eq_ignore_ascii_case(b"websocket"))
         || headers.iter().any(|(name, _)| is_websocket_field(name))
-}
-
-/// Whether the name begins with `Sec-WebSocket-`.
-pub(super) fn is_websocket_field(name: &str) -> bool {
-    name.get(..14).is_some_and(|front| front.eq_ignore_ascii_case("Sec-WebSocket-"))
 }
 
 #[cfg(test)]

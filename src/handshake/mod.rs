@@ -28,10 +28,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-pub use accept::Accept;
-pub use client::ClientHandshake;
+pub(crate) use client::ClientOpening;
 pub use request::ClientRequest;
-pub use server::ServerHandshake;
+pub(crate) use server::ServerOpening;
 pub use uri::Uri;
 
 #[cfg(feature = "deflate")]

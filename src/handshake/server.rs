@@ -2,215 +2,107 @@
 //! HTTP answer, and nothing is sent before the request is complete or wrong. The rules are in
 //! [`judge`](super::judge) and [`accept`](super::accept).
 
-#![expect(clippy::arithmetic_side_effects, reason = "`sent <= out.len()`")]
-
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::{fmt, mem};
 
+use super::HandshakeConfig;
 use super::head::HeadReader;
 use super::write::{refusal_status, write_refusal, write_switch};
-use super::{Accept, HandshakeConfig};
 use crate::error::HandshakeError;
-use crate::http::{Request, Response};
-use crate::time::Time;
+use crate::http::{Accept, Request, Response};
+use crate::opening::{Opened, Opening};
 use crate::upgrade::Upgrade;
 
-/// The server's side of an opening handshake (§4.2), without IO.
-///
-/// ```
-/// use openline::{Accept, HandshakeConfig, ServerHandshake, Time};
-///
-/// let mut handshake = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
-/// let mut input = &b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-///     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n..."[..];
-/// // `Ok(None)` would mean: not complete yet.
-/// let request = handshake.receive(&mut input)?.unwrap();
-/// assert_eq!(request.path(), "/chat");
-/// let upgrade = handshake.accept(Accept::default())?;
-/// assert!(handshake.poll_transmit().unwrap().starts_with(b"HTTP/1.1 101 "));
-/// // What came behind the request belongs to the connection.
-/// assert_eq!(input, b"...");
-/// # Ok::<(), openline::HandshakeError>(())
-/// ```
-pub struct ServerHandshake {
+/// A server that reads a request, or waits for a decision on it.
+#[derive(Debug)]
+pub(crate) struct ServerOpening {
     config: Arc<HandshakeConfig>,
-    deadline: Time,
     phase: Phase,
-    request: Option<Request>,
     /// The request's method is HEAD: no answer to it has a body.
     is_head: bool,
-    out: Vec<u8>,
-    sent: usize,
 }
 
 #[derive(Debug)]
 enum Phase {
     Reading(HeadReader),
     /// The request is in order, and waits for `accept` or `reject`.
-    Deciding,
-    Accepted,
-    /// An answer other than 101 is queued: a rule was broken, or the application rejected.
-    Refused(HandshakeError),
+    Deciding(Request),
 }
 
-impl ServerHandshake {
-    /// Waits for a request, from `now` on. A server that shares one `Arc` among its
-    /// connections copies no configuration.
-    #[must_use]
-    pub fn new(config: impl Into<Arc<HandshakeConfig>>, now: Time) -> ServerHandshake {
-        let config = config.into();
-        let deadline = now + config.timeout;
+impl ServerOpening {
+    pub(crate) fn new(config: Arc<HandshakeConfig>) -> ServerOpening {
         let phase = Phase::Reading(HeadReader::request(config.max_head, config.max_headers));
-        ServerHandshake { config, deadline, phase, request: None, is_head: false, out: Vec::new(), sent: 0 }
+        ServerOpening { config, phase, is_head: false }
     }
 
-    /// Takes the request's bytes off the front of `input`. `Ok(None)`: more is to come.
-    /// Otherwise the request is complete and in order, and waits to be
-    /// [accepted](Self::accept) or [rejected](Self::reject); what is left of `input`
-    /// comes after it.
-    ///
-    /// # Errors
-    ///
-    /// The request is refused: the answer is queued, and no more input is looked at.
-    pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<&Request>, HandshakeError> {
-        match &mut self.phase {
-            Phase::Reading(head) => {
-                let complete = head.receive(input);
-                self.is_head = head.is_head();
-                match complete {
-                    Ok(false) => return Ok(None),
-                    Ok(true) => {}
-                    Err(error) => return Err(self.refuse(error)),
-                }
-            }
-            Phase::Refused(error) => return Err(*error),
-            Phase::Deciding | Phase::Accepted => return Ok(self.request.as_ref()),
-        }
-        let Phase::Reading(head) = mem::replace(&mut self.phase, Phase::Deciding) else { return Ok(None) };
-        let request = match head.into_request() {
-            Ok(request) => self.request.insert(request),
-            Err(error) => return Err(self.refuse(error)),
-        };
-        match self.config.judge(request) {
-            Ok(()) => Ok(self.request.as_ref()),
-            Err(error) => Err(self.refuse(error)),
-        }
-    }
-
-    /// The request, once its head is complete; also if it was refused after that.
-    #[must_use]
-    pub fn request(&self) -> Option<&Request> {
-        self.request.as_ref()
-    }
-
-    /// Accepts the request; [`Accept::default`] is the usual answer. The 101 is queued. The
-    /// connection may begin at once, and send behind it.
-    ///
-    /// # Errors
-    ///
-    /// [`HandshakeError::SubprotocolNotOffered`] if the answer chooses a subprotocol that the
-    /// client did not offer; the request still waits then. [`HandshakeError::NothingToDecide`] if
-    /// no request waits: none has come, or it was accepted, rejected or refused.
-    pub fn accept(&mut self, answer: Accept) -> Result<Upgrade, HandshakeError> {
-        let (Phase::Deciding, Some(request)) = (&self.phase, &self.request) else {
-            return Err(HandshakeError::NothingToDecide);
-        };
-        let (response, upgrade) = self.config.accept(request, &answer)?;
-        write_switch(&mut self.out, &response.headers);
-        self.phase = Phase::Accepted;
-        Ok(upgrade)
-    }
-
-    /// Answers the request with something other than a WebSocket; [`receive`](Self::receive) fails
-    /// with [`HandshakeError::Rejected`] then. Also replaces the answer to a request that was
-    /// refused, as long as none of it has been transmitted. Does nothing while there is no request,
-    /// and after it has been accepted.
-    pub fn reject(&mut self, response: Response) {
-        let decidable = match self.phase {
-            Phase::Deciding => true,
-            Phase::Refused(_) => self.sent == 0,
-            Phase::Reading(_) | Phase::Accepted => false,
-        };
-        if decidable {
-            self.out.clear();
-            write_refusal(&mut self.out, &response, self.is_head);
-            self.phase = Phase::Refused(HandshakeError::Rejected { status: refusal_status(&response) });
-        }
-    }
-
-    /// The bytes to transmit next, if there are any.
-    #[must_use]
-    pub fn poll_transmit(&self) -> Option<&[u8]> {
-        self.out.get(self.sent..).filter(|bytes| !bytes.is_empty())
-    }
-
-    /// The transport took the first `len` of them.
-    pub fn handle_transmitted(&mut self, len: usize) {
-        self.sent = self.out.len().min(self.sent.saturating_add(len));
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout): until the decision has
-    /// been transmitted there is one deadline for all of it.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
-        let over = matches!(self.phase, Phase::Accepted | Phase::Refused(_)) && self.poll_transmit().is_none();
-        if over { None } else { Some(self.deadline) }
-    }
-
-    /// The time that [`poll_timeout`](Self::poll_timeout) gave may have come.
-    ///
-    /// # Errors
-    ///
-    /// [`HandshakeError::TimedOut`] if it has. If nothing was answered yet, an answer
-    /// (408) is queued; try to transmit it, without waiting, and close.
-    pub fn handle_timeout(&mut self, now: Time) -> Result<(), HandshakeError> {
-        match self.poll_timeout() {
-            Some(deadline) if deadline <= now => Err(match self.phase {
-                Phase::Reading(_) | Phase::Deciding => self.refuse(HandshakeError::TimedOut),
-                Phase::Accepted | Phase::Refused(_) => HandshakeError::TimedOut,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// The peer has ended its side of the transport.
-    ///
-    /// # Errors
-    ///
-    /// [`HandshakeError::UnexpectedEof`] if its request is not complete; if there is any
-    /// of it, an answer (400) is queued. A complete one may be decided on all the same.
-    pub fn handle_eof(&mut self) -> Result<(), HandshakeError> {
-        match &self.phase {
-            // The peer may have ended its own side only, and listen.
-            Phase::Reading(head) if head.len() > 0 => Err(self.refuse(HandshakeError::UnexpectedEof)),
-            Phase::Reading(_) => {
-                self.phase = Phase::Refused(HandshakeError::UnexpectedEof);
-                Err(HandshakeError::UnexpectedEof)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Queues the answer to a request that broke a rule, and returns the error.
-    fn refuse(&mut self, error: HandshakeError) -> HandshakeError {
-        self.out.clear();
-        let response = self.config.refusal(error, self.request.as_ref());
-        write_refusal(&mut self.out, &response, self.is_head);
-        self.phase = Phase::Refused(error);
+    fn answer(&self, error: HandshakeError, request: Option<&Request>, out: &mut Vec<u8>) -> HandshakeError {
+        write_refusal(out, &self.config.refusal(error, request), self.is_head);
         error
     }
 }
 
-/// The bytes in either direction may be secret.
-impl fmt::Debug for ServerHandshake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unsent = self.out.len() - self.sent;
-        f.debug_struct("ServerHandshake")
-            .field("phase", &self.phase)
-            .field("deadline", &self.deadline)
-            .field("unsent", &unsent)
-            .finish_non_exhaustive()
+impl Opening for ServerOpening {
+    fn receive(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Opened>, HandshakeError> {
+        let Phase::Reading(head) = &mut self.phase else { return Ok(None) };
+        let complete = head.receive(input);
+        self.is_head = head.is_head();
+        match complete {
+            Ok(false) => return Ok(None),
+            Ok(true) => {}
+            Err(error) => return Err(self.answer(error, None, out)),
+        }
+        let next = HeadReader::request(0, 0);
+        let request = match core::mem::replace(head, next).into_request() {
+            Ok(request) => request,
+            Err(error) => return Err(self.answer(error, None, out)),
+        };
+        match self.config.judge(&request) {
+            Ok(()) => {
+                self.phase = Phase::Deciding(request);
+                Ok(Some(Opened::Request))
+            }
+            Err(error) => Err(self.answer(error, Some(&request), out)),
+        }
+    }
+
+    fn handle_eof(&mut self, out: &mut Vec<u8>) -> Option<HandshakeError> {
+        match &self.phase {
+            // The peer may have ended its own side only, and listen.
+            Phase::Reading(head) if head.len() > 0 => Some(self.answer(HandshakeError::UnexpectedEof, None, out)),
+            Phase::Reading(_) => Some(HandshakeError::UnexpectedEof),
+            Phase::Deciding(_) => None,
+        }
+    }
+
+    fn handle_timeout(&mut self, out: &mut Vec<u8>) -> HandshakeError {
+        self.answer(HandshakeError::TimedOut, None, out)
+    }
+
+    fn request(&self) -> Option<&Request> {
+        match &self.phase {
+            Phase::Reading(_) => None,
+            Phase::Deciding(request) => Some(request),
+        }
+    }
+
+    fn max_held(&self) -> usize {
+        self.config.max_head
+    }
+
+    fn refuse(&mut self, error: HandshakeError, out: &mut Vec<u8>) -> HandshakeError {
+        self.answer(error, None, out)
+    }
+
+    fn accept(&mut self, answer: Accept, out: &mut Vec<u8>) -> Result<Upgrade, HandshakeError> {
+        let Phase::Deciding(request) = &self.phase else { return Err(HandshakeError::NothingToDecide) };
+        let (response, upgrade) = self.config.accept(request, &answer)?;
+        write_switch(out, &response.headers);
+        Ok(upgrade)
+    }
+
+    fn reject(&mut self, response: Response, out: &mut Vec<u8>) -> HandshakeError {
+        write_refusal(out, &response, self.is_head);
+        HandshakeError::Rejected { status: refusal_status(&response) }
     }
 }
 

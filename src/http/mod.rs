@@ -1,13 +1,21 @@
 //! The words of HTTP: header fields, a request and a response, as values. Nothing here says how
 //! they go over the wire, so that any version of HTTP can carry them.
 
+mod accept;
 mod headers;
 mod request;
 mod response;
 
+pub use accept::Accept;
+pub(crate) use accept::Choice;
 pub use headers::Headers;
 pub(crate) use headers::{is_control, is_tchar, is_token};
 pub use request::Request;
 pub(crate) use request::split_absolute;
 pub use response::Response;
 pub(crate) use response::is_framing;
+
+/// Whether the name begins with `Sec-WebSocket-`.
+pub(crate) fn is_websocket_field(name: &str) -> bool {
+    name.get(..14).is_some_and(|front| front.eq_ignore_ascii_case("Sec-WebSocket-"))
+}

@@ -1,6 +1,7 @@
 //! openline: the loop that its README shows, and two that avoid the message's allocation.
 
-use openline::tokio::{Server, WebSocket};
+use openline::Server;
+use openline::tokio::{WebSocket, accept_with};
 use openline::{Event, HandshakeConfig, Message, Prepared};
 use tokio::net::TcpStream;
 
@@ -13,7 +14,7 @@ pub struct Openline(WebSocket<TcpStream>);
 async fn accept(io: TcpStream, setup: &Setup) -> Result<WebSocket<TcpStream>> {
     let mut config = HandshakeConfig::default();
     config.deflate.extend(setup.deflate.map(wish));
-    Ok(Server::default().handshake(config).accept(io).await?)
+    Ok(accept_with(&Server::default().handshake(config), io).await?)
 }
 
 fn wish(deflate: Deflate) -> openline::Deflate {

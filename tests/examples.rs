@@ -1,0 +1,287 @@
+//! The examples as programs: what they print, how they end, and what they say to a wrong command line.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// An example that is built with the features of this test, and the options that its `--help` must name.
+fn examples() -> Vec<(&'static str, &'static [&'static str])> {
+    let server = &["--listen", "--max-message-size", "--subprotocols", "--origin", "--handshake-timeout", "--deflate"];
+    let mut all: Vec<(&str, &[&str])> = vec![("sans_io", &[])];
+    if cfg!(feature = "std") {
+        all.push(("echo_server_std", server));
+    }
+    if cfg!(feature = "tokio") {
+        all.push(("echo_server", server));
+        all.push(("echo_server", &["--threads"]));
+        all.push(("guarded_server", &[]));
+        all.push(("autobahn_client", &["--impl", "ws://HOST:PORT"]));
+        all.push(("echo_client", &["URL", "--impl", "--deflate", "--fragment"]));
+        all.push(("client", &["URL", "--subprotocol", "--header", "--ping-interval", "--linger", "--deflate"]));
+    }
+    all
+}
+
+/// The executable of an example. Cargo builds the examples for `cargo test`, but not for `cargo test --tests`, and
+/// never says where; so they are built here once more, in the profile and with the features of this test, which
+/// takes no time if they are there.
+fn example(name: &str) -> PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    let directory = DIRECTORY.get_or_init(|| {
+        // This test lies in <target>/<profile>/deps.
+        let test = env::current_exe().unwrap();
+        let profile = test.ancestors().nth(2).unwrap();
+        let target = profile.parent().unwrap();
+        let features = [
+            ("deflate", cfg!(feature = "deflate")),
+            ("simd", cfg!(feature = "simd")),
+            ("simdutf8", cfg!(feature = "simdutf8")),
+            ("std", cfg!(feature = "std")),
+            ("tokio", cfg!(feature = "tokio")),
+        ];
+        let features: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(feature, _)| *feature).collect();
+        let name = profile.file_name().unwrap().to_str().unwrap();
+        let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["build", "--quiet", "--examples", "--no-default-features"])
+            .args(["--features", &features.join(",")])
+            .args(["--profile", if name == "debug" { "dev" } else { name }])
+            .arg("--target-dir")
+            .arg(target)
+            .status();
+        assert!(status.expect("cargo can be started").success(), "the examples do not compile");
+        profile.join("examples")
+    });
+    directory.join(format!("{name}{}", env::consts::EXE_SUFFIX))
+}
+
+/// Runs an example to its end. Its standard input stays open, and says nothing.
+fn run(name: &str, arguments: &[&str]) -> Output {
+    run_typing(name, arguments, |_| {})
+}
+
+/// The same; `typing` writes to its standard input, which stays open after that.
+fn run_typing(name: &str, arguments: &[&str], typing: impl FnOnce(&mut std::process::ChildStdin) + Send) -> Output {
+    /// No program here waits for anything. This is for one that hangs.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    let mut child = Command::new(example(name))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let begun = Instant::now();
+    let (ended, input) = thread::scope(|scope| {
+        let typist = scope.spawn(move || {
+            typing(&mut input);
+            input
+        });
+        let ended = loop {
+            if child.try_wait().unwrap().is_some() {
+                break true;
+            }
+            if begun.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                break false;
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        (ended, typist.join().unwrap())
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    assert!(ended, "{name} {arguments:?} was still running, after {output:?}");
+    output
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn help_names_every_option() {
+    for (name, options) in examples() {
+        for help in ["--help", "-h"] {
+            let output = run(name, &[help]);
+            assert_eq!(output.status.code(), Some(0), "{name} {help}");
+            assert!(out(&output).starts_with(&format!("usage: {name} ")), "{name} {help}: {}", out(&output));
+            for option in options.iter().chain(&["-h, --help"]) {
+                // Each stands at the head of a line of its own, but for what goes without a name.
+                let listed = if option.starts_with('-') { format!("\n  {option}") } else { format!(" {option}\n") };
+                assert!(out(&output).contains(&listed), "{name} {help} does not name {option}: {}", out(&output));
+            }
+            assert_eq!(err(&output), "", "{name} {help}");
+        }
+    }
+}
+
+#[test]
+fn an_argument_that_is_not_known_is_named() {
+    for (name, _) in examples() {
+        let output = run(name, &["--colour"]);
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert_eq!(out(&output), "", "{name}");
+        let complaint = format!("{name}: invalid option '--colour'\nusage: {name} ");
+        assert!(err(&output).starts_with(&complaint), "{name}: {}", err(&output));
+    }
+    assert!(err(&run("sans_io", &["x"])).starts_with("sans_io: unexpected argument \"x\"\n"));
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn a_value_that_is_missing_or_wrong_is_named() {
+    let complains = |name: &str, arguments: &[&str], complaint: &str| {
+        let output = run(name, arguments);
+        assert_eq!(output.status.code(), Some(2), "{name} {arguments:?}");
+        assert_eq!(err(&output).lines().next(), Some(&*format!("{name}: {complaint}")), "{name} {arguments:?}");
+    };
+    let server = "echo_server_std";
+    complains(server, &["--listen"], "missing argument for option '--listen'");
+    complains(server, &["--deflate", "much"], "--deflate takes takeover, alone or off, not \"much\"");
+    complains(server, &["--handshake-timeout", "-1"], "--handshake-timeout takes a number of seconds, not \"-1\"");
+    complains(server, &["--max-message-size", "1k"], "--max-message-size takes a number of bytes, not \"1k\"");
+    complains(server, &["--threads", "2"], "invalid option '--threads'");
+    if cfg!(feature = "tokio") {
+        complains("echo_server", &["--threads", "two"], "--threads takes a number of threads, not \"two\"");
+        complains("autobahn_client", &["--impl", "mio", "ws://a"], "--impl takes tokio or std, not \"mio\"");
+        complains("echo_client", &["--fragment", "0", "ws://a"], "--fragment takes a number of bytes, not \"0\"");
+        complains("echo_client", &["ws://a", "ws://b"], "unexpected argument \"ws://b\"");
+        for client in ["autobahn_client", "echo_client", "client"] {
+            complains(client, &[], "no URL");
+        }
+        complains("client", &["ws://a", "--header", "Cookie"], "--header takes 'NAME: VALUE'");
+        complains("client", &["--linger", "soon", "ws://a"], "--linger takes a number of seconds, not \"soon\"");
+    }
+}
+
+/// The client in a terminal at which nobody presses a key, or somebody does not stop to.
+#[cfg(feature = "tokio")]
+mod client {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use openline::CloseCode;
+    use openline::net::{Server, WebSocket};
+
+    use super::*;
+
+    /// Runs the client against a server for one connection, with arguments before and behind the URL.
+    fn talk(
+        serve: impl FnOnce(TcpStream) + Send + 'static,
+        before: &[&str],
+        behind: &[&str],
+        typed: &'static [u8],
+    ) -> Output {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = format!("ws://{}/", listener.local_addr().unwrap());
+        let serving = thread::spawn(move || serve(listener.accept().unwrap().0));
+        let output =
+            run_typing("client", &[before, &[&*uri], behind].concat(), |input| input.write_all(typed).unwrap());
+        serving.join().unwrap();
+        output
+    }
+
+    fn accept(stream: TcpStream) -> WebSocket<TcpStream> {
+        Server::default().accept(stream).unwrap()
+    }
+
+    fn says(output: &Output, said: &str, status: i32) {
+        assert_eq!((out(output), output.status.code()), (said, Some(status)), "{output:?}");
+    }
+
+    #[test]
+    fn ends_when_the_server_closes_though_the_input_goes_on() {
+        let output = talk(|stream| accept(stream).close(CloseCode::NORMAL, "").unwrap(), &[], &[], b"");
+        says(&output, "close:1000\n", 0);
+        assert_eq!(err(&output), "");
+    }
+
+    #[test]
+    fn ends_when_the_server_closes_in_the_middle_of_a_line() {
+        let serve = |stream| {
+            let mut socket = accept(stream);
+            assert_eq!(socket.recv().unwrap().unwrap().as_text(), Some("a line"));
+            socket.send("Grüße").unwrap();
+            socket.send(&[0u8, 0xab, 0xff]).unwrap();
+            socket.close(CloseCode::new(4000), "").unwrap();
+        };
+        says(
+            &talk(serve, &[], &["--deflate", "off"], b"a line\nhalf a li"),
+            "text:Grüße\nbinary:00abff\nclose:4000\n",
+            0,
+        );
+    }
+
+    #[test]
+    fn ends_when_the_server_closes_though_lines_never_stop() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = format!("ws://{}/", listener.local_addr().unwrap());
+        let serving = thread::spawn(move || {
+            let mut socket = accept(listener.accept().unwrap().0);
+            for _ in 0..1000 {
+                assert_eq!(socket.recv().unwrap().unwrap().as_text(), Some("y"));
+            }
+            socket.close(CloseCode::NORMAL, "").unwrap();
+        });
+        // Until the client is gone.
+        let output = run_typing("client", &[&uri], |input| while input.write_all(b"y\n").is_ok() {});
+        serving.join().unwrap();
+        says(&output, "close:1000\n", 0);
+    }
+
+    #[test]
+    fn ends_when_the_server_breaks_the_protocol() {
+        let serve = |stream| {
+            drop(accept(TcpStream::try_clone(&stream).unwrap()));
+            let mut stream = stream;
+            // §5.1: a server must not mask.
+            stream.write_all(&[0x81, 0x80, 1, 2, 3, 4]).unwrap();
+            stream.read_to_end(&mut vec![]).unwrap();
+        };
+        let output = talk(serve, &[], &[], b"");
+        says(&output, "error:protocol\n", 1);
+        assert_eq!(err(&output).lines().count(), 1, "{}", err(&output));
+    }
+
+    #[test]
+    fn ends_when_it_is_refused() {
+        let serve = |mut stream: TcpStream| {
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
+            stream.read_to_end(&mut vec![]).unwrap();
+        };
+        let output = talk(serve, &[], &[], b"");
+        says(&output, "error:refused\n", 1);
+        assert_eq!(err(&output).lines().count(), 1, "{}", err(&output));
+    }
+
+    #[test]
+    fn options_go_before_and_behind_the_url() {
+        let serve = |mut stream: TcpStream| {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).unwrap().to_lowercase();
+            assert!(head.contains("\r\nsec-websocket-protocol: a, b\r\n"), "{head}");
+            assert!(head.contains("\r\nx-colour: blue\r\n"), "{head}");
+            assert!(!head.contains("permessage-deflate"), "{head}");
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
+            stream.read_to_end(&mut vec![]).unwrap();
+        };
+        let behind = ["--header", "X-Colour: blue", "--subprotocol=b", "--deflate", "off"];
+        let before = ["--linger", "0.5", "--subprotocol", "a"];
+        says(&talk(serve, &before, &behind, b""), "error:refused\n", 1);
+    }
+}
