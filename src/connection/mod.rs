@@ -224,9 +224,10 @@ impl Connection {
         &self.config
     }
 
-    /// Sets other limits and deadlines, which hold from now on: a message of which some has come
-    /// is judged by its next frame, and deadlines that run already are counted anew from their
-    /// beginning, but for the closing handshake's.
+    /// Sets other limits and deadlines, which hold from now on. A message of which some has come
+    /// is judged by its next frame. Time limits that run already count from where they began, but for
+    /// that of the closing handshake, which stays as it is. The next Ping is sent when it was due
+    /// before; one that was not due, for there was no keepalive, is due at once.
     pub fn set_config(&mut self, config: impl Into<Arc<Config>>) {
         self.config = config.into();
         self.assembler.set_limits(limits(&self.config));

@@ -38,8 +38,8 @@ pub struct Driver {
     promised: u64,
     /// Whether the end has been reported.
     reported: bool,
-    /// Whether the transport has been let go of.
-    let_go: bool,
+    /// Whether the transport has been shut down for good.
+    shut_down: bool,
 }
 
 /// In what form to take messages.
@@ -57,7 +57,7 @@ impl Driver {
     #[must_use]
     pub fn new(connection: Connection, now: Time) -> Driver {
         let input = ReadBuffer::default();
-        Driver { connection, input, read_at: now, failure: None, promised: 0, reported: false, let_go: false }
+        Driver { connection, input, read_at: now, failure: None, promised: 0, reported: false, shut_down: false }
     }
 
     /// The connection, which [holds](Connection::hold) what was read and not taken.
@@ -146,14 +146,23 @@ impl Driver {
         !self.input.bytes().is_empty()
     }
 
-    /// Where to read to, when all that was at hand has been taken: at most `most` bytes, or the room
-    /// for a long message, which is never longer than 272 KiB.
+    /// Where to read to, when all that was at hand has been taken: 64 KiB, or the room for a long
+    /// message, which is never longer than 272 KiB.
     #[inline]
-    pub fn space(&mut self, most: usize) -> &mut [u8] {
+    pub fn space(&mut self) -> &mut [u8] {
+        self.space_of(usize::MAX)
+    }
+
+    /// As [`space`](Self::space), for at most `most` bytes, unless there is room for a long message.
+    /// During the opening handshake it is 4 KiB at most: what a client says behind its request is kept
+    /// until the request is decided on.
+    #[inline]
+    pub fn space_of(&mut self, most: usize) -> &mut [u8] {
         // Asked twice because of the borrow checker: a look now, the borrow at the end.
         if self.connection.receive_room().is_some() {
             return self.connection.receive_room().unwrap_or_default();
         }
+        let most = if self.connection.state() == State::Opening { most.min(OPENING_READ) } else { most };
         self.input.space(most)
     }
 
@@ -212,8 +221,13 @@ impl Driver {
         self.read_at
     }
 
-    /// Reading failed: the transport is gone.
-    pub fn read_failed(&mut self, error: io::Error) {
+    /// Reading failed: the transport is gone. But a TLS stream that has ended without saying so
+    /// ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)) has ended: whether all of it came, the Close
+    /// frames tell.
+    pub fn read_failed(&mut self, error: io::Error, now: Time) {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return self.connection.handle_eof(now);
+        }
         // An earlier failure to write is the cause, and this its consequence.
         self.failure.get_or_insert(error);
         self.connection.handle_reset();
@@ -307,17 +321,17 @@ impl Driver {
         self.connection.state() == State::Closed
     }
 
-    /// Whether it is over, and the transport has not been [let go](Self::handle_let_go) of. A program
+    /// Whether it is over, and the transport has not been [shut down](Self::handle_shutdown). A program
     /// may keep a socket that is over, and the peer waits for the end meanwhile: so the writing
     /// side of the transport is to be shut down.
     #[must_use]
-    pub fn holds_on(&self) -> bool {
-        self.is_over() && !self.let_go
+    pub fn owes_shutdown(&self) -> bool {
+        self.is_over() && !self.shut_down
     }
 
     /// The transport has been shut down for good, or cannot be.
-    pub fn handle_let_go(&mut self) {
-        self.let_go = true;
+    pub fn handle_shutdown(&mut self) {
+        self.shut_down = true;
     }
 
     /// How it ended: an error, the first time that it is asked for, unless both ends
@@ -395,3 +409,6 @@ impl Driver {
         if self.has_reached(mark) { Ok(()) } else { Err(SendError::Closed.into()) }
     }
 }
+
+/// How much one read may bring during the opening handshake.
+const OPENING_READ: usize = 4 * 1024;

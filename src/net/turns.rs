@@ -128,7 +128,7 @@ impl Shared {
     /// If it is over, the transport is shut down: the program may keep the socket, and the peer waits
     /// for the end.
     pub(super) fn let_go<S: Transport>(&mut self, io: &mut S) {
-        if self.driver.holds_on() {
+        if self.driver.owes_shutdown() {
             let start = self.clock.now();
             if self.unflushed
                 && let Err(error) = io.flush()
@@ -139,7 +139,7 @@ impl Shared {
             }
             self.unflushed = false;
             let _ = io.shutdown_write();
-            self.driver.handle_let_go();
+            self.driver.handle_shutdown();
         }
     }
 
@@ -408,7 +408,7 @@ fn read_once<S: Transport, A: Access>(access: &mut A, io: &mut S, most: Option<D
                     flow
                 }
                 None => {
-                    access.driver.read_failed(error);
+                    access.driver.read_failed(error, now);
                     Flow::Done
                 }
             }
@@ -443,7 +443,7 @@ impl Access for Alone<'_> {
 
     fn read_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize> {
         let most = self.read_size;
-        let len = io.read(self.driver.space(most))?;
+        let len = io.read(self.driver.space_of(most))?;
         let now = self.clock.now();
         self.driver.filled(len, now);
         Ok(len)
@@ -575,7 +575,8 @@ impl Drop for EndTurnsOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             let mut shared = self.0.guard();
-            shared.driver.read_failed(io::Error::other("the transport panicked"));
+            let now = shared.clock.now();
+            shared.driver.read_failed(io::Error::other("the transport panicked"), now);
             (shared.reading, shared.writing) = (false, Writing::Nobody);
             self.0.changed.notify_all();
         }

@@ -431,11 +431,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// If it is over, the transport is shut down, without waiting for that: the program may keep the
     /// socket, and the peer waits for the end.
     fn let_go(&mut self, cx: &mut Context<'_>) {
-        if self.driver.holds_on()
+        if self.driver.owes_shutdown()
             && self.poll_flush_io(cx).is_ready()
             && Pin::new(&mut self.io).poll_shutdown(cx).is_ready()
         {
-            self.driver.handle_let_go();
+            self.driver.handle_shutdown();
         }
     }
 

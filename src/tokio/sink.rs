@@ -13,7 +13,7 @@ use super::WebSocket;
 use super::split::{Receiver, Sender};
 use super::wakers::Side;
 use crate::driver::Error;
-use crate::{CloseCode, Message};
+use crate::{CloseCode, Message, SendError, State};
 
 /// An error is an item, and the last one.
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
@@ -31,7 +31,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for WebSocket<S> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_room))
+        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_sink_room))
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
@@ -61,7 +61,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
     type Error = Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll(cx, WebSocket::poll_room)
+        self.poll(cx, WebSocket::poll_sink_room)
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message<'m>) -> Result<(), Error> {
@@ -78,6 +78,17 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Waits for room. If the connection is closing, whoever drives the sink ends here, and mostly drops
+    /// it; so what was accepted before leaves first.
+    fn poll_sink_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_room(cx))?;
+        if self.state() != State::Open {
+            ready!(self.poll_farewell(cx));
+            return Poll::Ready(Err(SendError::Closed.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// `poll_ready` found room, which a Pong may have taken since: the message is not refused for that.
     fn start_send_now(&mut self, message: Message<'_>) -> Result<(), Error> {
         self.driver.queue(|connection| connection.queue(message))

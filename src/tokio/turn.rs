@@ -166,9 +166,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 self.turn = self.turn.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
                 Read::Done
             }
-            // The runtime says Pending too when the task has used up its budget. It has not asked
-            // the transport then, and wakes the task by itself.
-            Poll::Pending if !has_budget_remaining() => Read::LaterTurn,
+            // The runtime says Pending too when the task has used up its budget, without asking the
+            // transport. A transport of another make does not know of budgets, and wakes nobody then.
+            Poll::Pending if !has_budget_remaining() => {
+                cx.waker().wake_by_ref();
+                Read::LaterTurn
+            }
             Poll::Pending => {
                 self.turn = 0;
                 Read::Nothing
@@ -185,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let read = if let Some(read) = appended {
             read.inspect(|len| self.driver.appended(*len, self.clock.now()))
         } else {
-            let mut buffer = ReadBuf::new(self.driver.space(usize::MAX));
+            let mut buffer = ReadBuf::new(self.driver.space());
             let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
             let len = buffer.filled().len();
             read.map(|()| {
@@ -194,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             })
         };
         Poll::Ready(read.unwrap_or_else(|error| {
-            self.driver.read_failed(error);
+            self.driver.read_failed(error, self.clock.now());
             0
         }))
     }
