@@ -262,8 +262,7 @@ impl Driver {
         self.connection.handle_write_failed(now);
     }
 
-    /// Gives the connection something to send, that [`check_flushed`](Self::check_flushed)
-    /// asks for.
+    /// Gives the connection something to send, and notes where that ends ([`promised`](Self::promised)).
     ///
     /// # Errors
     ///

@@ -15,6 +15,8 @@
 //! # }
 //! ```
 
+#[cfg(not(windows))]
+mod connect;
 mod open;
 mod split;
 mod timeouts;
@@ -29,7 +31,9 @@ use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent, Upgrade,
 };
-pub use open::{Accepting, accept, accept_with, connect, connect_on, connect_with, read_request};
+#[cfg(not(windows))]
+pub use connect::{connect, connect_with};
+pub use open::{Accepting, accept, accept_with, connect_on, read_request};
 pub use split::{Receiver, ReuniteError, Sender, SplitError};
 use timeouts::Clock;
 pub use transport::Transport;

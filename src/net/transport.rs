@@ -2,6 +2,7 @@
 
 use std::boxed::Box;
 use std::io::{self, Read, Write};
+#[cfg(not(windows))]
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
@@ -14,6 +15,12 @@ use std::time::Duration;
 /// blocks, though: keepalive and [`close_timeout`](crate::Config::close_timeout)
 /// need the two timeouts, and [`split`](super::WebSocket::split) needs
 /// [`try_clone`](Self::try_clone).
+///
+/// A read or write is one call of the system's, and comes back with what that brought. One that goes on until it has a
+/// whole record, as some TLS streams do, lets a peer that sends a byte at a time hold all deadlines up.
+///
+/// On Windows a `TcpStream` is no transport: after a timeout its state is indeterminate there. Use the
+/// tokio adapter, or a transport of your own that waits until the socket is ready.
 ///
 /// ```
 /// use std::io::{self, Read, Write};
@@ -75,6 +82,7 @@ pub trait Transport: Read + Write {
     }
 }
 
+#[cfg(not(windows))]
 macro_rules! socket {
     ($socket:ty) => {
         impl Transport for $socket {
@@ -97,6 +105,9 @@ macro_rules! socket {
     };
 }
 
+// Winsock says of a socket whose timeout has come that its state is indeterminate. That is no figure of speech: a
+// send that had taken a part of the bytes told none of it, and they went out twice.
+#[cfg(not(windows))]
 socket!(TcpStream);
 #[cfg(unix)]
 socket!(UnixStream);
