@@ -101,3 +101,20 @@ impl From<SendError> for Error {
         Error::Send(error)
     }
 }
+
+/// Two halves that are not of one WebSocket, as they were.
+pub struct ReuniteError<R, S>(pub R, pub S);
+
+impl<R, S> fmt::Debug for ReuniteError<R, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReuniteError(..)")
+    }
+}
+
+impl<R, S> fmt::Display for ReuniteError<R, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the halves are not of one WebSocket")
+    }
+}
+
+impl<R, S> std::error::Error for ReuniteError<R, S> {}

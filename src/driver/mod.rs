@@ -19,7 +19,7 @@ use crate::connection::{Cause, Connection, Event, State, Unsent};
 use crate::error::{HandshakeError, SendError};
 use crate::message::{Chunk, Message, Outgoing, utf8};
 use crate::time::Time;
-pub use error::Error;
+pub use error::{Error, ReuniteError};
 pub use found::{Found, Lent};
 pub use read_buffer::ReadBuffer;
 

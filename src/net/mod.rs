@@ -34,7 +34,7 @@ use crate::{
 #[cfg(not(windows))]
 pub use connect::{connect, connect_with};
 pub use open::{Accepting, accept, accept_with, connect_on, read_request};
-pub use split::{Receiver, ReuniteError, Sender, SplitError};
+pub use split::{Receiver, Sender, SplitError};
 use timeouts::Clock;
 pub use transport::Transport;
 use turns::{Alone, Goal, Shared, turn, turn_blocked, write_to};

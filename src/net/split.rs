@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::turns::{Goal, Lock, turn, turn_blocked, write_to};
 use super::{Transport, WebSocket, would_block_is_fine};
-use crate::driver::{Driver, Error, Form, Found};
+use crate::driver::{Driver, Error, Form, Found, ReuniteError};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent,
@@ -112,7 +112,7 @@ impl<S: Transport> Receiver<S> {
     /// # Errors
     ///
     /// If the halves are of different ones, both come back.
-    pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, ReuniteError<S>> {
+    pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, ReuniteError<Receiver<S>, Sender<S>>> {
         if !Arc::ptr_eq(&self.0.lock, &sender.0.lock) {
             return Err(ReuniteError(self, sender));
         }
@@ -328,23 +328,6 @@ fn nearest(config: &Config) -> Duration {
 
 /// A receiver does not look for new deadlines more often than this.
 const LEAST_NEAREST: Duration = Duration::from_millis(16);
-
-/// Two halves that are not of one WebSocket.
-pub struct ReuniteError<S>(pub Receiver<S>, pub Sender<S>);
-
-impl<S> fmt::Debug for ReuniteError<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReuniteError(..)")
-    }
-}
-
-impl<S> fmt::Display for ReuniteError<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the halves are not of one WebSocket")
-    }
-}
-
-impl<S> std::error::Error for ReuniteError<S> {}
 
 /// A transport that cannot be cloned, so that it cannot be split, and the
 /// WebSocket on it, as good as before.

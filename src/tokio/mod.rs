@@ -35,7 +35,7 @@ use crate::{
 };
 use clock::Clock;
 pub use open::{Accepting, accept, accept_with, connect, connect_on, connect_with, read_request};
-pub use split::{Receiver, ReuniteError, Sender};
+pub use split::{Receiver, Sender};
 use turn::Goal;
 use wakers::Wakers;
 

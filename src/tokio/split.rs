@@ -1,7 +1,6 @@
 //! Two halves of one WebSocket for two tasks. They share it under a lock that is
 //! held for one poll, never across an await. How they wake each other is told in `wakers`.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, PoisonError};
 #[cfg(not(openline_loom))]
@@ -15,7 +14,7 @@ use loom::sync::{Mutex, MutexGuard};
 
 use super::WebSocket;
 use super::wakers::Side;
-use crate::driver::{Error, Form, Found};
+use crate::driver::{Error, Form, Found, ReuniteError};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, SendError, State, Time, Unsent,
 };
@@ -89,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     /// # Errors
     ///
     /// If the halves are of different ones, both come back.
-    pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, ReuniteError<S>> {
+    pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, ReuniteError<Receiver<S>, Sender<S>>> {
         if !Arc::ptr_eq(&self.0.socket, &sender.0.socket) {
             return Err(ReuniteError(self, sender));
         }
@@ -295,23 +294,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         result
     }
 }
-
-/// Two halves that are not of one WebSocket.
-pub struct ReuniteError<S>(pub Receiver<S>, pub Sender<S>);
-
-impl<S> fmt::Debug for ReuniteError<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReuniteError(..)")
-    }
-}
-
-impl<S> fmt::Display for ReuniteError<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the halves are not of one WebSocket")
-    }
-}
-
-impl<S> std::error::Error for ReuniteError<S> {}
 
 pub(super) fn split<S>(socket: WebSocket<S>) -> (Receiver<S>, Sender<S>) {
     let socket = Arc::new(Mutex::new(socket));
