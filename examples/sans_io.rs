@@ -1,15 +1,16 @@
-//! Two ends that talk in memory: the whole protocol, from the opening handshake to
-//! the closing one, without a socket, a clock or a runtime. Whoever embeds the core
-//! in networking code of their own replaces the two `carry` functions.
+//! Two ends that talk in memory: the whole protocol, from the first byte of the opening handshake
+//! to the end of the transport, without a socket, a clock or a runtime. Whoever embeds the core in
+//! networking code of their own writes what is [`Host::turn`] here: it does what the connection
+//! wants, one step at a time.
 
 #[path = "support/args.rs"]
 mod args;
 
+use std::collections::VecDeque;
 use std::error::Error;
 
 use openline::{
-    Accept, ClientHandshake, ClientRequest, CloseCode, Config, Connection, Event, HandshakeConfig, ServerHandshake,
-    Time,
+    Accept, Client, ClientRequest, CloseCode, Connection, Event, HandshakeConfig, Ready, Server, Step, Time,
 };
 
 const HELP: &str = "usage: sans_io [--help]
@@ -22,61 +23,98 @@ options:
 
 fn main() -> Result<(), Box<dyn Error>> {
     args::none(HELP);
-    // Time and chance are inputs. Outside of examples the seed comes from the
-    // operating system, and the time from a monotonic clock.
-    let now = Time::ZERO;
-    let seed = [7; 32];
+    // Time and chance are inputs. Outside of examples the time comes from a monotonic clock, and
+    // the seed from the operating system (`Client::new_seed`).
+    let (now, seed) = (Time::ZERO, [7; 32]);
 
-    // The opening handshake: a request, an answer, and an `Upgrade` at each end.
-    let request = ClientRequest::new("ws://example.com/chat")?.subprotocol("chat")?;
-    let mut calling = ClientHandshake::new(request, HandshakeConfig::default(), seed, now);
+    let client = Client::new(ClientRequest::new("ws://example.com/chat")?.subprotocol("chat")?);
     let mut handshake = HandshakeConfig::default();
     handshake.subprotocols = vec!["chat".into()];
-    let mut answering = ServerHandshake::new(handshake, now);
+    let server = Server::default().handshake(handshake);
 
-    let wire = calling.poll_transmit().unwrap_or_default().to_vec();
-    calling.handle_transmitted(wire.len());
-    let request = answering.receive(&mut &wire[..])?.expect("the request came whole");
-    println!("server: {} {} from {:?}", request.method, request.path(), request.host());
-    let mut server = Connection::new(answering.accept(Accept::default())?, Config::default(), now);
+    let mut client = Host { name: "client", connection: Connection::client(&client, seed, now) };
+    let mut server = Host { name: "server", connection: Connection::server(&server, now) };
+    let (mut up, mut down) = (Pipe::default(), Pipe::default());
+    // Both are done once neither has anything to do.
+    while client.turn(&mut down, &mut up, now)? | server.turn(&mut up, &mut down, now)? {}
 
-    let wire = answering.poll_transmit().unwrap_or_default().to_vec();
-    answering.handle_transmitted(wire.len());
-    let upgrade = calling.receive(&mut &wire[..])?.expect("the answer came whole");
-    println!("client: agreed on {:?}", upgrade.agreement().subprotocol);
-    let mut client = Connection::new(upgrade, Config::default(), now);
-
-    // Either side may speak first, and at any time.
-    client.send("Hello")?;
-    client.send(&[1, 2, 3])?;
-    server.ping(b"are you there?", now)?;
-    client.close(CloseCode::NORMAL, "that was all", now)?;
-    while carry("server", &mut client, &mut server, now)? | carry("client", &mut server, &mut client, now)? {}
-
-    // The server goes first; then the client has nothing to wait for.
-    assert!(server.poll_shutdown());
-    client.handle_eof(now);
-    server.handle_eof(now);
-    println!("client: {:?}", client.closed());
-    println!("server: {:?}", server.closed());
+    println!("client: {:?}", client.connection.closed());
+    println!("server: {:?}", server.connection.closed());
     Ok(())
 }
 
-/// Carries what one end has to say to the other, which echoes messages. False: it
-/// had nothing to say.
-fn carry(name: &str, from: &mut Connection, to: &mut Connection, now: Time) -> Result<bool, Box<dyn Error>> {
-    let mut wire: Vec<u8> = from.transmits().flatten().copied().collect();
-    from.handle_transmitted(wire.len(), now);
+/// One direction of a transport.
+#[derive(Default)]
+struct Pipe {
+    bytes: VecDeque<u8>,
+    ended: bool,
+}
 
-    let mut input = &mut wire[..];
-    let any = !input.is_empty();
-    while let Some(event) = to.receive(&mut input, now)? {
-        println!("{name}: {event:?}");
-        // The event borrows from `wire`, so the connection is free to answer.
-        if let (Event::Message(message), true) = (event, name == "server" && to.has_room()) {
-            // Refused once the client has said goodbye, which is as it should be.
-            let _ = to.send(message);
+/// One end of the conversation.
+struct Host {
+    name: &'static str,
+    connection: Connection,
+}
+
+impl Host {
+    /// Does what the connection wants, until that is to wait. False: it was so from the beginning.
+    fn turn(&mut self, from: &mut Pipe, to: &mut Pipe, now: Time) -> Result<bool, Box<dyn Error>> {
+        let mut any = false;
+        while let Some(wants) = self.connection.wants() {
+            let ready = Ready { read: !from.bytes.is_empty() || from.ended, write: true };
+            match wants.step(ready, now) {
+                Step::Write => {
+                    // A transport may take less than is there; whoever says how much goes on later.
+                    to.bytes.extend(self.connection.transmits().flatten());
+                    self.connection.handle_transmitted(self.connection.queued(), now);
+                }
+                Step::Read => {
+                    // In small pieces, to show that it does not matter how the bytes arrive.
+                    let len = from.bytes.len().min(50);
+                    let mut piece: Vec<u8> = from.bytes.drain(..len).collect();
+                    match piece.is_empty() {
+                        true => self.connection.handle_eof(now),
+                        false => self.take(&mut piece, now)?,
+                    }
+                }
+                Step::End => {
+                    to.ended = true;
+                    self.connection.handle_shutdown();
+                }
+                Step::Timeout => self.connection.handle_timeout(now),
+                Step::Wait => return Ok(any),
+            }
+            any = true;
         }
+        // The connection is over. A transport that is dropped has ended in both directions.
+        to.ended = true;
+        Ok(any)
     }
-    Ok(any)
+
+    /// Gives the connection what was read. An error would say that the other end broke the rules; the
+    /// answer to that would be queued, and a host that is no example would send it.
+    fn take(&mut self, mut input: &mut [u8], now: Time) -> Result<(), Box<dyn Error>> {
+        while let Some(event) = self.connection.receive(&mut input, now)? {
+            println!("{}: {event:?}", self.name);
+            match event {
+                Event::Request => {
+                    let request = self.connection.request().ok_or("there is a request")?;
+                    println!("{}: {} {} from {:?}", self.name, request.method, request.path(), request.host());
+                    self.connection.accept(Accept::default(), now)?;
+                    // Either side may speak first, and behind its answer the server may at once.
+                    self.connection.ping(b"are you there?", now)?;
+                }
+                Event::Opened => {
+                    println!("{}: agreed on {:?}", self.name, self.connection.agreement().subprotocol);
+                    self.connection.send("Hello")?;
+                    self.connection.send(&[1, 2, 3])?;
+                    self.connection.close(CloseCode::NORMAL, "that was all", now)?;
+                }
+                // The server echoes. The event borrows from `input`, so the connection is free to answer.
+                Event::Message(message) if self.name == "server" => self.connection.send(message)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }

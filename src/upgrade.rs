@@ -24,8 +24,9 @@ pub struct Agreement {
 /// A completed opening handshake: everything that a
 /// [`Connection`](crate::Connection) has to know of it.
 ///
-/// [`ClientHandshake`](crate::ClientHandshake) and
-/// [`ServerHandshake`](crate::ServerHandshake) return one. When other code has
+/// A connection that begins with the opening handshake makes its own, see
+/// [`Connection::client`](crate::Connection::client) and
+/// [`Connection::server`](crate::Connection::server). When other code has
 /// done the handshake (hyper, axum, an HTTP/2 stream), make one by hand:
 ///
 /// ```

@@ -3,13 +3,13 @@
 //! are written down here a second time.
 #![cfg(feature = "deflate")]
 
-use openline::HandshakeError as E;
-use openline::{
-    Accept, ClientHandshake, ClientRequest, Deflate, HandshakeConfig, HandshakeError, Headers, ServerHandshake, Time,
-    Upgrade,
-};
+#[path = "common/opening.rs"]
+mod opening;
 
-const SEED: [u8; 32] = [7; 32];
+use opening::Opening;
+use openline::HandshakeError as E;
+use openline::{Accept, ClientRequest, Connection, Deflate, HandshakeConfig, HandshakeError, Headers};
+
 const WINDOWS: std::ops::RangeInclusive<u8> = 8..=15;
 
 /// The wish for this, with the other settings as they are by default.
@@ -152,19 +152,18 @@ fn extension_lines(head: &str) -> Vec<&str> {
 }
 
 /// Lets a server accept this request, and returns its end and the whole answer.
-fn serve(config: HandshakeConfig, request: &str) -> (Upgrade, String) {
-    let mut server = ServerHandshake::new(config, Time::ZERO);
-    assert!(server.receive(&mut request.as_bytes()).unwrap().is_some());
-    let upgrade = server.accept(Accept::default()).unwrap();
-    let answer = String::from_utf8(server.poll_transmit().unwrap().to_vec()).unwrap();
+fn serve(config: HandshakeConfig, request: &str) -> (Connection, String) {
+    let mut server = Opening::server(config);
+    assert_eq!(server.give(&mut request.as_bytes()), Ok(true));
+    server.accept(Accept::default()).unwrap();
+    let answer = server.said();
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-    (upgrade, answer)
+    (server.0, answer)
 }
 
-fn client(deflate: &[Deflate]) -> (ClientHandshake, String) {
-    let request = ClientRequest::new("ws://example.com/").unwrap();
-    let client = ClientHandshake::new(request, server(deflate), SEED, Time::ZERO);
-    let sent = String::from_utf8(client.poll_transmit().unwrap().to_vec()).unwrap();
+fn client(deflate: &[Deflate]) -> (Opening, String) {
+    let client = Opening::client(ClientRequest::new("ws://example.com/").unwrap(), server(deflate));
+    let sent = client.said();
     (client, sent)
 }
 
@@ -174,7 +173,10 @@ fn answered(deflate: &[Deflate], extensions: &[&str]) -> Result<Option<Deflate>,
     let (_, answer) = serve(HandshakeConfig::default(), &sent);
     let lines: String = extensions.iter().map(|value| format!("Sec-WebSocket-Extensions: {value}\r\n")).collect();
     let answer = answer.replacen("\r\n\r\n", &format!("\r\n{lines}\r\n"), 1);
-    client.receive(&mut answer.as_bytes()).map(|upgrade| upgrade.unwrap().agreement().deflate)
+    client.give(&mut answer.as_bytes()).map(|agreed| {
+        assert!(agreed);
+        client.0.agreement().deflate
+    })
 }
 
 // The server reads offers.
@@ -307,10 +309,10 @@ fn an_invalid_offer_is_declined_and_the_next_gets_its_chance() {
         assert_eq!(answer_to(&[second, &invalid]), Some(taken), "{invalid}, behind");
 
         // §5.1: declined is not failed. The handshake goes on without.
-        let (upgrade, answer) = serve(server(&[lax()]), &request(&[&invalid]));
-        assert_eq!((upgrade.agreement().deflate, extension_lines(&answer)), (None, vec![]), "{invalid}");
-        let (upgrade, answer) = serve(server(&[lax()]), &request(&[&invalid, second]));
-        assert_eq!(upgrade.agreement().deflate.unwrap().send.window_bits, 11);
+        let (end, answer) = serve(server(&[lax()]), &request(&[&invalid]));
+        assert_eq!((end.agreement().deflate, extension_lines(&answer)), (None, vec![]), "{invalid}");
+        let (end, answer) = serve(server(&[lax()]), &request(&[&invalid, second]));
+        assert_eq!(end.agreement().deflate.unwrap().send.window_bits, 11);
         assert_eq!(extension_lines(&answer).len(), 1, "{answer}");
     }
 }
@@ -327,9 +329,9 @@ fn a_value_that_is_empty_breaks_the_grammar_of_the_field() {
         "permessage-deflate, permessage-deflate;",
     ] {
         assert_eq!(lax().accept(&lines(&[broken])), None, "{broken}");
-        let mut handshake = ServerHandshake::new(server(&[lax()]), Time::ZERO);
-        assert_eq!(handshake.receive(&mut request(&[broken]).as_bytes()).unwrap_err(), E::ExtensionsInvalid);
-        let answer = String::from_utf8(handshake.poll_transmit().unwrap().to_vec()).unwrap();
+        let mut handshake = Opening::server(server(&[lax()]));
+        assert_eq!(handshake.give(&mut request(&[broken]).as_bytes()), Err(E::ExtensionsInvalid));
+        let answer = handshake.said();
         assert!(answer.starts_with("HTTP/1.1 400 ") && extension_lines(&answer).is_empty(), "{answer}");
     }
 }
@@ -360,8 +362,8 @@ fn other_extensions_are_passed_over() {
         &["perframe-deflate", "permessage-compress; method=deflate"],
     ] {
         assert_eq!(answer_to(list), None, "{list:?}");
-        let (upgrade, answer) = serve(server(&[lax()]), &request(list));
-        assert_eq!((upgrade.agreement().deflate, extension_lines(&answer)), (None, vec![]), "{list:?}");
+        let (end, answer) = serve(server(&[lax()]), &request(list));
+        assert_eq!((end.agreement().deflate, extension_lines(&answer)), (None, vec![]), "{list:?}");
     }
 }
 
@@ -386,11 +388,11 @@ fn the_first_acceptable_offer_is_taken() {
 #[test]
 fn what_is_not_wished_for_is_not_accepted() {
     let offer = "permessage-deflate; client_max_window_bits";
-    let (upgrade, answer) = serve(HandshakeConfig::default(), &request(&[offer]));
-    assert_eq!((upgrade.agreement().deflate, extension_lines(&answer)), (None, vec![]));
+    let (end, answer) = serve(HandshakeConfig::default(), &request(&[offer]));
+    assert_eq!((end.agreement().deflate, extension_lines(&answer)), (None, vec![]));
     // "A server accepts by the first of these."
-    let (upgrade, _) = serve(server(&[wish(false, false, 9, 9), lax()]), &request(&[offer]));
-    assert_eq!(upgrade.agreement().deflate, Some(wish(false, false, 9, 9)));
+    let (end, _) = serve(server(&[wish(false, false, 9, 9), lax()]), &request(&[offer]));
+    assert_eq!(end.agreement().deflate, Some(wish(false, false, 9, 9)));
 }
 
 #[test]
@@ -403,21 +405,21 @@ fn an_application_may_decline_for_one_request() {
         (Accept::default().no_subprotocol().header("X", "y").unwrap(), Some(lax())),
         (Accept::default().uncompressed(), None),
     ] {
-        let mut handshake = ServerHandshake::new(server(&[lax()]), Time::ZERO);
-        handshake.receive(&mut request(&["permessage-deflate"]).as_bytes()).unwrap();
-        let upgrade = handshake.accept(answer).unwrap();
-        assert_eq!(upgrade.agreement().deflate, agreed);
-        let answer = String::from_utf8(handshake.poll_transmit().unwrap().to_vec()).unwrap();
+        let mut handshake = Opening::server(server(&[lax()]));
+        assert_eq!(handshake.give(&mut request(&["permessage-deflate"]).as_bytes()), Ok(true));
+        handshake.accept(answer).unwrap();
+        assert_eq!(handshake.0.agreement().deflate, agreed);
+        let answer = handshake.said();
         assert_eq!(extension_lines(&answer).len(), usize::from(agreed.is_some()), "{answer}");
     }
 }
 
 #[test]
 fn a_refusal_has_no_extensions() {
-    let mut handshake = ServerHandshake::new(server(&[lax()]), Time::ZERO);
-    handshake.receive(&mut request(&["permessage-deflate"]).as_bytes()).unwrap();
-    handshake.reject(openline::Response::new(403));
-    let answer = String::from_utf8(handshake.poll_transmit().unwrap().to_vec()).unwrap();
+    let mut handshake = Opening::server(server(&[lax()]));
+    assert_eq!(handshake.give(&mut request(&["permessage-deflate"]).as_bytes()), Ok(true));
+    handshake.reject(openline::Response::new(403)).unwrap();
+    let answer = handshake.said();
     assert!(answer.starts_with("HTTP/1.1 403 ") && extension_lines(&answer).is_empty(), "{answer}");
 }
 
@@ -489,8 +491,8 @@ fn the_handshake_says_what_was_accepted() {
         for offer in Params::all().iter().step_by(7) {
             let offer = offer.write();
             let (agreed, answer) = ours.accept(&lines(&[&offer])).unwrap();
-            let (upgrade, head) = serve(server(&[ours]), &request(&[&offer]));
-            assert_eq!(upgrade.agreement().deflate, Some(agreed));
+            let (end, head) = serve(server(&[ours]), &request(&[&offer]));
+            assert_eq!(end.agreement().deflate, Some(agreed));
             assert_eq!(extension_lines(&head), [&answer[..]]);
         }
     }
@@ -762,9 +764,9 @@ fn the_two_handshakes_agree() {
     for ours in wishes([8, 15]) {
         for theirs in wishes([8, 10, 15]) {
             let (mut client, sent) = client(&[ours]);
-            let (upgrade, answer) = serve(server(&[theirs]), &sent);
-            let heard = client.receive(&mut answer.as_bytes()).unwrap().unwrap();
-            let (client, server) = (heard.agreement().deflate.unwrap(), upgrade.agreement().deflate.unwrap());
+            let (end, answer) = serve(server(&[theirs]), &sent);
+            assert_eq!(client.give(&mut answer.as_bytes()), Ok(true));
+            let (client, server) = (client.0.agreement().deflate.unwrap(), end.agreement().deflate.unwrap());
             agree(&client, &server, &format!("client {ours:?}, server {theirs:?}"));
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use common::*;
-use openline::{CloseCode, HandshakeError, ProtocolError, SendError, UriPart};
+use openline::{CloseCode, Fault, HandshakeError, ProtocolError, SendError, Unsent, UriPart};
 
 const PROTOCOL: [(ProtocolError, &str, u16); 18] = [
     (ProtocolError::ReservedOpcode(3), "reserved opcode 0x3 in a frame header", 1002),
@@ -33,7 +33,8 @@ const PROTOCOL: [(ProtocolError, &str, u16); 18] = [
     (ProtocolError::CloseReasonInvalid, "close reason is not UTF-8", 1007),
 ];
 
-const SEND: [(SendError, &str); 7] = [
+const SEND: [(SendError, &str); 8] = [
+    (SendError::NotOpen, "the opening handshake is not done"),
     (SendError::Closed, "the connection is closing or closed"),
     (SendError::Full, "the send buffer is at its high-water mark"),
     (SendError::MessageUnfinished, "a fragmented message has not been finished"),
@@ -94,19 +95,27 @@ fn errors_are_small_and_can_be_kept() {
     kept::<SendError>(16);
 }
 
-/// The lists above have every variant that the source has.
+/// The variants of this `enum`, as its source has them.
+fn variants(source: &str, name: &str) -> BTreeSet<String> {
+    let body = source.split(&format!("pub enum {name} {{\n")).nth(1).unwrap().split("\n}").next().unwrap();
+    let lines = body.lines().filter(|line| line.starts_with("    ") && line.as_bytes()[4].is_ascii_uppercase());
+    lines.map(|line| word(line.trim().to_owned())).collect()
+}
+
+/// The first word.
+fn word(text: String) -> String {
+    text.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned()
+}
+
+/// The lists have every variant that the source has.
 #[test]
 fn no_variant_is_forgotten() {
-    let variants = |source: &str, name: &str| -> BTreeSet<String> {
-        let body = source.split(&format!("pub enum {name} {{\n")).nth(1).unwrap().split("\n}").next().unwrap();
-        let lines = body.lines().filter(|line| line.starts_with("    ") && line.as_bytes()[4].is_ascii_uppercase());
-        lines.map(|line| line.trim().split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned()).collect()
-    };
-    let word = |debug: String| debug.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned();
     let protocol: BTreeSet<_> = PROTOCOL.iter().map(|(error, ..)| word(format!("{error:?}"))).collect();
     let send: BTreeSet<_> = SEND.iter().map(|(error, _)| word(format!("{error:?}"))).collect();
     assert_eq!(protocol, variants(include_str!("../src/error/protocol.rs"), "ProtocolError"));
     assert_eq!(send, variants(include_str!("../src/error/send.rs"), "SendError"));
+    let handshake: BTreeSet<_> = HANDSHAKE.iter().map(|(error, ..)| word(format!("{error:?}"))).collect();
+    assert_eq!(handshake, variants(include_str!("../src/error/handshake.rs"), "HandshakeError"));
 }
 
 const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 44] = [
@@ -166,19 +175,176 @@ fn handshake_errors_in_words() {
     assert_eq!(different.len(), HANDSHAKE.len());
 }
 
+/// What lies beneath is told by `source`.
+#[test]
+fn faults_in_words() {
+    for (fault, words, chained) in [
+        (
+            Fault::from(HandshakeError::KeyInvalid),
+            "opening handshake failed",
+            "opening handshake failed: missing, repeated or malformed Sec-WebSocket-Key",
+        ),
+        (
+            ProtocolError::FrameMasked.into(),
+            "peer broke the protocol",
+            "peer broke the protocol: masked frame from a server",
+        ),
+    ] {
+        assert_eq!((fault.to_string(), chain(&fault)), (words.to_owned(), chained.to_owned()));
+    }
+}
+
+#[cfg(feature = "std")]
+fn adapter_errors() -> Vec<openline::Error> {
+    use openline::{Error, Response};
+    vec![
+        std::io::Error::other("unplugged").into(),
+        ProtocolError::FrameMasked.into(),
+        HandshakeError::KeyInvalid.into(),
+        Error::Refused(Response::new(503).into()),
+        SendError::Closed.into(),
+        Error::PongTimeout,
+        Error::StallTimeout,
+        Error::TimedOut,
+    ]
+}
+
 #[cfg(feature = "std")]
 #[test]
 fn adapter_errors_in_words() {
-    use openline::{Error as AdapterError, Response};
-    let io = std::io::Error::other("unplugged");
-    for (error, words, has_source) in [
-        (AdapterError::from(io), "transport failed: unplugged", true),
-        (ProtocolError::FrameMasked.into(), "peer broke the protocol: masked frame from a server", true),
-        (HandshakeError::TimedOut.into(), "opening handshake failed: opening handshake timed out", true),
-        (AdapterError::Refused(Response::new(503).into()), "server answered with status 503 instead of 101", false),
-        (SendError::Closed.into(), "cannot send: the connection is closing or closed", true),
-        (AdapterError::PongTimeout, "no answer to a ping in time", false),
-    ] {
-        assert_eq!((error.to_string(), error.source().is_some()), (words.to_owned(), has_source));
+    let words = [
+        ("transport failed", Some("unplugged")),
+        ("peer broke the protocol", Some("masked frame from a server")),
+        ("opening handshake failed", Some("missing, repeated or malformed Sec-WebSocket-Key")),
+        ("server answered with status 503 instead of 101", None),
+        ("cannot send", Some("the connection is closing or closed")),
+        ("no answer to a ping in time", None),
+        ("peer took nothing of what waited for it in time", None),
+        ("time given by the caller is over", None),
+    ];
+    let errors = adapter_errors();
+    let kinds: BTreeSet<_> = errors.iter().map(|error| word(format!("{error:?}"))).collect();
+    assert_eq!(kinds, variants(include_str!("../src/driver/error.rs"), "Error"));
+    assert_eq!(errors.len(), words.len());
+    for (error, (outer, inner)) in errors.iter().zip(words) {
+        assert_eq!((error.to_string(), error.source().map(ToString::to_string)), (outer.into(), inner.map(Into::into)));
     }
+}
+
+/// An error that is printed with all that lies beneath it says nothing twice.
+#[test]
+fn no_error_says_what_its_source_says() {
+    let mut all: Vec<Box<dyn Error>> = vec![];
+    for (error, ..) in HANDSHAKE {
+        all.push(Fault::from(error).into());
+        #[cfg(feature = "std")]
+        all.push(openline::Error::from(error).into());
+    }
+    for (error, ..) in PROTOCOL {
+        all.push(Fault::from(error).into());
+        #[cfg(feature = "std")]
+        all.push(openline::Error::from(error).into());
+    }
+    for (error, _) in SEND {
+        all.push(unsent(error).into());
+        #[cfg(feature = "std")]
+        all.push(openline::Error::from(error).into());
+    }
+    #[cfg(feature = "std")]
+    all.extend(adapter_errors().into_iter().map(Into::into));
+    #[cfg(feature = "std")]
+    all.push(not_split().into());
+    let mut sources = 0;
+    for error in &all {
+        let mut outer: &dyn Error = &**error;
+        while let Some(inner) = outer.source() {
+            let (said, beneath) = (outer.to_string(), inner.to_string());
+            assert!(!beneath.is_empty() && !said.contains(&beneath), "{said:?} has its source's {beneath:?}");
+            sources += 1;
+            outer = inner;
+        }
+    }
+    assert!(sources >= HANDSHAKE.len() + PROTOCOL.len() + SEND.len());
+}
+
+/// The list of that test has every type with a source that the source code has.
+#[test]
+fn no_type_with_a_source_is_forgotten() {
+    fn with_source(dir: &std::path::Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                with_source(&path, found);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                // Each `impl` ends at the first brace at the margin.
+                for part in text.split("Error for ").skip(1) {
+                    let body = part.split("\n}").next().unwrap();
+                    if body.contains("fn source(") {
+                        found.insert(word(body.to_owned()));
+                    }
+                }
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    with_source(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Error", "Fault", "SplitError", "Unsent"]);
+}
+
+/// A transport that cannot be cloned.
+#[cfg(feature = "std")]
+struct Line;
+
+#[cfg(feature = "std")]
+impl std::io::Read for Line {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Ok(0)
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::io::Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "std")]
+impl openline::net::Transport for Line {}
+
+#[cfg(feature = "std")]
+fn not_split() -> openline::net::SplitError<Line> {
+    use openline::{Agreement, Config, Upgrade};
+    let upgrade = Upgrade::server(Agreement::default());
+    openline::net::WebSocket::new(Line, upgrade, Config::default(), &[]).split().err().expect("it cannot be cloned")
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn a_transport_that_cannot_be_split_in_words() {
+    let error = not_split();
+    assert_eq!(error.to_string(), "the transport cannot be cloned");
+    assert_eq!(error.source().map(ToString::to_string), Some(error.error.to_string()));
+}
+
+/// A message that was not sent, because of this.
+fn unsent(error: SendError) -> Unsent<String> {
+    let mut unsent = open(openline::Role::Server);
+    unsent.close(CloseCode::NORMAL, "", openline::Time::ZERO).unwrap();
+    let mut unsent = unsent.try_send(String::from("secret")).unwrap_err();
+    assert_eq!((unsent.error, &unsent.message[..]), (SendError::Closed, "secret"));
+    unsent.error = error;
+    unsent
+}
+
+#[test]
+fn a_message_that_was_not_sent_in_words() {
+    let unsent = unsent(SendError::Full);
+    assert_eq!(chain(&unsent), "the message was not queued: the send buffer is at its high-water mark");
+    assert_eq!(format!("{unsent:?}"), "Unsent(Full)");
 }

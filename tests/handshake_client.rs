@@ -1,32 +1,26 @@
 //! §4.1: what a client asks, and what it takes for an answer, in every cut.
 
+#[path = "common/opening.rs"]
+mod opening;
+
 use std::time::Duration;
 
+use opening::{Opening, accept_key};
 use openline::HandshakeError as E;
-use openline::{Accept, ClientHandshake, ClientRequest, HandshakeConfig, HandshakeError, ServerHandshake, Time};
+use openline::{Accept, Client, ClientRequest, Connection, HandshakeConfig, HandshakeError, Role, Time};
 
-const SEED: [u8; 32] = [7; 32];
 const STRANGERS: &[u8] = b"\x81\x05Hello\x88\x00";
 
 fn request() -> ClientRequest {
     ClientRequest::new("ws://example.com/chat").unwrap()
 }
 
-fn client(request: ClientRequest) -> ClientHandshake {
-    ClientHandshake::new(request, HandshakeConfig::default(), SEED, Time::ZERO)
+fn client(request: ClientRequest) -> Opening {
+    Opening::client(request, HandshakeConfig::default())
 }
 
 fn sent(request: ClientRequest) -> String {
-    String::from_utf8(client(request).poll_transmit().unwrap().to_vec()).unwrap()
-}
-
-/// The Sec-WebSocket-Accept that answers this seed's key, as a server of ours makes it.
-fn accept_key() -> String {
-    let mut server = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
-    server.receive(&mut sent(request()).as_bytes()).unwrap();
-    server.accept(Accept::default()).unwrap();
-    let answer = String::from_utf8(server.poll_transmit().unwrap().to_vec()).unwrap();
-    answer.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Accept: ")).unwrap().to_owned()
+    client(request).said()
 }
 
 fn answer(headers: &str) -> String {
@@ -38,33 +32,40 @@ const GOOD: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-A
 /// The verdict (with the subprotocol), what is known of the answer, and what was left.
 type Outcome = (Result<Option<Option<String>>, HandshakeError>, Option<(u16, Vec<u8>)>, Vec<u8>);
 
-fn feed<'a>(request: &ClientRequest, config: &HandshakeConfig, chunks: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
-    let mut client = ClientHandshake::new(request.clone(), config.clone(), SEED, Time::ZERO);
-    let (mut verdict, mut left) = (Ok(None), vec![]);
-    for mut chunk in chunks {
-        if verdict == Ok(None) {
-            let upgrade = client.receive(&mut chunk);
-            verdict = upgrade.map(|upgrade| upgrade.map(|upgrade| upgrade.agreement().subprotocol.clone()));
+/// Every other piece comes as bytes that may not be changed.
+fn feed<'a>(request: &ClientRequest, config: &HandshakeConfig, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let mut client = Opening::client(request.clone(), config.clone());
+    let (mut verdict, mut left) = (Ok(false), vec![]);
+    for (number, mut piece) in pieces.into_iter().enumerate() {
+        let give = if number % 2 == 0 { Opening::give } else { Opening::give_copied };
+        match verdict {
+            Ok(false) => verdict = give(&mut client, &mut piece),
+            Err(error) => assert_eq!(give(&mut client, &mut piece), Err(error)),
+            Ok(true) => {}
         }
-        left.extend_from_slice(chunk);
+        left.extend_from_slice(piece);
     }
+    // A client that was refused, or will not have the answer, has nothing more to say.
+    assert_eq!(verdict.is_err(), client.sent().is_empty());
+    let verdict = verdict.map(|agreed| agreed.then(|| client.0.agreement().subprotocol.clone()));
     (verdict, client.response().map(|response| (response.status, response.body.clone())), left)
 }
 
 /// Feeds an answer in every way; all must come to the same.
 fn hear_with(request: &ClientRequest, config: &HandshakeConfig, answer: &[u8]) -> Outcome {
-    let whole = feed(request, config, [answer]);
-    if whole.0 != Ok(None) {
+    let (verdict, response, left) = feed(request, config, [answer]);
+    if verdict != Ok(None) {
         let all = [answer, STRANGERS].concat();
-        let followed = feed(request, config, [&all[..]]);
-        assert_eq!((&followed.0, &followed.1), (&whole.0, &whole.1), "followed by strangers");
-        assert_eq!(followed.2, [&whole.2, STRANGERS].concat());
+        let left = if verdict.is_ok() { [&left, STRANGERS].concat() } else { vec![] };
+        let followed = (verdict.clone(), response.clone(), left);
+        assert_eq!(feed(request, config, [&all[..]]), followed, "followed by strangers");
+        assert_eq!(feed(request, config, [&b""[..], &all[..]]), followed, "not to be changed");
         assert_eq!(feed(request, config, all.chunks(1)), followed, "byte by byte");
         for cut in 0..answer.len() {
             assert_eq!(feed(request, config, [&all[..cut], &all[cut..]]), followed, "cut at {cut}");
         }
     }
-    whole
+    (verdict, response, left)
 }
 
 fn hear(answer: impl AsRef<[u8]>) -> Outcome {
@@ -91,8 +92,10 @@ fn the_request_on_the_wire() {
 
 #[test]
 fn another_seed_another_key() {
-    let other = ClientHandshake::new(request(), HandshakeConfig::default(), [8; 32], Time::ZERO);
-    assert_ne!(other.poll_transmit().unwrap(), sent(request()).as_bytes());
+    let other = Connection::client(&Client::new(request()), [8; 32], Time::ZERO);
+    assert_ne!(other.next_transmit().unwrap(), sent(request()).as_bytes());
+    let same = Connection::client(&Client::new(request()), opening::SEED, Time::ZERO);
+    assert_eq!(same.next_transmit().unwrap(), sent(request()).as_bytes());
 }
 
 #[test]
@@ -188,9 +191,10 @@ fn a_refusal_is_reported_with_its_body() {
     assert_eq!((outcome.0, outcome.1), (refused(204), Some((204, vec![]))));
     let chunked = "HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nsor\r\n2\r\nry\r\n0\r\n\r\n";
     let mut client = client(request());
-    assert_eq!(client.receive(&mut chunked.as_bytes()).unwrap_err(), E::Refused { status: 503 });
+    assert_eq!(client.give(&mut chunked.as_bytes()), Err(E::Refused { status: 503 }));
     assert_eq!(client.response().unwrap().body, b"sorry");
-    assert_eq!(client.receive(&mut &b"more"[..]).unwrap_err(), E::Refused { status: 503 });
+    assert_eq!(client.give(&mut &b"more"[..]), Err(E::Refused { status: 503 }));
+    assert_eq!(client.response().unwrap().body, b"sorry");
 }
 
 #[test]
@@ -198,15 +202,15 @@ fn a_refusals_body_may_end_with_the_connection_or_the_limit_or_the_time() {
     let head = b"HTTP/1.1 500 x\r\nX: y\r\n\r\n";
     for how in ["eof", "limit", "time"] {
         let mut client = client(request());
-        assert!(client.receive(&mut &head[..]).unwrap().is_none());
-        assert!(client.receive(&mut &b"some"[..]).unwrap().is_none());
-        let end = match how {
-            "eof" => client.handle_eof().unwrap_err(),
-            "time" => client.handle_timeout(Time::ZERO + Duration::from_secs(10)).unwrap_err(),
-            _ => client.receive(&mut &vec![b'x'; 20_000][..]).unwrap_err(),
-        };
-        assert_eq!(end, E::Refused { status: 500 });
-        let response = client.into_response().unwrap();
+        assert_eq!(client.give(&mut &head[..]), Ok(false));
+        assert_eq!(client.give(&mut &b"some"[..]), Ok(false));
+        match how {
+            "eof" => client.0.handle_eof(Time::ZERO),
+            "time" => client.0.handle_timeout(Time::ZERO + Duration::from_secs(10)),
+            _ => assert!(client.give(&mut &vec![b'x'; 20_000][..]).is_err()),
+        }
+        assert_eq!(client.failure(), Some(E::Refused { status: 500 }));
+        let response = client.response().unwrap();
         assert_eq!(response.headers.get("x"), Some("y"));
         assert_eq!(response.body.len(), if how == "limit" { 16 * 1024 } else { 4 });
     }
@@ -219,11 +223,11 @@ fn interim_answers_are_passed_over() {
     // But not without end.
     let endless = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
     let mut client = client(request());
-    assert!(matches!(client.receive(&mut endless.as_bytes()), Err(E::HeadTooLarge { .. })));
+    assert!(matches!(client.give(&mut endless.as_bytes()), Err(E::HeadTooLarge { .. })));
 }
 
 #[test]
-fn an_answer_has_limits_and_a_deadline() {
+fn an_answer_has_limits() {
     let mut config = HandshakeConfig::default();
     config.max_head = 200;
     config.max_headers = 4;
@@ -232,24 +236,6 @@ fn an_answer_has_limits_and_a_deadline() {
     config.max_headers = 3;
     let many = answer(&format!("{GOOD}X: y\r\n"));
     assert_eq!(hear_with(&request(), &config, many.as_bytes()).0, Err(E::TooManyHeaders { limit: 3 }));
-
-    let mut client = client(request());
-    let deadline = client.poll_timeout().unwrap();
-    assert_eq!(deadline, Time::ZERO + Duration::from_secs(10));
-    assert_eq!(client.handle_timeout(Time::ZERO + Duration::from_millis(9999)), Ok(()));
-    assert_eq!(client.handle_timeout(deadline), Err(E::TimedOut));
-    assert_eq!(client.poll_timeout(), None);
-    assert_eq!(client.receive(&mut answer(GOOD).as_bytes()).unwrap_err(), E::TimedOut);
-}
-
-#[test]
-fn an_eof_before_the_end_of_the_answer() {
-    let answer = answer(GOOD);
-    for fed in 0..answer.len() {
-        let mut client = client(request());
-        assert!(client.receive(&mut &answer.as_bytes()[..fed]).unwrap().is_none());
-        assert_eq!(client.handle_eof(), Err(E::UnexpectedEof));
-    }
 }
 
 #[test]
@@ -259,18 +245,19 @@ fn client_and_server_agree_in_every_cut() {
     for cut in 0..asked.len() {
         let mut config = HandshakeConfig::default();
         config.subprotocols = vec!["v1".into(), "v3".into()];
-        let mut server = ServerHandshake::new(config, Time::ZERO);
+        let mut server = Opening::server(config);
         let mut client = client(asks());
-        client.handle_transmitted(cut);
-        assert_eq!(client.poll_transmit().unwrap(), &asked.as_bytes()[cut..]);
-        assert!(server.receive(&mut &asked.as_bytes()[..cut]).unwrap().is_none());
-        assert!(server.receive(&mut &asked.as_bytes()[cut..]).unwrap().is_some());
-        let ours = server.accept(Accept::default()).unwrap();
-        let answer = [server.poll_transmit().unwrap(), STRANGERS].concat();
+        client.0.handle_transmitted(cut, Time::ZERO);
+        assert_eq!(client.sent(), &asked.as_bytes()[cut..]);
+        assert_eq!(server.give(&mut &asked.as_bytes()[..cut]), Ok(false));
+        assert_eq!(server.give(&mut &asked.as_bytes()[cut..]), Ok(true));
+        server.accept(Accept::default()).unwrap();
+        let answer = [&server.sent(), STRANGERS].concat();
         let mut input = &answer[..];
-        let theirs = client.receive(&mut input).unwrap().unwrap();
+        assert_eq!(client.give(&mut input), Ok(true));
         assert_eq!(input, STRANGERS);
-        assert_eq!((ours.agreement(), ours.role().peer()), (theirs.agreement(), theirs.role()));
+        let (ours, theirs) = (server.0, client.0);
+        assert_eq!((ours.agreement(), ours.role(), theirs.role()), (theirs.agreement(), Role::Server, Role::Client));
         assert_eq!(ours.agreement().subprotocol.as_deref(), Some("v1"));
     }
 }

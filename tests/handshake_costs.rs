@@ -1,7 +1,7 @@
 //! What the opening handshake allocates does not grow with the number of lines in a head, nor with
 //! the number of elements in a line. Allocations are counted, not seconds.
 
-use openline::{Accept, ClientHandshake, ClientRequest, HandshakeConfig, ServerHandshake, Time};
+use openline::{Accept, Client, ClientRequest, Connection, Event, HandshakeConfig, Server, Time};
 
 const UPGRADE: &str = "Host: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
@@ -47,12 +47,12 @@ fn a_request_costs_a_handful_of_allocations() {
     for (name, fields) in fields() {
         let request = format!("GET / HTTP/1.1\r\n{UPGRADE}{fields}\r\n");
         assert!((15_000..16 * 1024).contains(&request.len()));
-        let config = config();
+        let server = Server::default().handshake(config());
         let info = allocation_counter::measure(|| {
-            let mut server = ServerHandshake::new(config.clone(), Time::ZERO);
-            let judged = server.receive(&mut request.as_bytes()).map(|request| request.is_some());
-            assert_eq!(judged, Ok(true), "{name}");
-            server.accept(Accept::default()).unwrap();
+            let mut connection = Connection::server(&server, Time::ZERO);
+            let judged = connection.receive_copied(&mut request.as_bytes(), Time::ZERO);
+            assert_eq!(judged, Ok(Some(Event::Request)), "{name}");
+            connection.accept(Accept::default(), Time::ZERO).unwrap();
         });
         assert!(info.count_total <= 20, "{name}: {} allocations", info.count_total);
         // A line has four bytes at the least, and takes 64 bytes more while it is read.
@@ -65,8 +65,10 @@ fn an_answer_costs_a_handful_of_allocations() {
     for (name, fields) in fields() {
         let answer = format!("HTTP/1.1 101 x\r\n{fields}\r\n");
         let request = ClientRequest::new("ws://example.com/").unwrap();
-        let mut client = ClientHandshake::new(request, config(), [7; 32], Time::ZERO);
-        let info = allocation_counter::measure(|| assert!(client.receive(&mut answer.as_bytes()).is_err(), "{name}"));
+        let mut connection = Connection::client(&Client::new(request).handshake(config()), [7; 32], Time::ZERO);
+        let info = allocation_counter::measure(|| {
+            assert!(connection.receive_copied(&mut answer.as_bytes(), Time::ZERO).is_err(), "{name}");
+        });
         assert!(info.count_total <= 4, "{name}: {} allocations", info.count_total);
     }
 }

@@ -1,23 +1,26 @@
 //! Requests that do not ask for a WebSocket: told what this server speaks, or answered by the
 //! application's hook.
 
+#[path = "common/opening.rs"]
+mod opening;
+
 use std::sync::{Arc, Mutex};
 
+use opening::Opening;
 use openline::HandshakeError as E;
-use openline::{HandshakeConfig, HandshakeError, Response, ServerHandshake, Time};
+use openline::{HandshakeConfig, HandshakeError, Response};
 
 /// What the server makes of a request, fed whole and byte by byte: the error and the answer.
 fn ask(config: &Arc<HandshakeConfig>, request: &str) -> (HandshakeError, String) {
     let answer = |chunk: usize| {
-        let mut server = ServerHandshake::new(Arc::clone(config), Time::ZERO);
+        let mut server = Opening::server(Arc::clone(config));
         let mut error = None;
         for mut piece in request.as_bytes().chunks(chunk) {
             if error.is_none() {
-                error = server.receive(&mut piece).err();
+                error = server.give(&mut piece).err();
             }
         }
-        let sent = String::from_utf8(server.poll_transmit().unwrap().to_vec()).unwrap();
-        (error.expect("it is no upgrade"), sent)
+        (error.expect("it is no upgrade"), server.said())
     };
     assert_eq!(answer(1), answer(request.len()), "{request}");
     answer(request.len())
@@ -62,8 +65,7 @@ fn a_hook_answers_what_is_valid_and_no_upgrade() {
 
 #[test]
 fn a_hook_does_not_see_what_is_wrong_or_has_a_body_or_is_to_be_an_upgrade() {
-    const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    use opening::UPGRADE;
     for (request, error) in [
         ("GET / HTTP/1.1\r\n\r\n", E::HostInvalid),
         ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", E::HostInvalid),
@@ -121,13 +123,19 @@ fn a_hook_is_called_once() {
         *count.lock().unwrap() += 1;
         Response::new(204)
     }));
-    let mut server = ServerHandshake::new(config, Time::ZERO);
+    let config = Arc::new(config);
+    let mut server = Opening::server(Arc::clone(&config));
     for _ in 0..3 {
-        assert_eq!(server.receive(&mut &b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"[..]).unwrap_err(), E::NotUpgrade);
+        assert_eq!(server.give(&mut &b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"[..]), Err(E::NotUpgrade));
     }
     assert_eq!(*calls.lock().unwrap(), 1);
-    // As long as nothing of the answer has left, another may take its place.
-    server.reject(Response::new(404));
-    assert!(server.poll_transmit().unwrap().starts_with(b"HTTP/1.1 404 "));
+    assert!(server.said().starts_with("HTTP/1.1 204 "));
+    // The hook has answered: nothing is left to decide.
+    assert_eq!(server.reject(Response::new(404)), Err(E::NothingToDecide));
+    assert!(server.said().starts_with("HTTP/1.1 204 "));
+
+    let mut server = Opening::server(config);
+    assert_eq!(server.give(&mut opening::get("/", opening::UPGRADE).as_bytes()), Ok(true));
+    server.reject(Response::new(404)).unwrap();
     assert_eq!(*calls.lock().unwrap(), 1);
 }

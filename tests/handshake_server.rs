@@ -1,45 +1,52 @@
 //! §4.2: every request and its answer, fed whole, byte by byte, cut at every point, and
 //! followed by strangers, always with the same outcome.
 
-use std::time::Duration;
+#[path = "common/opening.rs"]
+mod opening;
 
+use opening::{Opening, UPGRADE, get};
 use openline::HandshakeError as E;
-use openline::{Accept, HandshakeConfig, HandshakeError, Origins, Response, ServerHandshake, Time};
+use openline::{Accept, HandshakeConfig, HandshakeError, Origins, Response};
 
-/// §1.2, §4.1: the headers of a request in order, without Host.
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 const STRANGERS: &[u8] = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58GET / HTTP/1.1\r\n\r\n";
 
 /// What a server made of its input: the verdict, the answer, and what it left.
 type Outcome = (Result<bool, HandshakeError>, String, Vec<u8>);
 
-fn feed<'a>(config: &HandshakeConfig, chunks: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
-    let mut server = ServerHandshake::new(config.clone(), Time::ZERO);
+/// Every other piece comes as bytes that may not be changed.
+fn feed<'a>(config: &HandshakeConfig, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let mut server = Opening::server(config.clone());
     let (mut verdict, mut left) = (Ok(false), vec![]);
-    for mut chunk in chunks {
-        if verdict == Ok(false) {
-            verdict = server.receive(&mut chunk).map(|request| request.is_some());
-            // Nothing is said before the request has been heard to its end.
-            assert_eq!(server.poll_transmit().is_some(), verdict.is_err());
+    for (number, mut piece) in pieces.into_iter().enumerate() {
+        let give = if number % 2 == 0 { Opening::give } else { Opening::give_copied };
+        match verdict {
+            Ok(false) => {
+                verdict = give(&mut server, &mut piece);
+                // Nothing is said before the request has been heard to its end.
+                assert_eq!(server.sent().is_empty(), verdict.is_ok());
+            }
+            // Whatever a client says that was refused, it changes nothing.
+            Err(error) => assert_eq!(give(&mut server, &mut piece), Err(error)),
+            Ok(true) => {}
         }
-        left.extend_from_slice(chunk);
+        left.extend_from_slice(piece);
     }
     if verdict == Ok(true) {
         server.accept(Accept::default()).unwrap();
-        assert_eq!(server.accept(Accept::default()).unwrap_err(), E::NothingToDecide);
+        assert_eq!(server.accept(Accept::default()), Err(E::NothingToDecide));
     }
-    let answer = server.poll_transmit().unwrap_or_default().to_vec();
-    (verdict, String::from_utf8(answer).unwrap(), left)
+    (verdict, server.said(), left)
 }
 
 /// Feeds a request in every way, and returns the verdict and the answer.
 fn ask_with(config: &HandshakeConfig, request: &[u8]) -> (Result<bool, HandshakeError>, String) {
     let (verdict, answer, left) = feed(config, [request]);
     let all = [request, STRANGERS].concat();
-    let strangers = left.len() + STRANGERS.len();
     if verdict != Ok(false) {
-        let followed = feed(config, [&all[..]]);
-        assert_eq!(followed, (verdict, answer.clone(), all[all.len() - strangers..].to_vec()), "followed by strangers");
+        let left = if verdict == Ok(true) { [&left, STRANGERS].concat() } else { vec![] };
+        let followed = (verdict, answer.clone(), left);
+        assert_eq!(feed(config, [&all[..]]), followed, "followed by strangers");
+        assert_eq!(feed(config, [&b""[..], &all[..]]), followed, "not to be changed");
         assert_eq!(feed(config, all.chunks(1)), followed, "byte by byte");
         for cut in 0..request.len() {
             assert_eq!(feed(config, [&all[..cut], &all[cut..]]), followed, "cut at {cut}");
@@ -72,10 +79,6 @@ fn refused(request: impl AsRef<[u8]>, error: HandshakeError, status: u16) -> Str
     answer
 }
 
-fn get(target: &str, headers: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: example.com\r\n{headers}\r\n")
-}
-
 /// A request that is in order but for one line, which is left out, replaced or added.
 fn changed(from: &str, to: &str) -> String {
     let request = get("/", UPGRADE);
@@ -97,12 +100,14 @@ fn the_examples_of_sections_1_2_and_1_3() {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
     );
-    let mut server = ServerHandshake::new(config, Time::ZERO);
-    let request = server.receive(&mut request.as_bytes()).unwrap().unwrap();
+    let mut server = Opening::server(config);
+    assert_eq!(server.give(&mut request.as_bytes()), Ok(true));
+    let request = server.request();
     assert_eq!((request.path(), request.query()), ("/chat", None));
     assert_eq!((request.host(), request.origin()), (Some("server.example.com"), Some("http://example.com")));
     assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["chat", "superchat"]);
-    assert_eq!(server.accept(Accept::default()).unwrap().agreement().subprotocol.as_deref(), Some("chat"));
+    server.accept(Accept::default()).unwrap();
+    assert_eq!(server.0.agreement().subprotocol.as_deref(), Some("chat"));
 }
 
 #[test]
@@ -251,8 +256,8 @@ fn limits_hold_while_the_head_arrives() {
     assert_eq!(ask_with(&config, exact.as_bytes()).0, Err(E::TooManyHeaders { limit: 4 }));
     // The defaults.
     exact = get("/", &format!("{UPGRADE}X: {}\r\n", "a".repeat(16 * 1024)));
-    let mut server = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
-    assert_eq!(server.receive(&mut exact.as_bytes()).unwrap_err(), E::HeadTooLarge { limit: 16 * 1024 });
+    let mut server = Opening::server(HandshakeConfig::default());
+    assert_eq!(server.give(&mut exact.as_bytes()), Err(E::HeadTooLarge { limit: 16 * 1024 }));
 }
 
 #[test]
@@ -292,33 +297,33 @@ fn origins() {
 }
 
 /// A server at which a request has arrived that is in order.
-fn deciding(headers: &str) -> ServerHandshake {
-    let mut server = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
-    assert!(server.receive(&mut get("/", &format!("{UPGRADE}{headers}")).as_bytes()).unwrap().is_some());
+fn deciding(config: &HandshakeConfig, fields: &str) -> Opening {
+    let mut server = Opening::server(config.clone());
+    assert_eq!(server.give(&mut get("/", &format!("{UPGRADE}{fields}")).as_bytes()), Ok(true));
     server
 }
 
 #[test]
 fn an_application_may_choose() {
-    let mut server = deciding("Sec-WebSocket-Protocol: a, b\r\n");
-    assert_eq!(server.accept(Accept::default().subprotocol("c")).unwrap_err(), E::SubprotocolNotOffered);
+    let mut server = deciding(&HandshakeConfig::default(), "Sec-WebSocket-Protocol: a, b\r\n");
+    assert_eq!(server.accept(Accept::default().subprotocol("c")), Err(E::SubprotocolNotOffered));
     for reserved in ["Upgrade", "connection", "Sec-WebSocket-Accept", "sec-websocket-extensions", "Content-Length"] {
         assert_eq!(Accept::default().header(reserved, "x").unwrap_err(), E::HeaderReserved, "{reserved}");
     }
     assert_eq!(Accept::default().header("X", "a\r\nY: b").unwrap_err(), E::HeaderValueInvalid);
     // Mistakes change nothing: the request waits still.
-    assert_eq!(server.poll_transmit(), None);
+    assert_eq!((server.said(), server.request().path()), (String::new(), "/"));
     let answer = Accept::default().subprotocol("b").header("Set-Cookie", "x=1").unwrap();
-    let upgrade = server.accept(answer.header("set-cookie", "y=2").unwrap()).unwrap();
-    assert_eq!(upgrade.agreement().subprotocol.as_deref(), Some("b"));
-    let answer = std::str::from_utf8(server.poll_transmit().unwrap()).unwrap();
+    server.accept(answer.header("set-cookie", "y=2").unwrap()).unwrap();
+    assert_eq!(server.0.agreement().subprotocol.as_deref(), Some("b"));
+    let answer = server.said();
     assert!(
         answer.ends_with("\r\nSec-WebSocket-Protocol: b\r\nSet-Cookie: x=1\r\nset-cookie: y=2\r\n\r\n"),
         "{answer}"
     );
     // What is decided stays decided.
-    server.reject(Response::new(404));
-    assert!(server.poll_transmit().unwrap().starts_with(b"HTTP/1.1 101 "));
+    assert_eq!(server.reject(Response::new(404)), Err(E::NothingToDecide));
+    assert_eq!(server.said(), answer);
 }
 
 #[test]
@@ -330,35 +335,27 @@ fn the_answer_is_asked_before_the_configuration() {
         (Accept::default().subprotocol("a"), Some("a")),
         (Accept::default().subprotocol("a").no_subprotocol(), None),
     ] {
-        let mut server = ServerHandshake::new(config.clone(), Time::ZERO);
-        let request = get("/", &format!("{UPGRADE}Sec-WebSocket-Protocol: a, b\r\n"));
-        server.receive(&mut request.as_bytes()).unwrap();
+        let mut server = deciding(&config, "Sec-WebSocket-Protocol: a, b\r\n");
         let shown = format!("{answer:?}");
-        assert_eq!(server.accept(answer).unwrap().agreement().subprotocol.as_deref(), chosen, "{shown}");
-        let sent = std::str::from_utf8(server.poll_transmit().unwrap()).unwrap();
+        server.accept(answer).unwrap();
+        assert_eq!(server.0.agreement().subprotocol.as_deref(), chosen, "{shown}");
+        let sent = server.said();
         assert_eq!(sent.contains("Sec-WebSocket-Protocol"), chosen.is_some(), "{sent}");
     }
 }
 
 #[test]
 fn an_application_may_reject() {
-    let mut server = deciding("");
+    let mut server = deciding(&HandshakeConfig::default(), "");
     let response = Response::new(401).header("WWW-Authenticate", "Bearer").unwrap().body("who?");
-    server.reject(response);
-    assert_eq!(
-        server.poll_transmit().unwrap(),
-        b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nConnection: close\r\nContent-Length: 4\r\n\r\nwho?"
-    );
-    assert_eq!(server.accept(Accept::default()).unwrap_err(), E::NothingToDecide);
-    assert_eq!(server.receive(&mut &b"more"[..]).unwrap_err(), E::Rejected { status: 401 });
-    // As long as none of it has left, it may be replaced; and not after that.
-    server.reject(Response::new(404));
-    assert!(server.poll_transmit().unwrap().starts_with(b"HTTP/1.1 404 "));
-    server.handle_transmitted(1);
-    server.reject(Response::new(500));
-    assert!(server.poll_transmit().unwrap().starts_with(b"TTP/1.1 404 "));
-    server.handle_transmitted(usize::MAX);
-    assert_eq!((server.poll_transmit(), server.poll_timeout()), (None, None));
+    server.reject(response).unwrap();
+    let answer =
+        "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nConnection: close\r\nContent-Length: 4\r\n\r\nwho?";
+    assert_eq!(server.said(), answer);
+    assert_eq!(server.accept(Accept::default()), Err(E::NothingToDecide));
+    assert_eq!(server.reject(Response::new(404)), Err(E::NothingToDecide));
+    assert_eq!(server.give(&mut &b"more"[..]), Err(E::Rejected { status: 401 }));
+    assert_eq!(server.said(), answer);
 }
 
 #[test]
@@ -374,59 +371,19 @@ fn no_header_can_be_smuggled() {
     }
 }
 
-#[test]
-fn the_request_and_its_answer_have_one_deadline() {
-    let timeout = HandshakeConfig::default().timeout;
-    assert_eq!(timeout, Duration::from_secs(10));
-    let request = get("/", UPGRADE);
-    let begun = Time::ZERO + Duration::from_secs(5);
-    for fed in [0, 1, request.len() - 1, request.len()] {
-        let mut server = ServerHandshake::new(HandshakeConfig::default(), begun);
-        server.receive(&mut &request.as_bytes()[..fed]).unwrap();
-        assert_eq!(server.poll_timeout(), Some(begun + timeout));
-        assert_eq!(server.handle_timeout(begun + (timeout - Duration::from_nanos(1))), Ok(()));
-        assert_eq!(server.handle_timeout(begun + timeout), Err(E::TimedOut), "after {fed} bytes");
-        assert!(server.poll_transmit().unwrap().starts_with(b"HTTP/1.1 408 "));
-        assert_eq!(server.receive(&mut request.as_bytes()).unwrap_err(), E::TimedOut);
-    }
-    // An answer that is not taken has no more time than that.
-    let mut server = deciding("");
-    server.accept(Accept::default()).unwrap();
-    assert_eq!(server.poll_timeout(), Some(Time::ZERO + timeout));
-    assert_eq!(server.handle_timeout(Time::ZERO + timeout), Err(E::TimedOut));
-    assert!(server.poll_transmit().unwrap().starts_with(b"HTTP/1.1 101 "));
-    server.handle_transmitted(usize::MAX);
-    assert_eq!(server.poll_timeout(), None);
-}
-
-#[test]
-fn an_eof_in_the_head_is_the_end() {
-    let request = get("/", UPGRADE);
-    for fed in 0..request.len() {
-        let mut server = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
-        server.receive(&mut &request.as_bytes()[..fed]).unwrap();
-        assert_eq!(server.handle_eof(), Err(E::UnexpectedEof));
-        assert_eq!(server.accept(Accept::default()).unwrap_err(), E::NothingToDecide);
-        assert_eq!(server.receive(&mut request.as_bytes()).unwrap_err(), E::UnexpectedEof);
-    }
-    // A client that has ended its side may still hear the answer.
-    let mut server = deciding("");
-    assert_eq!(server.handle_eof(), Ok(()));
-    server.accept(Accept::default()).unwrap();
-}
-
+/// There is no order of calls that a server must be protected from.
 #[test]
 fn calls_out_of_order_do_no_harm() {
-    let mut server = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
-    assert_eq!(server.accept(Accept::default()).unwrap_err(), E::NothingToDecide);
-    server.reject(Response::new(403));
-    server.handle_transmitted(1000);
-    assert_eq!((server.poll_transmit(), server.request()), (None, None));
-    assert!(server.receive(&mut get("/", UPGRADE).as_bytes()).unwrap().is_some());
-    assert!(server.accept(Accept::default()).is_ok());
-    // The request is there for whoever asks, and no input is touched any more.
-    let mut input = &b"frames"[..];
-    assert!(server.receive(&mut input).unwrap().is_some());
-    assert_eq!(input, b"frames");
-    assert_eq!(server.request().unwrap().path(), "/");
+    let mut server = Opening::server(HandshakeConfig::default());
+    assert_eq!(server.accept(Accept::default()), Err(E::NothingToDecide));
+    assert_eq!(server.reject(Response::new(403)), Err(E::NothingToDecide));
+    server.0.handle_transmitted(1000, openline::Time::ZERO);
+    assert!(server.sent().is_empty() && server.0.request().is_none() && server.response().is_none());
+    assert_eq!(server.0.send("early"), Err(openline::SendError::NotOpen));
+    assert_eq!(server.give(&mut get("/", UPGRADE).as_bytes()), Ok(true));
+    // It is told of once, and stays there for whoever asks.
+    assert_eq!(server.give(&mut &b""[..]), Ok(false));
+    assert_eq!(server.request().path(), "/");
+    server.accept(Accept::default()).unwrap();
+    assert_eq!(server.0.request(), None);
 }

@@ -2,10 +2,14 @@
 //! the path and the query that it has in a browser: the `url` crate, which follows the WHATWG URL
 //! Standard, is the judge.
 
+#[path = "common/opening.rs"]
+mod opening;
+
 use std::cell::Cell;
 
+use opening::Opening;
 use openline::HandshakeError as E;
-use openline::{ClientHandshake, ClientRequest, HandshakeConfig, Time, Uri, UriPart};
+use openline::{ClientRequest, HandshakeConfig, Uri, UriPart};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -36,8 +40,7 @@ fn agrees(text: &str) -> bool {
     assert!(uri.resource().bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
     let authorization = !theirs.username().is_empty() || theirs.password().is_some_and(|password| !password.is_empty());
     let request = ClientRequest::new(text).unwrap();
-    let client = ClientHandshake::new(request, HandshakeConfig::default(), [7; 32], Time::ZERO);
-    let sent = String::from_utf8(client.poll_transmit().unwrap().to_vec()).unwrap();
+    let sent = Opening::client(request, HandshakeConfig::default()).said();
     let port = theirs.port().map(|port| format!(":{port}")).unwrap_or_default();
     assert!(sent.starts_with(&format!("GET {resource} HTTP/1.1\r\nHost: {host}{port}\r\n")), "{text:?}: {sent}");
     assert!(sent.contains("\r\nAuthorization: ") || !authorization, "{text:?}: {sent}");

@@ -5,18 +5,18 @@
 //! clock is needed to see that.
 
 mod common;
+#[path = "common/opening.rs"]
+mod opening;
 
 use common::*;
-use openline::{Accept, Event, HandshakeConfig, HandshakeError, Role, ServerHandshake, Time};
+use opening::{Opening, UPGRADE};
+use openline::{Accept, Event, HandshakeConfig, HandshakeError, Role, Time};
 
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
-
-fn server(max_head: usize, max_headers: usize) -> ServerHandshake {
+fn server(max_head: usize, max_headers: usize) -> Opening {
     let mut config = HandshakeConfig::default();
     config.max_head = max_head;
     config.max_headers = max_headers;
-    ServerHandshake::new(config, Time::ZERO)
+    Opening::server(config)
 }
 
 /// CVE-2023-43669: a head that was parsed from its beginning with every read, and had no end.
@@ -24,18 +24,18 @@ fn server(max_head: usize, max_headers: usize) -> ServerHandshake {
 fn a_long_head_is_looked_at_once() {
     let len = 2 * 1024 * 1024;
     let mut one = server(len, 64);
-    assert!(one.receive(&mut &b"GET / HTTP/1.1\r\nX: "[..]).unwrap().is_none());
+    assert_eq!(one.give(&mut &b"GET / HTTP/1.1\r\nX: "[..]), Ok(false));
     let error = loop {
-        if let Err(error) = one.receive(&mut &b"x"[..]) {
+        if let Err(error) = one.give(&mut &b"x"[..]) {
             break error;
         }
     };
     assert_eq!(error, HandshakeError::HeadTooLarge { limit: len });
 
     let mut many = server(len, usize::MAX);
-    assert!(many.receive(&mut &b"GET / HTTP/1.1\r\n"[..]).unwrap().is_none());
+    assert_eq!(many.give(&mut &b"GET / HTTP/1.1\r\n"[..]), Ok(false));
     let error = loop {
-        if let Err(error) = many.receive(&mut &b"X:\r\n"[..]) {
+        if let Err(error) = many.give(&mut &b"X:\r\n"[..]) {
             break error;
         }
     };
@@ -51,7 +51,7 @@ fn no_header_is_dropped_to_keep_a_limit() {
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{junk}{UPGRADE}\r\n");
         for limit in 0..20 {
             let mut server = server(16 * 1024, limit);
-            let verdict = server.receive(&mut request.as_bytes()).map(|request| request.unwrap().headers.len());
+            let verdict = server.give(&mut request.as_bytes()).map(|_| server.request().headers.len());
             let expected = 5 + before;
             match expected <= limit {
                 true => assert_eq!(verdict, Ok(expected)),
@@ -76,11 +76,11 @@ fn offers_as_long_as_a_head_may_be_are_read_once() {
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{UPGRADE}{offer}\r\n\r\n");
         let mut server = server(2 * len, 64);
         // In order or not: there is a verdict, and an answer to it.
-        match server.receive(&mut request.as_bytes()) {
-            Ok(request) => assert!(request.is_some() && server.accept(Accept::default()).is_ok()),
+        match server.give(&mut request.as_bytes()) {
+            Ok(complete) => assert!(complete && server.accept(Accept::default()).is_ok()),
             Err(error) => assert_eq!(error.status(), Some(400), "{error}"),
         }
-        assert!(server.poll_transmit().is_some());
+        assert!(!server.sent().is_empty());
     }
 }
 

@@ -167,10 +167,10 @@ async fn where_nobody_listens_is_an_io_error() {
 
 /// The answer of a server to the request that is on the line.
 fn answer_to(written: &[u8]) -> Option<Vec<u8>> {
-    let mut machine = openline::ServerHandshake::new(HandshakeConfig::default(), openline::Time::ZERO);
-    machine.receive(&mut &*written).unwrap()?;
-    machine.accept(Accept::default()).unwrap();
-    Some(machine.poll_transmit().unwrap().to_vec())
+    let mut server = openline::Connection::server(&Server::default(), openline::Time::ZERO);
+    server.receive_copied(&mut &*written, openline::Time::ZERO).unwrap()?;
+    server.accept(Accept::default(), openline::Time::ZERO).unwrap();
+    Some(server.next_transmit().unwrap().to_vec())
 }
 
 #[tokio::test(start_paused = true)]

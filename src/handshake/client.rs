@@ -137,19 +137,18 @@ mod tests {
     use super::*;
     use std::format;
 
-    fn handshake(request: ClientRequest) -> ClientHandshake {
-        ClientHandshake::new(request, HandshakeConfig::default(), [7; 32], Time::ZERO)
+    /// A client, and the request that it has sent.
+    fn asking(request: &ClientRequest) -> (ClientOpening, String) {
+        let mut out = Vec::new();
+        let opening = ClientOpening::new(request, Arc::default(), Seed::from([7; 32]), &mut out);
+        (opening, String::from_utf8(out).unwrap())
     }
 
-    fn sent(request: ClientRequest) -> String {
-        String::from_utf8(handshake(request).out).unwrap()
-    }
-
-    /// The answer with this first line and these fields besides the key's.
+    /// What it makes of the answer with this first line and these fields besides the key's.
     fn answer(line: &str, fields: &str) -> Option<HandshakeError> {
-        let mut handshake = handshake(ClientRequest::new("ws://h/").unwrap());
-        let response = format!("{line}\r\nSec-WebSocket-Accept: {}\r\n{fields}\r\n", handshake.accept);
-        handshake.receive(&mut response.as_bytes()).err()
+        let (mut opening, _) = asking(&ClientRequest::new("ws://h/").unwrap());
+        let response = format!("{line}\r\nSec-WebSocket-Accept: {}\r\n{fields}\r\n", opening.accept);
+        opening.receive(&mut response.as_bytes(), &mut Vec::new()).err()
     }
 
     #[test]
@@ -158,7 +157,8 @@ mod tests {
         for (name, value) in [("Host", "a"), ("host", "b:1"), ("Authorization", "x"), ("AUTHORIZATION", "y")] {
             request = request.header(name, value).unwrap();
         }
-        let sent = sent(request.header("Cookie", "a=1").unwrap().header("Cookie", "b=2").unwrap()).to_lowercase();
+        let request = request.header("Cookie", "a=1").unwrap().header("Cookie", "b=2").unwrap();
+        let sent = asking(&request).1.to_lowercase();
         assert_eq!((sent.matches("\r\nhost: ").count(), sent.matches("\r\nhost: b:1\r\n").count()), (1, 1));
         assert_eq!((sent.matches("authorization: ").count(), sent.matches("authorization: y\r\n").count()), (1, 1));
         assert_eq!(sent.matches("cookie: ").count(), 2);
@@ -172,7 +172,7 @@ mod tests {
     fn userinfo() {
         // RFC 7617 §2: user-id, colon, password.
         for (uri, expected) in [("ws://user@h/", Some("Basic dXNlcjo=\r\n")), ("ws://@h/", None), ("ws://h/", None)] {
-            let sent = sent(ClientRequest::new(uri).unwrap());
+            let (_, sent) = asking(&ClientRequest::new(uri).unwrap());
             assert_eq!(sent.split_once("Authorization: ").map(|(_, rest)| &rest[..16]), expected, "{uri}");
         }
     }
@@ -206,10 +206,11 @@ mod tests {
     #[test]
     fn debug_keeps_secrets() {
         let request = ClientRequest::new("ws://u:secret@h/").unwrap().header("Cookie", "secret").unwrap();
-        let mut debug = format!("{request:?}");
-        let mut handshake = handshake(request);
-        handshake.receive(&mut &b"HTTP/1.1 401 x\r\nSet-Cookie: secret\r\n\r\n"[..]).unwrap();
-        debug += &format!("{handshake:?}{:?}", handshake.response());
-        assert!(!debug.contains("secret") && !debug.contains(&handshake.accept), "{debug}");
+        let (mut opening, _) = asking(&request);
+        let mut debug = format!("{request:?}{opening:?}");
+        let refusal = b"HTTP/1.1 401 x\r\nSet-Cookie: secret\r\n\r\nsecret";
+        assert!(opening.receive(&mut &refusal[..], &mut Vec::new()).unwrap().is_none());
+        debug += &format!("{opening:?}{:?}", opening.response);
+        assert!(!debug.contains("secret") && !debug.contains(&opening.accept), "{debug}");
     }
 }

@@ -12,11 +12,8 @@ use crate::deflate::{Deflate, DeflateContext};
 use crate::error::HandshakeError;
 use crate::http::Headers;
 
-/// Negotiation, for a handshake that is made elsewhere; [`ServerHandshake`] and
-/// [`ClientHandshake`] do it by themselves.
-///
-/// [`ServerHandshake`]: crate::ServerHandshake
-/// [`ClientHandshake`]: crate::ClientHandshake
+/// Negotiation, for a handshake that is made elsewhere; a connection that begins with the opening
+/// handshake does it by itself.
 impl Deflate {
     /// The server's part (§5.1): takes the first of the client's offers that can be
     /// accepted. Returns what is agreed, for [`Agreement::deflate`], and the value of the

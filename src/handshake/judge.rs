@@ -1,5 +1,5 @@
 //! §4.2.1: the rules by which a server judges a request. The request is a value: who has it from
-//! another HTTP library judges it by the same rules as [`ServerHandshake`](super::ServerHandshake),
+//! another HTTP library judges it by the same rules as [`ServerOpening`](super::ServerOpening),
 //! which reads it from bytes.
 //!
 //! What only the upgrade of HTTP/1.1 needs ([`check_upgrade`]) stands apart from what both ends
@@ -178,6 +178,7 @@ fn asks_for_websocket(headers: &Headers) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Accept;
     use alloc::sync::Arc;
     use std::string::String;
 
@@ -200,7 +201,7 @@ mod tests {
     fn a_value_is_judged_and_accepted() {
         let config = HandshakeConfig::default();
         assert_eq!(config.judge(&request()), Ok(()));
-        let (response, upgrade) = config.accept(&request(), &super::super::Accept::default()).unwrap();
+        let (response, upgrade) = config.accept(&request(), &Accept::default()).unwrap();
         let headers: Vec<_> =
             response.headers.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))).collect();
         assert_eq!(response.status, 101);

@@ -50,7 +50,7 @@ pub struct HandshakeConfig {
     /// How much of a refusal's body a client keeps, in bytes. Default 16 KiB.
     pub max_body: usize,
     /// The subprotocols that a server speaks. It chooses the first of the client's offers that is
-    /// among them, or none if none is; [`Accept`] can choose otherwise. Default: none.
+    /// among them, or none if none is; [`Accept`](crate::Accept) can choose otherwise. Default: none.
     pub subprotocols: Vec<String>,
     /// permessage-deflate (RFC 7692): what a client offers, best first. A server accepts
     /// by the first of these. Default: none, so that nothing is compressed.

@@ -110,12 +110,14 @@ impl Opening for ServerOpening {
 mod tests {
     use super::*;
     use std::format;
+    use std::string::String;
 
-    fn read(request: &str) -> (ServerHandshake, Option<HandshakeError>) {
+    /// A server that has heard this, what it made of it, and what it has answered.
+    fn read(request: &str) -> (ServerOpening, Option<HandshakeError>, String) {
         let config = HandshakeConfig { max_head: 1 << 20, ..HandshakeConfig::default() };
-        let mut handshake = ServerHandshake::new(config, Time::ZERO);
-        let error = handshake.receive(&mut request.as_bytes()).err();
-        (handshake, error)
+        let (mut opening, mut out) = (ServerOpening::new(Arc::new(config)), Vec::new());
+        let error = opening.receive(&mut request.as_bytes(), &mut out).err();
+        (opening, error, String::from_utf8(out).unwrap())
     }
 
     /// The answer to a request with these fields besides the usual ones.
@@ -151,29 +153,34 @@ mod tests {
             ("HEAD / HTTP/1.0\r\n\r\n", "400"),
             ("\r\nHEAD / HTTP/1.1\r\nA\n", "400"),
         ] {
-            let (handshake, _) = read(request);
-            let sent = handshake.poll_transmit().unwrap();
-            assert!(sent.starts_with(format!("HTTP/1.1 {status}").as_bytes()) && sent.ends_with(b"\r\n\r\n"));
+            let (_, error, sent) = read(request);
+            assert!(error.is_some());
+            assert!(sent.starts_with(&format!("HTTP/1.1 {status}")) && sent.ends_with("\r\n\r\n"), "{sent}");
         }
     }
 
     #[test]
     fn half_a_request_is_answered() {
-        for (part, status) in [("", None), ("\r", Some(400)), ("GET / HTTP/1.1\r\n", Some(400))] {
-            let (mut handshake, error) = read(part);
-            assert_eq!((error, handshake.handle_eof()), (None, Err(HandshakeError::UnexpectedEof)));
-            let answer = handshake.poll_transmit().map(|sent| sent.starts_with(b"HTTP/1.1 400 "));
-            assert_eq!(answer, status.map(|_| true), "{part:?}");
+        for (part, answer) in [("", ""), ("\r", "HTTP/1.1 400 "), ("GET / HTTP/1.1\r\n", "HTTP/1.1 400 ")] {
+            let (mut opening, error, sent) = read(part);
+            assert_eq!((error, &sent[..]), (None, ""));
+            let mut out = Vec::new();
+            assert_eq!(opening.handle_eof(&mut out), Some(HandshakeError::UnexpectedEof));
+            assert_eq!(&out[..out.len().min(13)], answer.as_bytes(), "{part:?}");
         }
     }
 
     #[test]
     fn the_error_has_the_status_that_was_sent() {
-        let (mut handshake, _) = read("GET / HTTP/1.1\r\nHost: h\r\nCookie: secret\r\n\r\n");
-        handshake.reject(Response::new(101));
-        assert!(handshake.poll_transmit().unwrap().starts_with(b"HTTP/1.1 500 "));
-        assert_eq!(handshake.receive(&mut &b""[..]), Err(HandshakeError::Rejected { status: 500 }));
-        let debug = format!("{handshake:?}");
-        assert!(!debug.contains("secret") && debug.contains("Rejected"), "{debug}");
+        let usual = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let (mut opening, error, _) =
+            read(&format!("GET /?secret HTTP/1.1\r\nHost: h\r\n{usual}Cookie: secret\r\n\r\n"));
+        assert_eq!(error, None);
+        let debug = format!("{opening:?}");
+        assert!(!debug.contains("secret") && debug.contains("Deciding"), "{debug}");
+        let mut out = Vec::new();
+        assert_eq!(opening.reject(Response::new(101), &mut out), HandshakeError::Rejected { status: 500 });
+        assert!(out.starts_with(b"HTTP/1.1 500 "));
     }
 }
