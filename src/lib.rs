@@ -10,10 +10,16 @@
 //!  socket ◄─bytes─ send buffer ◄─ mask ◄─ frames ◄─ (deflate) ◄──── send, ping, close ┘
 //! ```
 //!
-//! - Most programs want an adapter: `openline::tokio::connect` and `accept`, or the
-//!   same in [`net`].
-//! - Networking code of your own embeds [`Connection`], after a [`ServerHandshake`] or
-//!   [`ClientHandshake`], or after a handshake made elsewhere ([`Upgrade`]).
+//! # Which way in
+//!
+//! - Most programs want an **adapter**: `openline::tokio::connect` and `accept`, or the same in
+//!   [`net`].
+//! - Networking code of your own (an event loop, another runtime, no operating system) embeds a
+//!   [`Connection`]: it begins with the opening handshake, as
+//!   [`Connection::server`] or [`Connection::client`].
+//! - If somebody else has made the opening handshake (an HTTP library, HTTP/2), an [`Upgrade`]
+//!   says what was agreed, and [`Connection::new`] goes on from there. The adapters take one too.
+//! - An adapter for another runtime is written with [`driver`], as the two here are.
 //! - Protocol tools and fuzzers find single frames in [`frame`].
 //!
 //! [`manual`] explains how to drive the core, how connections end, what is bounded by
@@ -25,57 +31,85 @@
 //! server for one connection, with a blocking socket as the smallest of adapters:
 //!
 //! ```
-//! use std::io::{self, Read, Write};
-//! use std::time::Instant;
-//! use openline::{Config, Connection, Event, State, Time, Upgrade};
+//! use std::io::{self, ErrorKind, Read, Write};
+//! use std::net::{Shutdown, TcpStream};
+//! use std::time::{Duration, Instant};
 //!
-//! fn echo(mut socket: impl Read + Write, upgrade: Upgrade) -> io::Result<()> {
+//! use openline::{Accept, Connection, Event, Reading, Ready, SendError, Server, Step, Time};
+//!
+//! /// Sends every message back until the connection is over.
+//! fn serve(mut socket: TcpStream, server: &Server) -> io::Result<()> {
 //!     let epoch = Instant::now();
-//!     let mut connection = Connection::new(upgrade, Config::default(), Time::ZERO);
-//!     let mut buffer = vec![0; 64 * 1024];
-//!     while connection.state() != State::Closed {
-//!         // Wait no longer than until `connection.poll_timeout()`, if the socket can.
-//!         let len = socket.read(&mut buffer)?;
-//!         let now = Time::from_epoch(epoch.elapsed());
-//!         if len == 0 {
-//!             connection.handle_eof(now);
-//!         }
-//!         let mut input = &mut buffer[..len];
-//!         // An `Err` says that the peer broke the protocol; the answer is queued.
-//!         while let Ok(Some(event)) = connection.receive(&mut input, now) {
-//!             if let Event::Message(message) = event {
-//!                 connection.send(message).map_err(io::Error::other)?;
+//!     let now = || Time::from_epoch(epoch.elapsed());
+//!     // A socket that takes nothing for so long is blocked. Then the other direction has its turn.
+//!     let short = Duration::from_millis(50);
+//!     socket.set_write_timeout(Some(short))?;
+//!     let mut connection = Connection::server(server, now());
+//!     let (mut buffer, mut len, both) = (vec![0; 64 * 1024], 0, Ready { read: true, write: true });
+//!     let mut ready = both;
+//!     loop {
+//!         answer(&mut connection, &mut buffer[..len], now());
+//!         len = 0;
+//!         let Some(wants) = connection.wants() else { return Ok(()) };
+//!         match wants.step(ready, now()) {
+//!             Step::Write => match socket.write(connection.next_transmit().unwrap_or_default()) {
+//!                 Ok(len) => connection.handle_transmitted(len, now()),
+//!                 Err(error) if is_timeout(&error) => {
+//!                     ready.write = false;
+//!                     connection.handle_blocked(now());
+//!                 }
+//!                 Err(_) => connection.handle_write_failed(now()),
+//!             },
+//!             Step::End => {
+//!                 // If this fails, so will the next read.
+//!                 let _ = socket.shutdown(Shutdown::Write);
+//!                 connection.handle_shutdown();
 //!             }
-//!         }
-//!         connection.handle_timeout(now);
-//!         // All that this read provoked leaves together.
-//!         while let Some(bytes) = connection.poll_transmit() {
-//!             let len = socket.write(bytes)?;
-//!             connection.handle_transmitted(len, now);
-//!         }
-//!         if connection.poll_shutdown() {
-//!             break;
+//!             Step::Read => {
+//!                 // While something waits to be written, reading must not take long.
+//!                 let left = wants.until.map(|until| until.since(now()).max(short));
+//!                 socket.set_read_timeout(if wants.write { Some(short) } else { left })?;
+//!                 match socket.read(&mut buffer) {
+//!                     Ok(0) => connection.handle_eof(now()),
+//!                     // However much comes, each read is followed by an attempt to write.
+//!                     Ok(read) => (len, ready.write) = (read, true),
+//!                     Err(error) if is_timeout(&error) => ready.read = false,
+//!                     Err(_) => connection.handle_reset(),
+//!                 }
+//!             }
+//!             Step::Timeout => connection.handle_timeout(now()),
+//!             // The calls have waited already.
+//!             Step::Wait => ready = both,
 //!         }
 //!     }
-//!     Ok(())
 //! }
-//! # struct Wire(io::Cursor<Vec<u8>>, Vec<u8>);
-//! # impl Read for Wire { fn read(&mut self, b: &mut [u8]) -> io::Result<usize> { self.0.read(b) } }
-//! # impl Write for Wire {
-//! #     fn write(&mut self, b: &[u8]) -> io::Result<usize> { self.1.write(b) }
-//! #     fn flush(&mut self) -> io::Result<()> { Ok(()) }
-//! # }
-//! # let masked = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
-//! # let mut wire = Wire(io::Cursor::new(masked.to_vec()), vec![]);
-//! # struct Lend<'a>(&'a mut Wire);
-//! # impl Read for Lend<'_> { fn read(&mut self, b: &mut [u8]) -> io::Result<usize> { self.0.read(b) } }
-//! # impl Write for Lend<'_> {
-//! #     fn write(&mut self, b: &[u8]) -> io::Result<usize> { self.0.write(b) }
-//! #     fn flush(&mut self) -> io::Result<()> { Ok(()) }
-//! # }
-//! # echo(Lend(&mut wire), Upgrade::server(openline::Agreement::default())).unwrap();
-//! # assert_eq!(wire.1, b"\x81\x05Hello");
+//!
+//! /// The application. It answers what has come, as long as there is room for answers: the rest is
+//! /// held, and nothing is read, until it is called again and there is room.
+//! fn answer(connection: &mut Connection, mut input: &mut [u8], now: Time) {
+//!     while connection.check_send() != Err(SendError::Full) {
+//!         connection.set_reading(Reading::Events, now);
+//!         match connection.receive(&mut input, now) {
+//!             // Either is refused if the connection is ending, and it says so itself.
+//!             Ok(Some(Event::Request)) => drop(connection.accept(Accept::default(), now)),
+//!             Ok(Some(Event::Message(message))) => drop(connection.send(message)),
+//!             Ok(Some(_)) => {}
+//!             // All has been taken; or the peer broke the protocol, and the answer is queued.
+//!             Ok(None) | Err(_) => return,
+//!         }
+//!     }
+//!     connection.hold(input);
+//!     connection.set_reading(Reading::Paused, now);
+//! }
+//!
+//! fn is_timeout(error: &io::Error) -> bool {
+//!     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+//! }
 //! ```
+//!
+//! A peer that never reads, one that reads slowly, one that sends all it has at once: each is
+//! bounded by the deadlines and limits of [`Config`]. `examples/epoll_server.rs` has the same
+//! loop for many connections on one thread.
 //!
 //! # Features
 //!
@@ -87,12 +121,17 @@
 //! | `tokio` | no | the tokio adapter |
 //! | `deflate` | no | permessage-deflate (RFC 7692), to be asked for in [`HandshakeConfig`] |
 //!
-//! Without `std` and `deflate` the core needs `alloc` only.
+//! Without `std` and `deflate` the crate is `no_std`: it needs an allocator and CAS atomics
+//! (compare-and-swap, for pointers).
 //!
 //! # What it does not do
 //!
-//! No TLS (bring a stream that has it), no proxies, no
-//! reconnecting, no HTTP server around the upgrade.
+//! - TLS: bring a stream that has it. A `wss://` URI is refused where there is none.
+//! - Proxies, redirects and reconnecting.
+//! - HTTP besides the upgrade, but for one answer to a plain request
+//!   ([`HandshakeConfig::on_plain_request`]).
+//! - WebSocket over HTTP/2 (RFC 8441): the handshake is somebody else's then, and an [`Upgrade`]
+//!   stands for it.
 
 #![no_std]
 // Nothing that a peer sends may panic: where one of these is needed, its reason stands beside it,

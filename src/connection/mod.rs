@@ -42,7 +42,7 @@ pub use wants::{Ready, Step, Wants};
 
 /// A WebSocket connection from its first byte to its last, without IO.
 ///
-/// It begins with the opening handshake (`Connection::server`, `Connection::client`), or after a
+/// It begins with the opening handshake ([`server`](Self::server), [`client`](Self::client)), or after a
 /// handshake that was made elsewhere ([`new`](Self::new)). Four kinds of method drive it, and any
 /// order of calls is legal:
 ///
@@ -66,7 +66,7 @@ pub use wants::{Ready, Step, Wants};
 /// let mut client = Connection::new(Upgrade::client(Agreement::default(), [7; 32]), Config::default(), now);
 ///
 /// client.send("Hello")?;
-/// let mut wire = client.poll_transmit().unwrap().to_vec();
+/// let mut wire = client.next_transmit().unwrap().to_vec();
 /// client.handle_transmitted(wire.len(), now);
 ///
 /// let mut input = &mut wire[..];
@@ -75,7 +75,7 @@ pub use wants::{Ready, Step, Wants};
 ///     assert_eq!(message, Message::from("Hello"));
 ///     server.send(message)?;
 /// }
-/// assert_eq!(server.poll_transmit(), Some(&b"\x81\x05Hello"[..]));
+/// assert_eq!(server.next_transmit(), Some(&b"\x81\x05Hello"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Connection {

@@ -37,6 +37,27 @@ impl Connection {
     /// [`HandshakeError::TimedOut`] if the time for the opening handshake is over; the client is
     /// answered with 408 then. If the answer cannot be sent (a header that the handshake sets
     /// itself, a subprotocol that was not offered) the request still waits.
+    ///
+    /// ```
+    /// use openline::{Accept, Connection, Event, Response, Server, Time};
+    ///
+    /// # let mut bytes = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    /// #     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".to_vec();
+    /// # let mut input = &mut bytes[..];
+    /// # let now = Time::ZERO;
+    /// let mut connection = Connection::server(&Server::default(), now);
+    /// while let Some(event) = connection.receive(&mut input, now)? {
+    ///     if let (Event::Request, Some(request)) = (event, connection.request()) {
+    ///         match request.path() {
+    ///             "/chat" => connection.accept(Accept::default(), now)?,
+    ///             _ => connection.reject(Response::new(404), now)?,
+    ///         }
+    ///     }
+    /// }
+    /// connection.send("Welcome")?;
+    /// # assert!(connection.next_transmit().unwrap().ends_with(b"\r\n\r\n\x81\x07Welcome"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn accept(&mut self, answer: Accept, now: Time) -> Result<(), HandshakeError> {
         let Phase::Opening { by, opening, eof } = &mut self.phase else { return Err(HandshakeError::NothingToDecide) };
         if opening.request().is_none() {

@@ -78,6 +78,28 @@ impl Connection {
     ///
     /// Asked when [`receive`](Self::receive) has returned `Ok(None)`. A host does what
     /// [`Wants::step`] says, and asks again, until that is to wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use openline::{Connection, Ready, Server, Step, Time};
+    ///
+    /// let now = Time::ZERO;
+    /// let mut connection = Connection::server(&Server::default(), now);
+    /// let wants = connection.wants().unwrap();
+    /// assert_eq!(wants.step(Ready { read: true, write: true }, now), Step::Read);
+    ///
+    /// // The transport says that there is nothing to read: wait until there is, or for this long.
+    /// let ready = Ready { read: false, write: true };
+    /// assert_eq!(wants.step(ready, now), Step::Wait);
+    /// let until = wants.until.unwrap();
+    /// assert_eq!(until.since(now), Duration::from_secs(10));
+    ///
+    /// // Nobody has said anything, so the answer is 408 (Request Timeout).
+    /// assert_eq!(wants.step(ready, until), Step::Timeout);
+    /// connection.handle_timeout(until);
+    /// assert_eq!(connection.wants().unwrap().step(ready, until), Step::Write);
+    /// assert!(connection.next_transmit().unwrap().starts_with(b"HTTP/1.1 408 "));
+    /// ```
     #[must_use]
     #[inline]
     pub fn wants(&self) -> Option<Wants> {

@@ -1,0 +1,140 @@
+//! Sends every message back, over one event loop for all connections: what a program writes that
+//! embeds the core in networking code of its own. One thread, one read buffer, one set of deadlines.
+//!
+//! ```text
+//! cargo run --release --example epoll_server
+//! ```
+//!
+//! Then open <http://127.0.0.1:9001/>, or point any WebSocket client at it. `--help` says what
+//! can be chosen.
+
+mod support;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::time::Instant;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use openline::{Accept, Connection, Event, Reading, Ready, SendError, Server, Step, Time};
+use support::Options;
+
+const HELP: &str = "usage: epoll_server [OPTIONS]
+
+Sends every message back, over one event loop for all connections. Prints its address once it
+listens.
+
+options:
+";
+
+/// How much one connection may do before the others have their turn: 16 reads, and a write after each.
+const STEPS: u32 = 32;
+
+struct Peer {
+    io: TcpStream,
+    connection: Connection,
+    /// When its next turn is, if the socket is not ready before.
+    until: Option<Time>,
+}
+
+fn main() -> io::Result<()> {
+    let options = Options::from_args(HELP, |_, _| Ok(false));
+    let server = Server::default().handshake(options.handshake).config(options.config);
+    let listener = std::net::TcpListener::bind(options.listen)?;
+    listener.set_nonblocking(true)?;
+    println!("listening on ws://{}", listener.local_addr()?);
+    serve(TcpListener::from_std(listener), &server)
+}
+
+pub(crate) fn serve(mut listener: TcpListener, server: &Server) -> io::Result<()> {
+    let (mut poll, mut events, epoch) = (Poll::new()?, Events::with_capacity(256), Instant::now());
+    poll.registry().register(&mut listener, Token(0), Interest::READABLE)?;
+    let (mut peers, mut last, mut buffer) = (HashMap::new(), 0, vec![0; 64 * 1024]);
+    let (mut deadlines, mut turns) = (BTreeSet::<(Time, Token)>::new(), Vec::new());
+    loop {
+        let now = Time::from_epoch(epoch.elapsed());
+        match poll.poll(&mut events, deadlines.first().map(|(until, _)| until.since(now))) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        let now = Time::from_epoch(epoch.elapsed());
+        turns.extend(events.iter().map(|event| event.token()));
+        turns.extend(deadlines.iter().take_while(|(until, _)| *until <= now).map(|(_, token)| *token));
+        // Tried each time: where there were no file descriptors left, there may be one now.
+        while let Ok((mut io, _)) = listener.accept() {
+            last += 1;
+            let token = Token(last);
+            let registered = poll.registry().register(&mut io, token, Interest::READABLE | Interest::WRITABLE);
+            // A client that is gone already is no reason to stop.
+            if registered.and_then(|()| io.set_nodelay(true)).is_ok() {
+                peers.insert(token, Peer { io, connection: Connection::server(server, now), until: None });
+                turns.push(token);
+            }
+        }
+        for token in turns.drain(..) {
+            let Some(peer) = peers.get_mut(&token) else { continue };
+            peer.until.map(|until| deadlines.remove(&(until, token)));
+            if turn(peer, &mut buffer, now) {
+                deadlines.extend(peer.until.map(|until| (until, token)));
+            } else {
+                peers.remove(&token);
+            }
+        }
+    }
+}
+
+/// Does what the connection wants and the socket lets, but not too much of it. False: it is over.
+fn turn(Peer { io, connection, until }: &mut Peer, buffer: &mut [u8], now: Time) -> bool {
+    // The loop is told of changes only, so each turn tries until the socket refuses.
+    let mut ready = Ready { read: true, write: true };
+    for _ in 0..STEPS {
+        let Some(wants) = connection.wants() else { return false };
+        *until = wants.until;
+        match wants.step(ready, now) {
+            Step::Write => match io.write(connection.next_transmit().unwrap_or_default()) {
+                Ok(len) => connection.handle_transmitted(len, now),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready.write = false;
+                    connection.handle_blocked(now);
+                }
+                Err(_) => connection.handle_write_failed(now),
+            },
+            Step::End => {
+                // If this fails, so will the next read.
+                let _ = io.shutdown(Shutdown::Write);
+                connection.handle_shutdown();
+            }
+            Step::Read => match io.read(buffer) {
+                Ok(0) => connection.handle_eof(now),
+                Ok(len) => answer(connection, &mut buffer[..len], now),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready.read = false,
+                Err(_) => connection.handle_reset(),
+            },
+            Step::Timeout => connection.handle_timeout(now),
+            Step::Wait => return true,
+        }
+        if connection.reading() == Reading::Paused {
+            answer(connection, &mut [], now);
+        }
+    }
+    *until = Some(now);
+    true
+}
+
+/// The application: answers what has come, as long as there is room for answers. The rest is held,
+/// and nothing more is read, until there is room again and this is called with an empty input.
+fn answer(connection: &mut Connection, mut input: &mut [u8], now: Time) {
+    while connection.check_send() != Err(SendError::Full) {
+        connection.set_reading(Reading::Events, now);
+        match connection.receive(&mut input, now) {
+            // Too late, or after the peer's Close frame: then the connection has seen to it itself.
+            Ok(Some(Event::Request)) => drop(connection.accept(Accept::default(), now)),
+            Ok(Some(Event::Message(message))) => drop(connection.queue(message)),
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return,
+        }
+    }
+    connection.hold(input);
+    connection.set_reading(Reading::Paused, now);
+}
