@@ -171,7 +171,8 @@ mod client {
     use std::net::{TcpListener, TcpStream};
 
     use openline::CloseCode;
-    use openline::net::{Server, WebSocket};
+    use openline::Server;
+    use openline::net::{WebSocket, accept_with};
 
     use super::*;
 
@@ -192,7 +193,7 @@ mod client {
     }
 
     fn accept(stream: TcpStream) -> WebSocket<TcpStream> {
-        Server::default().accept(stream).unwrap()
+        accept_with(&Server::default(), stream).unwrap()
     }
 
     fn says(output: &Output, said: &str, status: i32) {

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use openline::frame::Opcode;
-use openline::{Config, Deflate, Event, ProtocolError, Role, Time};
+use openline::{Config, Deflate, Event, Fault, Role, Time};
 use openline_fuzz::{connection, frame};
 
 const LIMIT: usize = 100_000;
@@ -38,7 +38,7 @@ fuzz_target!(|input: Input<'_>| {
 });
 
 /// All messages with their lengths, or all chunks put together, and how it ended.
-fn hear(takeover: bool, wire: &[u8], cut: usize, chunks: bool) -> (Vec<Vec<u8>>, Option<ProtocolError>) {
+fn hear(takeover: bool, wire: &[u8], cut: usize, chunks: bool) -> (Vec<Vec<u8>>, Option<Fault>) {
     let mut deflate = Deflate::default();
     deflate.receive.takeover = takeover;
     let mut config = Config::default();

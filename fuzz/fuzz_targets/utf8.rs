@@ -62,7 +62,7 @@ fuzz_target!(|input: Input<'_>| {
                 Ok(None) => break,
                 Err(error) => {
                     let at = expected.expect_err("refused text").valid_up_to() as u64;
-                    return assert_eq!(error, ProtocolError::InvalidUtf8 { at });
+                    return assert_eq!(error, ProtocolError::InvalidUtf8 { at }.into());
                 }
             }
         }

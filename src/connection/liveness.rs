@@ -23,8 +23,11 @@ pub(crate) struct Liveness {
     count: u64,
     /// The last sign of life.
     seen: Time,
-    /// Since when the transport has taken nothing, while something waited.
+    /// Since when the transport has taken nothing while something waited, or could not pass on what it
+    /// had taken.
     blocked: Option<Time>,
+    /// Whether it could not pass it on. Then what it takes into a buffer of its own says nothing.
+    stuck: bool,
     /// Boxed: most of the time there is none.
     waiting: Option<Box<Waiting>>,
     latency: Option<Duration>,
@@ -57,7 +60,7 @@ pub(crate) enum Due {
 impl Liveness {
     pub(crate) fn new(config: &Config, now: Time) -> Liveness {
         let next_ping = config.keepalive.map_or(now, |keepalive| now + keepalive.interval);
-        Liveness { next_ping, count: 0, seen: now, blocked: None, waiting: None, latency: None }
+        Liveness { next_ping, count: 0, seen: now, blocked: None, stuck: false, waiting: None, latency: None }
     }
 
     pub(crate) fn latency(&self) -> Option<Duration> {
@@ -84,9 +87,10 @@ impl Liveness {
         self.waiting = Some(Box::new(Waiting { payload: payload.into(), end, left: None, first_end, since }));
     }
 
-    /// The transport took nothing.
-    pub(crate) fn blocked(&mut self, now: Time) {
+    /// The transport took nothing; or, if nothing waits, it could not pass on what it had taken.
+    pub(crate) fn blocked(&mut self, nothing_waits: bool, now: Time) {
         self.blocked.get_or_insert(now);
+        self.stuck |= nothing_waits;
     }
 
     /// Whether the transport has taken nothing for so long that the peer is given up.
@@ -107,7 +111,11 @@ impl Liveness {
     }
 
     fn noted(&mut self, before: u64, position: u64, now: Time) {
-        if self.blocked.take().is_some() {
+        // A write of nothing: what had been taken has been passed on.
+        if before == position {
+            self.stuck = false;
+        }
+        if !self.stuck && self.blocked.take().is_some() {
             self.heard(now);
         }
         let Some(waiting) = &mut self.waiting else { return };

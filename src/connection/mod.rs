@@ -318,10 +318,12 @@ impl Connection {
         }
     }
 
-    /// The transport took nothing, or could not pass on what it had taken, and will say when it can.
-    /// If it goes on so for [`Config::stall_timeout`] the connection is over.
+    /// The transport took nothing of what waits; or, when nothing waits any more, it could not pass on what it
+    /// had taken (a flush). It will say when it can. If it goes on so for [`Config::stall_timeout`]
+    /// the connection is over. A write that goes through ends that time, or after a flush the one that says so:
+    /// [`handle_transmitted`](Self::handle_transmitted) with 0.
     pub fn handle_blocked(&mut self, now: Time) {
-        self.liveness.blocked(now);
+        self.liveness.blocked(self.out.is_empty(), now);
         self.phase.begin_closing_time(now, self.config.close_timeout);
         // A flood of bytes to read does not stop this clock.
         if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {

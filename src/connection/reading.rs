@@ -86,7 +86,7 @@ impl Connection {
     /// As [`receive`](Self::receive).
     pub fn receive_ahead(&mut self, input: &mut &mut [u8], now: Time) -> Result<(), Fault> {
         while self.may_take_ahead() {
-            if !self.may_gather() && self.decoder.is_at_data(input) {
+            if !input.is_empty() && !self.may_gather() && self.decoder.is_at_data(input) {
                 self.ahead.get_or_insert_default().full = true;
                 break;
             }

@@ -307,7 +307,8 @@ impl Phase {
 
     /// The time to close begins with the next attempt to write.
     pub(crate) fn defer_closing_time(&mut self) {
-        if let Phase::Draining { by, .. } | Phase::Failing { by, .. } = self {
+        // An opening handshake has one time limit for all of it.
+        if let Phase::Draining { by, .. } | Phase::Failing { by, fault: Fault::Protocol(_), .. } = self {
             by.begun = false;
         }
     }
