@@ -42,6 +42,7 @@ impl Seed {
     }
 }
 
+#[cfg(feature = "std")]
 impl Seed {
     /// The same again, for a client that was told to replay.
     pub(crate) fn again(&self) -> Seed {

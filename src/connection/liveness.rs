@@ -73,6 +73,11 @@ impl Liveness {
         self.waiting.is_some() || self.blocked.is_some()
     }
 
+    /// Keepalive begins: a Ping that was sent before was not to be answered in time.
+    pub(crate) fn begin_keepalive(&mut self) {
+        self.waiting = None;
+    }
+
     /// Something came from the peer.
     #[inline]
     pub(crate) fn heard(&mut self, now: Time) {
@@ -132,9 +137,10 @@ impl Liveness {
     /// A Pong came. If it answers the Ping that waits, that is the latency now.
     pub(crate) fn ponged(&mut self, payload: &[u8], now: Time) -> Option<Duration> {
         // §5.5.3: a Pong may also be unsolicited, or answer an older Ping.
-        let left = self.waiting.as_ref().filter(|waiting| *waiting.payload == *payload)?.left?;
-        self.waiting = None;
-        self.latency = Some(now.since(left));
+        let waiting = self.waiting.take_if(|waiting| *waiting.payload == *payload)?;
+        // A host may hear of the answer before it hears that the Ping has left.
+        let latency = now.since(waiting.left?);
+        self.latency = Some(latency);
         self.latency
     }
 
@@ -175,6 +181,8 @@ impl Liveness {
         if self.waiting.as_ref().is_some_and(|waiting| waiting.is_judged(reads)) {
             return Due::Dead(Cause::PongTimeout);
         }
+        // A Ping whose answer could not be seen says nothing: the next one begins anew.
+        self.waiting = None;
         self.next_ping = now + keepalive.interval;
         self.count += 1;
         Due::Ping(self.count.to_be_bytes())

@@ -86,6 +86,8 @@ pub struct Connection {
     liveness: Liveness,
     /// The server's answer, in a client.
     response: Option<Box<Response>>,
+    /// The 101 of a server, until it has left. Boxed: it leaves at once mostly.
+    answer: Option<Box<Answer>>,
 
     // Reading.
     reading: Reading,
@@ -149,6 +151,7 @@ impl Connection {
             phase,
             liveness: Liveness::new(&config, now),
             response: None,
+            answer: None,
             reading: Reading::Events,
             delivery: Delivery::Messages,
             decoder: Decoder::new(role),
@@ -229,7 +232,11 @@ impl Connection {
     /// that of the closing handshake, which stays as it is. The next Ping is sent when it was due
     /// before; one that was not due, for there was no keepalive, is due at once.
     pub fn set_config(&mut self, config: impl Into<Arc<Config>>) {
-        self.config = config.into();
+        let config = config.into();
+        if self.config.keepalive.is_none() {
+            self.liveness.begin_keepalive();
+        }
+        self.config = config;
         self.assembler.set_limits(limits(&self.config));
     }
 
@@ -302,20 +309,13 @@ impl Connection {
         self.out.advance(len);
         let position = self.out.transmitted();
         self.liveness.transmitted(before, position, now);
-        if !matches!(self.phase, Phase::Open) {
-            self.transmitted_otherwise(position, now);
+        if !matches!(self.phase, Phase::Open) && !self.is_unsent() {
+            self.phase.on(Input::Flushed);
+        }
+        if self.answer.as_ref().is_some_and(|answer| position >= answer.end) {
+            self.answer = None;
         }
         self.queue_late_pong();
-    }
-
-    /// What has left matters to a connection that is opening or closing.
-    fn transmitted_otherwise(&mut self, position: u64, now: Time) {
-        self.phase.begin_closing_time(now, self.config.close_timeout);
-        match self.phase {
-            Phase::Accepted { end, .. } if position >= end => self.phase.on(Input::Opened),
-            Phase::Flushing { .. } if !self.is_unsent() => self.phase.on(Input::Flushed),
-            _ => {}
-        }
     }
 
     /// The transport took nothing of what waits; or, when nothing waits any more, it could not pass on what it
@@ -324,7 +324,6 @@ impl Connection {
     /// [`handle_transmitted`](Self::handle_transmitted) with 0.
     pub fn handle_blocked(&mut self, now: Time) {
         self.liveness.blocked(self.out.is_empty(), now);
-        self.phase.begin_closing_time(now, self.config.close_timeout);
         // A flood of bytes to read does not stop this clock.
         if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {
             self.end_dead(Cause::StallTimeout);
@@ -338,19 +337,23 @@ impl Connection {
     /// Close frames; but if bytes wait, only once they have been transmitted or
     /// [`Config::close_timeout`] is over. A request that waits for a decision still does.
     pub fn handle_eof(&mut self, now: Time) {
-        if matches!(self.phase, Phase::Opening { eof: false, .. }) {
-            return self.opening_eof(now);
-        }
-        if !matches!(self.phase, Phase::Opening { .. }) {
-            self.act_on_close_ahead(now);
-            let by = now + self.config.close_timeout;
-            self.phase.on(Input::Eof { by, unsent: self.is_unsent() });
+        match self.phase {
+            Phase::Opening { eof: false, .. } => self.opening_eof(now),
+            Phase::Opening { .. } => {}
+            // What is held came before the end, and is looked at before it.
+            _ if self.held() > 0 => self.end_behind_held(),
+            _ => {
+                self.act_on_close_ahead(now);
+                let by = now + self.config.close_timeout;
+                self.phase.on(Input::Eof { by, unsent: self.is_unsent() });
+            }
         }
     }
 
     /// A write has failed: the transport takes nothing any more. What the peer has sent may still be
     /// read, its reason to end the connection perhaps among it, for [`Config::close_timeout`].
     pub fn handle_write_failed(&mut self, now: Time) {
+        self.act_on_close_ahead(now);
         let by = now + self.config.close_timeout;
         self.phase.on(Input::WriteFailed { by, unsent: self.is_unsent() });
         self.clear_out();
@@ -359,7 +362,7 @@ impl Connection {
     /// The transport has failed, and carries nothing any more.
     pub fn handle_reset(&mut self) {
         if matches!(self.phase, Phase::Opening { .. }) {
-            return self.phase.on(Input::Dead(Cause::Opening(HandshakeError::UnexpectedEof)));
+            return self.opening_reset();
         }
         // Nothing is waited for any more, so the time does not matter.
         self.act_on_close_ahead(Time::ZERO);
@@ -385,6 +388,9 @@ impl Connection {
 
     fn pass_deadline(&mut self, now: Time) {
         match self.phase {
+            _ if self.answer.as_ref().is_some_and(|answer| answer.by <= now) => {
+                self.end_dead(Cause::Opening(HandshakeError::TimedOut));
+            }
             // The peer has said Close, and has not taken what this end sends before it answers.
             Phase::Open if self.close_ahead_by().is_some_and(|by| by <= now) => {
                 self.act_on_close_ahead(now);
@@ -407,6 +413,8 @@ impl Connection {
     }
 
     fn end_dead(&mut self, cause: Cause) {
+        // Nothing is waited for any more, so the time does not matter.
+        self.act_on_close_ahead(Time::ZERO);
         self.phase.on(Input::Dead(cause));
         self.clear_out();
     }
@@ -424,8 +432,16 @@ impl Connection {
 
     fn clear_out(&mut self) {
         self.out.clear();
-        self.pong = None;
+        (self.pong, self.answer) = (None, None);
     }
+}
+
+/// A 101 on its way.
+struct Answer {
+    /// Where it ends in the outgoing stream.
+    end: u64,
+    /// When it must have left.
+    by: Time,
 }
 
 /// What the assembler has to know of a configuration.

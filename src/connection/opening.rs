@@ -1,9 +1,11 @@
 //! The opening handshake (§4) of a connection: what the two ends say in it goes through the same queue,
 //! and it has the same deadline and end, as all that follows.
 
-use super::Connection;
+use alloc::boxed::Box;
+
+use super::{Answer, Connection};
 use super::event::Event;
-use super::state::{Cause, CloseDeadline, Input, Phase};
+use super::state::{Cause, Input, Phase};
 use crate::error::{Fault, HandshakeError};
 use crate::http::{Accept, Request, Response};
 use crate::opening::Opened;
@@ -70,7 +72,8 @@ impl Connection {
         }
         let upgrade = opening.accept(answer, self.out.run(0))?;
         self.begin(upgrade, now);
-        self.phase.on(Input::Accepted { by, end: self.out.written() });
+        self.phase.on(Input::Opened);
+        self.answer = Some(Box::new(Answer { end: self.out.written(), by }));
         if eof {
             self.handle_eof(now);
         }
@@ -95,8 +98,13 @@ impl Connection {
             return Err(HandshakeError::TimedOut);
         }
         let error = opening.reject(response, self.out.run(0));
-        self.opening_failed(error, None);
+        self.opening_failed(error, None, now);
         Ok(())
+    }
+
+    /// Whether a request waits for a decision.
+    pub(super) fn is_deciding(&self) -> bool {
+        matches!(&self.phase, Phase::Opening { opening, .. } if opening.request().is_some())
     }
 
     /// §4: what came is the other end's opening handshake.
@@ -109,7 +117,7 @@ impl Connection {
             if input.len() > most.saturating_sub(held) {
                 *input = &[];
                 let error = opening.refuse(HandshakeError::HeadTooLarge { limit: most }, self.out.run(0));
-                return Err(self.opening_failed(error, None).into());
+                return Err(self.opening_failed(error, None, now).into());
             }
             self.hold(input);
             *input = &[];
@@ -126,7 +134,7 @@ impl Connection {
             }
             Err(error) => {
                 *input = &[];
-                Err(self.opening_failed(error, None).into())
+                Err(self.opening_failed(error, None, now).into())
             }
         }
     }
@@ -136,9 +144,17 @@ impl Connection {
         let Phase::Opening { opening, eof, .. } = &mut self.phase else { return };
         *eof = true;
         if let Some(error) = opening.handle_eof(self.out.run(0)) {
-            self.opening_failed(error, None);
-            self.handle_eof(now);
+            self.opening_failed(error, None, now);
         }
+    }
+
+    /// The transport has failed during the opening handshake.
+    pub(super) fn opening_reset(&mut self) {
+        let Phase::Opening { opening, .. } = &mut self.phase else { return };
+        // What came before is worth as much as before an end.
+        let error = opening.handle_eof(self.out.run(0)).unwrap_or(HandshakeError::UnexpectedEof);
+        self.out.clear();
+        self.opening_failed(error, None, Time::ZERO);
     }
 
     /// The time for the opening handshake is over. What there is to say is offered to the transport
@@ -146,25 +162,28 @@ impl Connection {
     pub(super) fn opening_timed_out(&mut self, now: Time) -> HandshakeError {
         let Phase::Opening { opening, .. } = &mut self.phase else { return HandshakeError::TimedOut };
         let error = opening.handle_timeout(self.out.run(0));
-        self.opening_failed(error, Some(now))
+        self.opening_failed(error, Some(now), now)
     }
 
     /// The opening handshake has failed; the answer, if there is one, is queued. Until when it may be
     /// waited for: `by`, or as long as the handshake might have taken.
-    fn opening_failed(&mut self, error: HandshakeError, by: Option<Time>) -> HandshakeError {
-        let Phase::Opening { by: deadline, opening, .. } = &mut self.phase else { return error };
-        let by = by.unwrap_or(*deadline);
+    fn opening_failed(&mut self, error: HandshakeError, by: Option<Time>, now: Time) -> HandshakeError {
+        let Phase::Opening { by: deadline, opening, eof } = &mut self.phase else { return error };
+        let (by, eof) = (by.unwrap_or(*deadline), *eof);
         self.response = opening.take_response();
         self.ahead = None;
         self.phase.on(match self.role {
             // The client that is refused is to get its answer.
             Role::Server if !self.out.is_empty() => {
-                Input::Failed { by: CloseDeadline::at(by), fault: Fault::Opening(error) }
+                Input::Failed { by: by, fault: Fault::Opening(error) }
             }
             _ => Input::Dead(Cause::Opening(error)),
         });
         if self.role == Role::Client {
             self.out.clear();
+        }
+        if eof {
+            self.handle_eof(now);
         }
         error
     }

@@ -40,6 +40,8 @@ pub(super) struct Ahead {
     full: bool,
     /// When the peer's Close frame, which is among the events, is acted upon at the latest.
     close_by: Option<Time>,
+    /// Whether the peer has ended its side behind what is held.
+    ended: bool,
     held: Vec<u8>,
     /// How much of `held` has been taken.
     taken: usize,
@@ -61,8 +63,9 @@ impl Connection {
 
     /// Says what becomes of bytes that the peer sends from now on; see [`Reading`].
     ///
-    /// After going back to [`Reading::Events`] call [`receive`](Self::receive) before anything is
-    /// read, with an empty input, until it returns `Ok(None)`: events may have been read ahead.
+    /// Before anything is read after that, call [`receive`](Self::receive) until it returns `Ok(None)`, or
+    /// [`receive_ahead`](Self::receive_ahead), with an empty input if need be: events may have been
+    /// read ahead, or bytes [held](Self::hold).
     pub fn set_reading(&mut self, reading: Reading, now: Time) {
         let could = self.may_read();
         self.reading = reading;
@@ -86,12 +89,21 @@ impl Connection {
     /// As [`receive`](Self::receive).
     pub fn receive_ahead(&mut self, input: &mut &mut [u8], now: Time) -> Result<(), Fault> {
         while self.may_take_ahead() {
-            if !input.is_empty() && !self.may_gather() && self.decoder.is_at_data(input) {
+            if !self.may_gather() && self.is_at_data(input) {
                 self.ahead.get_or_insert_default().full = true;
                 break;
             }
-            let Some(event) = self.next_unheld(input, now, Delivery::Messages, OnClose::Keep)? else { break };
-            let event = event.into_owned();
+            let event = if self.held() > 0 && !self.is_deciding() {
+                match self.next_held(now, Delivery::Messages, OnClose::Keep)? {
+                    Some(event) => event,
+                    None => continue,
+                }
+            } else {
+                match self.next_unheld(input, now, Delivery::Messages, OnClose::Keep)? {
+                    Some(event) => event.into_owned(),
+                    None => break,
+                }
+            };
             let close_by = matches!(event, Event::Close(_)).then(|| now + self.config.close_timeout);
             let ahead = self.ahead.get_or_insert_default();
             ahead.close_by = close_by;
@@ -136,19 +148,37 @@ impl Connection {
         self.delivery == Delivery::Messages && self.config.max_message_size < u64::MAX
     }
 
+    /// Whether the next bytes belong to a message.
+    fn is_at_data(&self, input: &[u8]) -> bool {
+        let held = self.ahead.as_ref().and_then(|ahead| ahead.held.get(ahead.taken..)).filter(|held| !held.is_empty());
+        let next = held.unwrap_or(input);
+        self.assembler.has_rest() || (!next.is_empty() && self.decoder.is_at_data(next))
+    }
+
     /// Whether more may be taken in while nobody asks for events.
     fn may_take_ahead(&self) -> bool {
-        self.ahead.as_ref().is_none_or(|ahead| !ahead.full && ahead.held.is_empty())
+        self.ahead.as_ref().is_none_or(|ahead| !ahead.full)
     }
 
     /// Whether bytes of the peer can be taken in an open connection.
     #[inline]
     pub(super) fn may_read(&self) -> bool {
         match self.reading {
-            Reading::Events => true,
+            Reading::Events => self.ahead.is_none() || !self.has_ended(),
             Reading::Paused => false,
-            Reading::OneAhead => self.may_take_ahead(),
+            Reading::OneAhead => self.may_take_ahead() && !self.has_ended(),
         }
+    }
+
+    /// Whether the peer has ended its side behind bytes that are held.
+    #[inline]
+    pub(super) fn has_ended(&self) -> bool {
+        self.ahead.as_ref().is_some_and(|ahead| ahead.ended)
+    }
+
+    /// The peer has ended its side, but bytes are held that came before.
+    pub(super) fn end_behind_held(&mut self) {
+        self.ahead.get_or_insert_default().ended = true;
     }
 
     /// When a Close frame that was read ahead is acted upon at the latest.
@@ -157,8 +187,8 @@ impl Connection {
         self.ahead.as_ref()?.close_by
     }
 
-    /// The transport has ended: a Close frame that was read ahead is acted upon now, since nothing
-    /// that the application sends can reach the peer before the answer any more.
+    /// A Close frame that was read ahead is acted upon now: nothing that the application sends will come
+    /// before the answer any more.
     pub(super) fn act_on_close_ahead(&mut self, now: Time) {
         let frame = self.ahead.as_ref().and_then(|ahead| match ahead.events.back() {
             Some(Event::Close(frame)) => Some(frame.clone()),
@@ -173,34 +203,59 @@ impl Connection {
     pub(super) fn next_ahead(&mut self, now: Time, delivery: Delivery) -> Result<Option<Event<'static>>, Fault> {
         while let Some(ahead) = &mut self.ahead {
             if let Some(event) = ahead.events.pop_front() {
-                if ahead.events.is_empty() {
-                    (ahead.full, ahead.close_by) = (false, None);
-                    if ahead.held.is_empty() {
-                        self.ahead = None;
-                    }
-                }
-                return Ok(Some(self.delivered(event, delivery, now)));
+                let event = self.delivered(event, delivery, now);
+                self.tidy_ahead(now);
+                return Ok(Some(event));
             }
-            let mut held = mem::take(&mut ahead.held);
-            let from = mem::take(&mut ahead.taken);
-            let len = held.len();
-            let mut rest = held.get_mut(from..).unwrap_or_default();
-            let event =
-                self.next_unheld(&mut rest, now, delivery, OnClose::Act).map(|event| event.map(Event::into_owned));
-            let left = rest.len();
-            match &mut self.ahead {
-                Some(ahead) if left > 0 => {
-                    ahead.taken = len.saturating_sub(left);
-                    ahead.held = held;
-                }
-                // Bytes that were decoded may have ended the connection, and all that was held with it.
-                _ => self.ahead = None,
+            // What waits behind a request that has not been decided on is no frame yet.
+            if self.is_deciding() {
+                return Ok(None);
             }
-            if let Some(event) = event? {
+            if let Some(event) = self.next_held(now, delivery, OnClose::Act)? {
                 return Ok(Some(event));
             }
         }
         Ok(None)
+    }
+
+    /// The next event in what is held. `None`: nothing is held any more.
+    fn next_held(
+        &mut self,
+        now: Time,
+        delivery: Delivery,
+        on_close: OnClose,
+    ) -> Result<Option<Event<'static>>, Fault> {
+        let Some(ahead) = &mut self.ahead else { return Ok(None) };
+        let mut held = mem::take(&mut ahead.held);
+        let from = mem::take(&mut ahead.taken);
+        let mut rest = held.get_mut(from..).unwrap_or_default();
+        let event = self.next_unheld(&mut rest, now, delivery, on_close).map(|event| event.map(Event::into_owned));
+        let left = rest.len();
+        // Bytes that were decoded may have ended the connection, and all that was held with it.
+        if let Some(ahead) = &mut self.ahead
+            && left > 0
+        {
+            ahead.taken = held.len().saturating_sub(left);
+            ahead.held = held;
+        }
+        self.tidy_ahead(now);
+        event
+    }
+
+    /// Something of what was read ahead has been taken.
+    fn tidy_ahead(&mut self, now: Time) {
+        let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.events.is_empty()) else { return };
+        if mem::take(&mut ahead.full) {
+            // Reading goes on.
+            self.liveness.resumed(now);
+        }
+        ahead.close_by = None;
+        if ahead.held.is_empty()
+            && let Some(ahead) = self.ahead.take()
+            && ahead.ended
+        {
+            self.handle_eof(now);
+        }
     }
 
     /// An event that was read ahead, in the form that is asked for.

@@ -9,7 +9,7 @@ use bytes::BufMut;
 use super::Connection;
 use super::event::Event;
 use super::reading::{OnClose, Reading};
-use super::state::{Cause, CloseDeadline, Closed, Input, Phase};
+use super::state::{Cause, Closed, Input, Phase};
 use crate::error::{Fault, ProtocolError};
 use crate::frame::{CloseFrame, Opcode, Piece, Whole};
 use crate::message::{Chunk, Delivery, Message};
@@ -125,6 +125,7 @@ impl Connection {
         // What is to be held while a send is blocked is held in one piece, as it came.
         if self.assembler.is_idle()
             || !self.phase.may_receive()
+            || self.held() > 0
             || (self.reading == Reading::OneAhead && !self.may_gather())
         {
             return None;
@@ -145,13 +146,13 @@ impl Connection {
         }
     }
 
-    /// What made this end close was [received](Self::receive) from bytes that were read some time ago: an
-    /// application was busy with what came before them, which is no fault of the peer's. The time
-    /// to close begins with the first attempt to write instead.
+    /// What has just made this end close was [received](Self::receive) from bytes that were read some time ago:
+    /// an application was busy with what came before them, which is no fault of the peer's. The time
+    /// to close begins `now`.
     ///
     /// For hosts that keep unread bytes while the application is at work.
-    pub fn handle_late(&mut self) {
-        self.phase.defer_closing_time();
+    pub fn handle_late(&mut self, now: Time) {
+        self.phase.put_off(now + self.config.close_timeout);
     }
 
     /// Whether the next bytes, if any come, begin a frame that the application may see,
@@ -211,9 +212,7 @@ impl Connection {
         now: Time,
         delivery: Delivery,
     ) -> Result<Option<Event<'b>>, Fault> {
-        // What waits behind a request that has not been decided on is no frame yet.
         if self.ahead.is_some()
-            && !matches!(self.phase, Phase::Opening { .. })
             && let Some(event) = self.next_ahead(now, delivery)?
         {
             return Ok(Some(event));
@@ -234,7 +233,7 @@ impl Connection {
             self.handle_timeout(now);
         }
         match &mut self.phase {
-            Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => {}
+            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => {}
             Phase::Opening { .. } => {
                 let mut rest = &**input;
                 let event = self.receive_opening(&mut rest, now);
@@ -351,7 +350,7 @@ impl Connection {
         if self.phase.may_send() {
             self.queue_close(error.close_code(), &error.to_string());
         }
-        let by = CloseDeadline::at(now + self.config.close_timeout);
+        let by = now + self.config.close_timeout;
         let fault = Fault::Protocol(error);
         self.phase.on(Input::Failed { by, fault });
         fault

@@ -170,6 +170,8 @@ impl Connection {
         self.check_open()?;
         self.queue_last(&payload);
         self.phase.on(Input::CloseQueued { by: now + self.config.close_timeout });
+        // Nothing else is sent any more, so the peer's Close frame need not wait for it.
+        self.act_on_close_ahead(now);
         Ok(())
     }
 
@@ -199,7 +201,7 @@ impl Connection {
     fn check_open(&self) -> Result<(), SendError> {
         // §5.5.1: no more data frames after a Close frame.
         match self.phase {
-            Phase::Open | Phase::Accepted { .. } => Ok(()),
+            Phase::Open => Ok(()),
             Phase::Opening { .. } => Err(SendError::NotOpen),
             _ => Err(SendError::Closed),
         }
@@ -314,7 +316,7 @@ impl Connection {
     /// waits, for the latest Ping.
     pub(super) fn queue_pong(&mut self, payload: &[u8]) {
         // §5.5.2: a Ping is answered until the peer's Close frame has come; having sent ours is no exception.
-        if !matches!(self.phase, Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. }) {
+        if !matches!(self.phase, Phase::Open | Phase::CloseSent { .. }) {
             return;
         }
         if self.has_pong_room() {

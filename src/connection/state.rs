@@ -6,7 +6,6 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::mem;
-use core::time::Duration;
 
 use crate::code::CloseCode;
 use crate::error::{Fault, HandshakeError};
@@ -88,20 +87,6 @@ impl From<Fault> for Cause {
     }
 }
 
-/// When the closing handshake must be over.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CloseDeadline {
-    at: Time,
-    /// Whether the time counts already; if not, it begins with the first attempt to write.
-    begun: bool,
-}
-
-impl CloseDeadline {
-    pub(crate) fn at(at: Time) -> CloseDeadline {
-        CloseDeadline { at, begun: true }
-    }
-}
-
 #[derive(Debug)]
 pub(crate) enum Phase {
     /// `eof`: the peer has ended its side, but its request waits for a decision.
@@ -110,34 +95,28 @@ pub(crate) enum Phase {
         opening: Box<dyn Opening>,
         eof: bool,
     },
-    /// As `Open`; but the answer to the request ends at `end` in the outgoing stream, and has not
-    /// left, so the deadline of the opening handshake still holds.
-    Accepted {
-        by: Time,
-        end: u64,
-    },
     Open,
     CloseSent {
-        by: CloseDeadline,
+        by: Time,
     },
     Draining {
-        by: CloseDeadline,
+        by: Time,
         frame: CloseFrame,
     },
     /// `ignored`: how much has come since.
     Failing {
-        by: CloseDeadline,
+        by: Time,
         fault: Fault,
         ignored: usize,
     },
     /// The transport takes nothing any more. What the peer has sent is still received: the reason
     /// for the failure may be among it.
     ReadOnly {
-        by: CloseDeadline,
+        by: Time,
     },
     /// The peer has ended its side, but may take what waits for it. Then it is `closed`.
     Flushing {
-        by: CloseDeadline,
+        by: Time,
         closed: Closed,
     },
     Closed(Closed),
@@ -147,10 +126,6 @@ pub(crate) enum Phase {
 /// wait, our answer or Close frame the last of them.
 #[derive(Debug)]
 pub(crate) enum Input {
-    Accepted {
-        by: Time,
-        end: u64,
-    },
     Opened,
     CloseQueued {
         by: Time,
@@ -160,7 +135,7 @@ pub(crate) enum Input {
         frame: CloseFrame,
     },
     Failed {
-        by: CloseDeadline,
+        by: Time,
         fault: Fault,
     },
     Eof {
@@ -188,23 +163,20 @@ impl Phase {
     pub(crate) fn on(&mut self, input: Input) {
         use Phase::*;
         *self = match (mem::replace(self, Open), input) {
-            (Opening { .. }, Input::Accepted { by, end }) => Accepted { by, end },
-            (Opening { .. } | Accepted { .. }, Input::Opened) => Open,
+            (Opening { .. }, Input::Opened) => Open,
             // What failed without an answer to send has nothing to wait for.
             (Opening { .. }, Input::Dead(cause)) => Closed(abnormal(cause)),
 
-            (Open | Accepted { .. }, Input::CloseQueued { by }) => CloseSent { by: CloseDeadline::at(by) },
-            (Open | Accepted { .. }, Input::CloseReceived { by, frame }) => {
-                Draining { by: CloseDeadline::at(by), frame }
-            }
+            (Open, Input::CloseQueued { by }) => CloseSent { by },
+            (Open, Input::CloseReceived { by, frame }) => Draining { by, frame },
             // The time to close runs from our own Close frame, if that came first.
             (CloseSent { by }, Input::CloseReceived { frame, .. }) => Draining { by, frame },
             (ReadOnly { .. }, Input::CloseReceived { frame, .. }) => Closed(said(frame, Cause::Eof)),
-            (Opening { .. } | Open | Accepted { .. }, Input::Failed { by, fault }) => Failing { by, fault, ignored: 0 },
+            (Opening { .. } | Open, Input::Failed { by, fault }) => Failing { by, fault, ignored: 0 },
             (CloseSent { by }, Input::Failed { fault, .. }) => Failing { by, fault, ignored: 0 },
             (ReadOnly { .. }, Input::Failed { fault, .. }) => Closed(abnormal(fault.into())),
 
-            (Open | Accepted { .. }, Input::WriteFailed { by, .. }) => ReadOnly { by: CloseDeadline::at(by) },
+            (Open, Input::WriteFailed { by, .. }) => ReadOnly { by },
             (CloseSent { by }, Input::WriteFailed { unsent: true, .. }) => ReadOnly { by },
             (phase @ Draining { .. }, Input::WriteFailed { unsent: true, .. }) => {
                 Closed(cut_short(phase.ended(Cause::Eof), Cause::Eof))
@@ -218,16 +190,18 @@ impl Phase {
             (Flushing { closed, .. }, Input::TimedOut { .. }) => Closed(cut_short(closed, Cause::CloseTimeout)),
             (phase @ (Flushing { .. } | Closed(_)), _) => phase,
 
+            // Nothing goes either way any more.
+            (phase @ ReadOnly { .. }, Input::Eof { .. }) => Closed(phase.ended(Cause::Eof)),
             (phase, Input::Eof { by, unsent: true }) => {
-                let by = phase.close_deadline().unwrap_or(CloseDeadline::at(by));
+                let by = phase.close_deadline().unwrap_or(by);
                 Flushing { by, closed: phase.ended(Cause::Eof) }
             }
             (phase, Input::Eof { unsent: false, .. } | Input::Reset { unsent: false }) => {
                 Closed(phase.ended(Cause::Eof))
             }
             (phase, Input::Reset { unsent: true }) => Closed(cut_short(phase.ended(Cause::Eof), Cause::Eof)),
-            (Open | Accepted { .. }, Input::Dead(cause)) => Closed(abnormal(cause)),
-            (Accepted { .. }, Input::TimedOut { .. }) => Closed(abnormal(Cause::Opening(HandshakeError::TimedOut))),
+            (Open, Input::Dead(cause)) => Closed(abnormal(cause)),
+            (phase @ Draining { .. }, Input::Dead(cause)) => Closed(cut_short(phase.ended(cause), cause)),
             (ReadOnly { .. }, Input::TimedOut { .. }) => Closed(abnormal(Cause::Eof)),
             (phase @ (CloseSent { .. } | Draining { .. } | Failing { .. }), Input::TimedOut { unsent }) => {
                 let closed = phase.ended(Cause::CloseTimeout);
@@ -246,7 +220,7 @@ impl Phase {
             Phase::Failing { fault, .. } => abnormal(fault.into()),
             Phase::Flushing { closed, .. } | Phase::Closed(closed) => closed,
             Phase::Opening { .. } => abnormal(Cause::Opening(HandshakeError::UnexpectedEof)),
-            Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => abnormal(cause),
+            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => abnormal(cause),
         }
     }
 
@@ -254,7 +228,7 @@ impl Phase {
     pub(crate) fn state(&self) -> State {
         match self {
             Phase::Opening { .. } => State::Opening,
-            Phase::Open | Phase::Accepted { .. } => State::Open,
+            Phase::Open => State::Open,
             Phase::CloseSent { .. }
             | Phase::Draining { .. }
             | Phase::Failing { .. }
@@ -267,31 +241,31 @@ impl Phase {
     /// Whether messages may be sent.
     #[inline]
     pub(crate) fn may_send(&self) -> bool {
-        matches!(self, Phase::Open | Phase::Accepted { .. })
+        matches!(self, Phase::Open)
     }
 
     /// Whether frames of the peer mean anything.
     #[inline]
     pub(crate) fn may_receive(&self) -> bool {
-        matches!(self, Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. } | Phase::ReadOnly { .. })
+        matches!(self, Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. })
     }
 
     /// Whether the time limit of the phase has been reached, as far as bytes that were read can tell.
     pub(crate) fn is_over_time(&self, now: Time) -> bool {
         match self.close_deadline() {
-            Some(by) => by.begun && by.at <= now,
+            Some(by) => by <= now,
             None => self.deadline().is_some_and(|by| by <= now),
         }
     }
 
-    fn close_deadline(&self) -> Option<CloseDeadline> {
+    fn close_deadline(&self) -> Option<Time> {
         match self {
             Phase::CloseSent { by }
             | Phase::Draining { by, .. }
             | Phase::Failing { by, .. }
             | Phase::ReadOnly { by }
             | Phase::Flushing { by, .. } => Some(*by),
-            Phase::Opening { .. } | Phase::Accepted { .. } | Phase::Open | Phase::Closed(_) => None,
+            Phase::Opening { .. } | Phase::Open | Phase::Closed(_) => None,
         }
     }
 
@@ -300,25 +274,16 @@ impl Phase {
     pub(crate) fn deadline(&self) -> Option<Time> {
         match self {
             Phase::Open | Phase::Closed(_) => None,
-            Phase::Opening { by, .. } | Phase::Accepted { by, .. } => Some(*by),
-            closing => closing.close_deadline().map(|by| by.at),
+            Phase::Opening { by, .. } => Some(*by),
+            closing => closing.close_deadline(),
         }
     }
 
-    /// The time to close begins with the next attempt to write.
-    pub(crate) fn defer_closing_time(&mut self) {
+    /// The time to close counts from later on.
+    pub(crate) fn put_off(&mut self, later: Time) {
         // An opening handshake has one time limit for all of it.
         if let Phase::Draining { by, .. } | Phase::Failing { by, fault: Fault::Protocol(_), .. } = self {
-            by.begun = false;
-        }
-    }
-
-    /// An attempt to write has been made: the time to close counts from here, unless it counts already.
-    pub(crate) fn begin_closing_time(&mut self, now: Time, close_timeout: Duration) {
-        if let Phase::Draining { by, .. } | Phase::Failing { by, .. } | Phase::Flushing { by, .. } = self
-            && !by.begun
-        {
-            *by = CloseDeadline::at(by.at.max(now + close_timeout));
+            *by = later.max(*by);
         }
     }
 }

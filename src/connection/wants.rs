@@ -104,8 +104,8 @@ impl Connection {
     #[inline]
     pub fn wants(&self) -> Option<Wants> {
         let read = match &self.phase {
-            Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => self.may_read(),
-            Phase::Draining { .. } | Phase::Failing { .. } => true,
+            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => self.may_read(),
+            Phase::Draining { .. } | Phase::Failing { .. } => !self.has_ended(),
             Phase::Flushing { .. } => false,
             // A request that waits for a decision is all that may come until then.
             Phase::Opening { opening, eof, .. } => !*eof && opening.request().is_none(),
@@ -116,23 +116,22 @@ impl Connection {
             write: self.wants_write(),
             end: self.wants_end(),
             until: self.deadline(),
-            timed: !matches!(self.phase, Phase::Open) || self.liveness.needs_time(),
+            timed: self.liveness.needs_time(),
         })
     }
 
     /// The next deadline, of whatever kind.
     #[inline]
     pub(super) fn deadline(&self) -> Option<Time> {
-        match self.phase {
-            Phase::Open => {
-                let alive = self.liveness.deadline(&self.config, self.may_read());
-                match self.close_ahead_by() {
-                    None => alive,
-                    by => by.into_iter().chain(alive).min(),
-                }
-            }
+        let usual = match self.phase {
+            Phase::Open => self.liveness.deadline(&self.config, self.may_read()),
             _ => self.phase.deadline(),
+        };
+        if self.ahead.is_none() && self.answer.is_none() {
+            return usual;
         }
+        let answer_by = self.answer.as_ref().map(|answer| answer.by);
+        usual.into_iter().chain(answer_by).chain(self.close_ahead_by()).min()
     }
 
     #[inline]

@@ -69,9 +69,10 @@ impl Driver {
 
     // Events at hand.
 
-    /// The next message at hand. Control frames have been dealt with on the way.
+    /// The next message at hand. Control frames have been dealt with on the way. The clock is asked if the
+    /// connection begins to close: the bytes may have been read long ago.
     #[inline]
-    pub fn next_message(&mut self) -> Option<Message<'static>> {
+    pub fn next_message(&mut self, clock: impl FnOnce() -> Time) -> Option<Message<'static>> {
         let (connection, now) = (&mut self.connection, self.read_at);
         // Most looks find nothing, for they come before a wait and after it.
         if self.input.bytes().is_empty() && connection.is_between_messages() {
@@ -87,16 +88,17 @@ impl Driver {
                 }
             }
         });
-        if message.is_none() && self.connection.state() != before {
-            self.connection.handle_late();
+        if message.is_none() && before == State::Open && self.connection.state() != State::Open {
+            self.connection.handle_late(clock());
         }
         message
     }
 
     /// Looks for an event. One that borrows is left where it lies for
     /// [`look`](Self::look): the borrow checker lets only the end of a function return
-    /// it, not a loop. `None`: all that was at hand has been taken in.
-    pub fn next_event(&mut self, form: Form) -> Option<Found> {
+    /// it, not a loop. `None`: all that was at hand has been taken in. For the clock see
+    /// [`next_message`](Self::next_message).
+    pub fn next_event(&mut self, form: Form, clock: impl FnOnce() -> Time) -> Option<Found> {
         let (connection, now) = (&mut self.connection, self.read_at);
         let (base, before) = (self.input.address(), connection.state());
         self.input.take(|input| {
@@ -104,8 +106,8 @@ impl Driver {
                 Form::Whole => connection.receive(input, now),
                 Form::Chunks => connection.receive_chunk(input, now),
             };
-            if connection.state() != before {
-                connection.handle_late();
+            if before == State::Open && connection.state() != State::Open {
+                connection.handle_late(clock());
             }
             Some(match event.ok().flatten()? {
                 Event::Message(data) => Found::data(base, data, None),
@@ -131,8 +133,8 @@ impl Driver {
     }
 
     /// Gives the connection what is at hand while a send is blocked: see [`Connection::receive_ahead`].
-    pub fn read_ahead(&mut self) {
-        let (connection, now) = (&mut self.connection, self.read_at);
+    pub fn read_ahead(&mut self, now: Time) {
+        let connection = &mut self.connection;
         // A fault is not lost here: the connection keeps it.
         let _ = self.input.take(|input| connection.receive_ahead(input, now));
     }

@@ -147,6 +147,14 @@ impl Assembler {
         self.unfinished.is_none()
     }
 
+    /// Whether a part of a message waits here, and not in the input.
+    pub(crate) fn has_rest(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.has_inflate_rest();
+        #[cfg(not(feature = "deflate"))]
+        false
+    }
+
     /// Whether a whole message of this length keeps the limits.
     #[inline]
     pub(crate) fn allows_whole(&self, len: usize) -> bool {

@@ -115,7 +115,7 @@ impl<S: Transport> WebSocket<S> {
     fn recv_until(&mut self, limit: Option<Time>) -> Result<Option<Message<'static>>, Error> {
         self.shared.set_reading(Reading::Events);
         loop {
-            if let Some(message) = self.shared.driver.next_message() {
+            if let Some(message) = self.shared.next_message() {
                 return Ok(Some(message));
             }
             if self.shared.driver.is_over() {
@@ -352,7 +352,7 @@ impl<S: Transport> WebSocket<S> {
     fn find(&mut self, form: Form) -> Result<Option<Found>, Error> {
         self.shared.set_reading(Reading::Events);
         loop {
-            if let Some(found) = self.shared.driver.next_event(form) {
+            if let Some(found) = self.shared.next_event(form) {
                 return Ok(Some(found));
             }
             if self.shared.driver.is_over() {

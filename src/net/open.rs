@@ -151,7 +151,7 @@ impl<S: Transport> WebSocket<S> {
     /// Waits for the first event of an opening handshake.
     fn opening(&mut self) -> Result<(), Error> {
         loop {
-            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.shared.driver.next_event(Form::Whole) {
+            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.shared.next_event(Form::Whole) {
                 return Ok(());
             }
             if self.shared.driver.is_over() {
@@ -165,7 +165,7 @@ impl<S: Transport> WebSocket<S> {
     /// Waits for the end of a connection that does not open.
     fn until_over(&mut self) -> Result<(), Error> {
         while !self.shared.driver.is_over() {
-            let _ = self.shared.driver.next_event(Form::Chunks);
+            let _ = self.shared.next_event(Form::Chunks);
             turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
         }
         Ok(())

@@ -7,9 +7,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::turns::{Goal, Lock, turn, turn_blocked, write_to};
+use super::turns::{Goal, Lock, Shared, turn, turn_blocked, write_to};
 use super::{Transport, WebSocket, would_block_is_fine};
-use crate::driver::{Driver, Error, Form, Found, ReuniteError};
+use crate::driver::{Error, Form, Found, ReuniteError};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent,
@@ -37,7 +37,7 @@ impl<S: Transport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.next(None, Driver::next_message)
+        self.next(None, Shared::next_message)
     }
 
     /// As [`WebSocket::recv_timeout`].
@@ -47,7 +47,7 @@ impl<S: Transport> Receiver<S> {
     /// As [`WebSocket::recv_timeout`].
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<Message<'static>>, Error> {
         let limit = self.0.lock.lock().clock.now() + limit;
-        self.next(Some(limit), Driver::next_message)
+        self.next(Some(limit), Shared::next_message)
     }
 
     /// As [`WebSocket::event`], but the event owns its data: the other half may use what it would borrow from.
@@ -56,7 +56,7 @@ impl<S: Transport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.next(None, |driver| next_owned(driver, Form::Whole))
+        self.next(None, |shared| next_owned(shared, Form::Whole))
     }
 
     /// As [`WebSocket::recv_chunk`], but the chunk owns its data.
@@ -65,9 +65,9 @@ impl<S: Transport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.next(None, |driver| {
+        self.next(None, |shared| {
             loop {
-                match next_owned(driver, Form::Chunks)? {
+                match next_owned(shared, Form::Chunks)? {
                     Event::Chunk(chunk) => return Some(chunk),
                     _ => continue,
                 }
@@ -81,21 +81,21 @@ impl<S: Transport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn drain(&mut self) -> Result<(), Error> {
-        while self.next(None, |driver| next_owned(driver, Form::Chunks))?.is_some() {}
+        while self.next(None, |shared| next_owned(shared, Form::Chunks))?.is_some() {}
         Ok(())
     }
 
     fn next<T>(
         &mut self,
         limit: Option<Time>,
-        mut next: impl FnMut(&mut Driver) -> Option<T>,
+        mut next: impl FnMut(&mut Shared) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let Half { io, lock } = &mut self.0;
         let mut shared = lock.lock();
         loop {
             if shared.has_buffer() {
                 shared.set_reading(Reading::Events);
-                if let Some(found) = next(&mut shared.driver) {
+                if let Some(found) = next(&mut shared) {
                     return Ok(Some(found));
                 }
                 if shared.driver.is_over() {
@@ -313,9 +313,9 @@ impl<S: Transport> Sender<S> {
 }
 
 /// The next event at hand, as one that can be kept.
-fn next_owned(driver: &mut Driver, form: Form) -> Option<Event<'static>> {
-    Some(match driver.next_event(form)? {
-        Found::Lent(found) => driver.look(found).into_owned(),
+fn next_owned(shared: &mut Shared, form: Form) -> Option<Event<'static>> {
+    Some(match shared.next_event(form)? {
+        Found::Lent(found) => shared.driver.look(found).into_owned(),
         Found::Owned(event) => event,
     })
 }

@@ -30,8 +30,8 @@ use std::vec::Vec;
 
 use super::Transport;
 use super::timeouts::{Clock, Flow, Timeout};
-use crate::driver::{Driver, Error};
-use crate::{Reading, Ready, State, Step, Time};
+use crate::driver::{Driver, Error, Form, Found};
+use crate::{Message, Reading, Ready, State, Step, Time};
 
 /// What a thread waits for.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,18 @@ impl Shared {
         }
     }
 
+    /// As [`Driver::next_message`].
+    pub(super) fn next_message(&mut self) -> Option<Message<'static>> {
+        let clock = self.clock;
+        self.driver.next_message(|| clock.now())
+    }
+
+    /// As [`Driver::next_event`].
+    pub(super) fn next_event(&mut self, form: Form) -> Option<Found> {
+        let clock = self.clock;
+        self.driver.next_event(form, || clock.now())
+    }
+
     /// Whether the read buffer is where it belongs, so that events can be looked for.
     pub(super) fn has_buffer(&self) -> bool {
         !self.reading
@@ -121,7 +133,7 @@ impl Shared {
         if self.reading {
             return false;
         }
-        self.driver.read_ahead();
+        self.driver.read_ahead(self.clock.now());
         self.driver.connection.wants().is_some_and(|wants| wants.read)
     }
 

@@ -372,7 +372,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
         self.set_reading(Reading::Events);
         loop {
-            if let Some(message) = self.driver.next_message() {
+            if let Some(message) = self.driver.next_message(|| self.clock.now()) {
                 return Poll::Ready(Ok(Some(message)));
             }
             if self.driver.is_over() {
@@ -386,7 +386,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_event(&mut self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<Found>, Error>> {
         self.set_reading(Reading::Events);
         loop {
-            if let Some(found) = self.driver.next_event(form) {
+            if let Some(found) = self.driver.next_event(form, || self.clock.now()) {
                 return Poll::Ready(Ok(Some(found)));
             }
             if self.driver.is_over() {

@@ -214,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Waits for the first event of an opening handshake.
     fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.driver.next_event(Form::Whole) {
+            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.driver.next_event(Form::Whole, || self.clock.now()) {
                 return Poll::Ready(Ok(()));
             }
             if self.driver.is_over() {
@@ -228,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Waits for the end of a connection that does not open.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.driver.is_over() {
-            let _ = self.driver.next_event(Form::Chunks);
+            let _ = self.driver.next_event(Form::Chunks, || self.clock.now());
             ready!(self.poll_turn(cx, Goal::Events));
         }
         Poll::Ready(())

@@ -86,9 +86,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             self.set_reading(Reading::OneAhead);
         }
-        self.driver.read_ahead();
+        self.driver.read_ahead(self.clock.now());
         ready!(self.poll_turn(cx, goal));
-        self.driver.read_ahead();
+        self.driver.read_ahead(self.clock.now());
         Poll::Ready(())
     }
 

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::arithmetic_side_effects,
-    reason = "`inflated <= message_size`, for no more than that is inflated, and a part of the input is not longer than all of it"
+    reason = "lengths of what lies in memory: a part of the input is not longer than all of it"
 )]
 
 use alloc::boxed::Box;
@@ -42,6 +42,11 @@ impl Assembler {
     /// From now on messages may come compressed.
     pub(crate) fn inflate_with(&mut self, inflater: Inflater) {
         self.inflate = Some(Box::new(Inflate { inflater, rest: None, inflated: 0 }));
+    }
+
+    /// Whether compressed payload waits that made more than one chunk.
+    pub(super) fn has_inflate_rest(&self) -> bool {
+        self.inflate.as_ref().is_some_and(|inflate| inflate.rest.is_some())
     }
 
     /// Takes the next part of a compressed message's payload.
@@ -87,14 +92,16 @@ impl Assembler {
         let (Some(message), Some(inflate)) = (&mut self.unfinished, &mut self.inflate) else { return Ok((None, true)) };
         let (received, done) = with_scratch(|scratch| {
             loop {
+                // The limit may have been lowered meanwhile.
+                let left = self.limits.message_size.saturating_sub(inflate.inflated);
                 // §10.4: the limit is for what we keep; a few bytes may become very many. When
                 // it has been reached, one byte more is too many.
-                let room = usize::try_from(self.limits.message_size - inflate.inflated).unwrap_or(usize::MAX);
+                let room = usize::try_from(left).unwrap_or(usize::MAX);
                 let scratch = &mut scratch[..room.clamp(1, SCRATCH_SIZE)];
                 let (len, done) = inflate.inflater.inflate(payload, ends, scratch)?;
                 inflate.inflated += len as u64;
                 self.limits.check_size(inflate.inflated)?;
-                message.beyond = self.limits.message_size - inflate.inflated;
+                message.beyond = self.limits.message_size.saturating_sub(inflate.inflated);
                 let received = message.take_in(&scratch[..len], ends && done, delivery)?.map(Received::into_owned);
                 if done || received.is_some() {
                     return Ok((received, done));
