@@ -397,9 +397,10 @@ fn what_comes_behind_the_request_waits_for_the_decision() {
     // After a rejection nobody looks at it.
     let mut server = deciding(b"");
     assert_eq!(events(&mut server.0, HELLO, at(1)), (vec![], None));
+    assert!(server.0.has_ahead());
     server.0.reject(Response::new(404), at(2)).unwrap();
-    assert_eq!(events(&mut server.0, b"", at(2)), (vec![], Some(E::Rejected { status: 404 }.into())));
     assert!(!server.0.has_ahead());
+    assert_eq!(events(&mut server.0, b"", at(2)), (vec![], Some(E::Rejected { status: 404 }.into())));
 }
 
 #[test]

@@ -3,12 +3,13 @@
 //! for the same.
 #![no_main]
 
+#[path = "../../tests/common/opening.rs"]
+mod opening;
+
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use openline::{
-    ClientHandshake, ClientRequest, Deflate, DeflateContext, HandshakeConfig, HandshakeError, Headers, ServerHandshake,
-    Time, Uri,
-};
+use opening::{Opening, UPGRADE, get};
+use openline::{ClientRequest, Deflate, DeflateContext, HandshakeConfig, HandshakeError, Headers, Uri};
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
@@ -43,7 +44,7 @@ fn is_token(text: &str) -> bool {
 }
 
 fn sent(request: ClientRequest) -> Vec<u8> {
-    ClientHandshake::new(request, HandshakeConfig::default(), [7; 32], Time::ZERO).poll_transmit().unwrap().to_vec()
+    Opening::client(request, HandshakeConfig::default()).sent()
 }
 
 /// For heads as long as they may get here.
@@ -54,11 +55,11 @@ fn patient() -> HandshakeConfig {
 }
 
 /// What our server makes of a request of our client.
-fn received(request: ClientRequest) -> ServerHandshake {
-    let mut server = ServerHandshake::new(patient(), Time::ZERO);
+fn received(request: ClientRequest) -> Opening {
+    let mut server = Opening::server(patient());
     let bytes = sent(request);
     let mut input = &bytes[..];
-    let outcome = server.receive(&mut input).map(|request| request.is_some());
+    let outcome = server.give(&mut input);
     assert_eq!(outcome, Ok(true), "{}", String::from_utf8_lossy(&bytes));
     assert!(input.is_empty());
     server
@@ -118,7 +119,7 @@ fn check_uri(text: &str) {
     assert_eq!((again.host(), again.port(), again.resource()), (uri.host(), uri.port(), uri.resource()));
     assert_eq!(again.authority(), uri.authority());
     let server = received(ClientRequest::new(text).unwrap());
-    let request = server.request().unwrap();
+    let request = server.request();
     assert_eq!((request.host(), &request.target[..]), (Some(&uri.authority()[..]), uri.resource()));
     // Printed without the userinfo, or it would be a secret in every log.
     let rest = text.split_once("://").unwrap().1;
@@ -144,17 +145,14 @@ fn check_subprotocols(names: &[&str]) {
             }
         }
     }
-    assert!(received(request).request().unwrap().subprotocols().eq(offered));
+    assert!(received(request).request().subprotocols().eq(offered));
     // A list as it may come from others is the same cut into fields anywhere between its elements.
     let read = |lines: &[&str]| {
-        let mut head =
-            "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                .to_owned();
-        lines.iter().for_each(|line| head += &format!("Sec-WebSocket-Protocol: {line}\r\n"));
-        let mut server = ServerHandshake::new(patient(), Time::ZERO);
-        let request = server.receive(&mut (head + "\r\n").as_bytes());
-        request.map(|request| request.map(|request| request.subprotocols().map(String::from).collect::<Vec<_>>()))
+        let mut fields = UPGRADE.to_owned();
+        lines.iter().for_each(|line| fields += &format!("Sec-WebSocket-Protocol: {line}\r\n"));
+        let mut server = Opening::server(patient());
+        let outcome = server.give(&mut get("/", &fields).as_bytes());
+        outcome.map(|complete| complete.then(|| server.request().subprotocols().map(String::from).collect::<Vec<_>>()))
     };
     if names.iter().take(100).all(|name| name.bytes().all(|byte| matches!(byte, b' '..=b'~'))) {
         let names = &names[..names.len().min(100)];

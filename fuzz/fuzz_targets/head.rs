@@ -3,12 +3,14 @@
 //! a second time and plainly, what RFC 6455 §4 asks.
 #![no_main]
 
+#[path = "../../tests/common/opening.rs"]
+mod opening;
+
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use openline::{
-    Accept, ClientHandshake, ClientRequest, HandshakeConfig, HandshakeError, Headers, Response, ServerHandshake, Time,
-};
+use opening::{Opening, accept_key};
+use openline::{Accept, ClientRequest, HandshakeConfig, HandshakeError, Headers, Response, Time};
 use openline_fuzz::cut;
 
 type Outcome = Result<bool, HandshakeError>;
@@ -46,36 +48,47 @@ fuzz_target!(|input: Input<'_>| {
 /// The outcome, what was left over, and what was answered.
 fn as_server<'a>(config: HandshakeConfig, chunks: impl Iterator<Item = &'a [u8]>) -> (Outcome, Vec<u8>, Vec<u8>) {
     let hooked = config.on_plain_request.is_some();
-    let mut server = ServerHandshake::new(config, Time::ZERO);
+    let mut server = Opening::server(config);
     let (mut outcome, mut taken, mut left) = (Ok(false), vec![], vec![]);
     for mut chunk in chunks {
         let before = chunk;
         if outcome == Ok(false) {
-            outcome = server.receive(&mut chunk).map(|request| request.is_some());
-            assert!(outcome != Ok(false) || server.poll_transmit().is_none(), "an answer to half a request");
+            outcome = server.give(&mut chunk);
+            assert!(outcome != Ok(false) || server.sent().is_empty(), "an answer to half a request");
             taken.extend_from_slice(&before[..before.len() - chunk.len()]);
+        } else if let Err(error) = outcome {
+            assert_eq!(server.give(&mut chunk), Err(error), "what was refused stays refused");
         }
         left.extend_from_slice(chunk);
     }
-    if outcome == Ok(true) {
-        assert!(server.poll_transmit().is_none());
-        reread_request(&taken, &server.request().unwrap().headers);
-        server.accept(Accept::default()).expect("a request that is in order can be accepted");
-        assert!(server.poll_transmit().unwrap().starts_with(b"HTTP/1.1 101 "));
-    } else if outcome == Ok(false) && server.handle_eof().is_err() && !taken.is_empty() {
-        check_refusal(server.poll_transmit().unwrap(), 400, &taken);
-    }
-    if let Err(error) = outcome {
-        let answer = server.poll_transmit().unwrap();
-        match error {
-            HandshakeError::NotUpgrade if hooked => {
-                check_refusal(answer, 299, &taken);
-                reread_plain(&taken);
-            }
-            error => check_refusal(answer, error.status().unwrap(), &taken),
+    match outcome {
+        Ok(true) => {
+            assert!(server.sent().is_empty());
+            reread_request(&taken, &server.request().headers);
+            server.accept(Accept::default()).expect("a request that is in order can be accepted");
+            assert!(server.sent().starts_with(b"HTTP/1.1 101 "));
         }
+        Ok(false) => {
+            server.0.handle_eof(Time::ZERO);
+            assert_eq!(server.give(&mut &b""[..]), Err(HandshakeError::UnexpectedEof));
+            if !taken.is_empty() {
+                check_refusal(&server.sent(), 400, &taken);
+            }
+        }
+        Err(HandshakeError::NotUpgrade) if hooked => {
+            check_refusal(&server.sent(), 299, &taken);
+            // What is behind the head of a request that is refused is taken, and thrown away.
+            let end = taken.windows(4).position(|part| part == b"\r\n\r\n").expect("a whole head") + 4;
+            reread_plain(&taken[..end]);
+        }
+        Err(error) => check_refusal(&server.sent(), error.status().unwrap(), &taken),
     }
-    (outcome, left, server.poll_transmit().unwrap_or_default().to_vec())
+    let answer = server.take(Time::ZERO);
+    if outcome != Ok(true) {
+        server.0.handle_eof(Time::ZERO);
+        assert!(server.failure().is_some() && server.0.wants().is_none());
+    }
+    (outcome, left, answer)
 }
 
 fn check_refusal(answer: &[u8], status: u16, request: &[u8]) {
@@ -163,24 +176,15 @@ fn reread_plain(head: &[u8]) {
     assert!(list(&fields, "content-length").iter().all(|len| len.bytes().all(|digit| digit == b'0')));
 }
 
-fn client(config: HandshakeConfig) -> ClientHandshake {
+fn client(config: HandshakeConfig) -> Opening {
     let request = ClientRequest::new("ws://example.com/").unwrap().subprotocol("chat").unwrap();
-    ClientHandshake::new(request, config, [7; 32], Time::ZERO)
-}
-
-/// The value of Sec-WebSocket-Accept that our client waits for, which a server knows.
-fn accept() -> String {
-    let mut server = ServerHandshake::new(HandshakeConfig::default(), Time::ZERO);
-    server.receive(&mut client(HandshakeConfig::default()).poll_transmit().unwrap()).unwrap();
-    server.accept(Accept::default()).unwrap();
-    let answer = String::from_utf8(server.poll_transmit().unwrap().to_vec()).unwrap();
-    answer.split_once("Sec-WebSocket-Accept: ").unwrap().1[..28].to_owned()
+    Opening::client(request, config)
 }
 
 fn with_accept(bytes: &[u8]) -> Vec<u8> {
     const MARK: &[u8] = b"{accept}";
     match bytes.windows(MARK.len()).position(|part| part == MARK) {
-        Some(at) => [&bytes[..at], accept().as_bytes(), &bytes[at + MARK.len()..]].concat(),
+        Some(at) => [&bytes[..at], accept_key().as_bytes(), &bytes[at + MARK.len()..]].concat(),
         None => bytes.to_vec(),
     }
 }
@@ -195,11 +199,14 @@ fn as_client<'a>(
     for mut chunk in chunks {
         let before = chunk;
         if outcome == Ok(false) {
-            outcome = client.receive(&mut chunk).map(|upgrade| upgrade.is_some());
+            outcome = client.give(&mut chunk);
             taken.extend_from_slice(&before[..before.len() - chunk.len()]);
+        } else if let Err(error) = outcome {
+            assert_eq!(client.give(&mut chunk), Err(error), "what has failed has failed");
         }
         left.extend_from_slice(chunk);
     }
+    assert_eq!(client.0.wants().is_none(), outcome.is_err());
     if outcome == Ok(true) {
         reread_response(&taken, &client.response().unwrap().headers);
     }
@@ -222,7 +229,7 @@ fn reread_response(heads: &[u8], headers: &Headers) {
     assert!(list(&fields, "connection").contains(&"upgrade".to_owned()));
     let value =
         |name: &str| fields.iter().filter(|(other, _)| other == name).map(|(_, value)| value).collect::<Vec<_>>();
-    assert_eq!(value("sec-websocket-accept"), [accept().as_bytes()]);
+    assert_eq!(value("sec-websocket-accept"), [accept_key().as_bytes()]);
     assert!(value("sec-websocket-protocol").iter().all(|chosen| *chosen == b"chat"));
     assert!(list(&fields, "sec-websocket-extensions").iter().all(|extension| extension.is_empty()));
 }
