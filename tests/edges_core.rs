@@ -180,7 +180,7 @@ fn the_time_to_close_of_a_late_host_has_not_passed_before_it_has_tried() {
     // Close was read at 1 s; the application was busy until 31 s.
     let mut bytes = close_frame(Client, 1000, "");
     assert!(matches!(us.receive(&mut &mut bytes[..], s(1)), Ok(Some(Event::Close(_)))));
-    us.handle_late();
+    us.handle_late(s(31));
     let step = us.wants().unwrap().step(Ready { read: false, write: false }, s(31));
     assert_eq!(step, Step::Wait, "the answer has not been tried, and time is over: {:?}", us.until());
 }
@@ -193,7 +193,7 @@ fn a_flood_does_not_stop_the_time_to_close_of_a_late_host() {
     let mut us = close_sent(Client);
     let mut bytes = close_frame(Server, 1000, "");
     assert!(matches!(us.receive(&mut &mut bytes[..], s(1)), Ok(Some(Event::Close(_)))));
-    us.handle_late();
+    us.handle_late(s(31));
     for second in 2..100_u64 {
         let _ = us.receive(&mut &mut [0; 1000][..], s(second));
     }

@@ -115,7 +115,7 @@ fn an_answer_after_the_end_has_no_more_time() {
 fn a_refusal_has_no_more_time_than_the_handshake() {
     let mut server = server();
     assert_eq!(server.give(&mut &b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"[..]), Err(E::NotUpgrade));
-    server.0.handle_late();
+    server.0.handle_late(at(9_000));
     server.take(at(9_000));
     server.0.handle_shutdown();
     assert_eq!(server.until(), Some(at(10_000)));
