@@ -128,7 +128,7 @@ fn answer(connection: &mut Connection, mut input: &mut [u8], now: Time) {
     while connection.check_send() != Err(SendError::Full) {
         connection.set_reading(Reading::Events, now);
         match connection.receive(&mut input, now) {
-            // Too late, or after the peer's Close frame: then the connection has seen to it itself.
+            // Both are refused when the connection ends, and it says so itself.
             Ok(Some(Event::Request)) => drop(connection.accept(Accept::default(), now)),
             Ok(Some(Event::Message(message))) => drop(connection.queue(message)),
             Ok(Some(_)) => {}

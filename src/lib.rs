@@ -90,9 +90,9 @@
 //!     while connection.check_send() != Err(SendError::Full) {
 //!         connection.set_reading(Reading::Events, now);
 //!         match connection.receive(&mut input, now) {
-//!             // Either is refused if the connection is ending, and it says so itself.
+//!             // Both are refused when the connection ends, and it says so itself.
 //!             Ok(Some(Event::Request)) => drop(connection.accept(Accept::default(), now)),
-//!             Ok(Some(Event::Message(message))) => drop(connection.send(message)),
+//!             Ok(Some(Event::Message(message))) => drop(connection.queue(message)),
 //!             Ok(Some(_)) => {}
 //!             // All has been taken; or the peer broke the protocol, and the answer is queued.
 //!             Ok(None) | Err(_) => return,

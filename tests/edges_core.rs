@@ -224,7 +224,7 @@ fn a_failed_write_does_not_forget_the_close_frame_that_was_read_ahead() {
     us.set_reading(Reading::OneAhead, s(0));
     ahead(&mut us, &close_frame(Client, 4000, "why"), s(1));
     us.handle_write_failed(s(1));
-    us.handle_timeout(us.until().unwrap());
+    us.handle_timeout(us.until().unwrap_or(s(1)));
     let closed = us.closed().unwrap().clone();
     assert_eq!((closed.code.get(), &*closed.reason), (4000, "why"), "{closed:?}");
 }

@@ -13,6 +13,7 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
     let mut all: Vec<(&str, &[&str])> = vec![("sans_io", &[])];
     if cfg!(feature = "std") {
         all.push(("echo_server_std", server));
+        all.push(("epoll_server", server));
     }
     if cfg!(feature = "tokio") {
         all.push(("echo_server", server));
@@ -145,12 +146,13 @@ fn a_value_that_is_missing_or_wrong_is_named() {
         assert_eq!(output.status.code(), Some(2), "{name} {arguments:?}");
         assert_eq!(err(&output).lines().next(), Some(&*format!("{name}: {complaint}")), "{name} {arguments:?}");
     };
-    let server = "echo_server_std";
-    complains(server, &["--listen"], "missing argument for option '--listen'");
-    complains(server, &["--deflate", "much"], "--deflate takes takeover, alone or off, not \"much\"");
-    complains(server, &["--handshake-timeout", "-1"], "--handshake-timeout takes a number of seconds, not \"-1\"");
-    complains(server, &["--max-message-size", "1k"], "--max-message-size takes a number of bytes, not \"1k\"");
-    complains(server, &["--threads", "2"], "invalid option '--threads'");
+    for server in ["echo_server_std", "epoll_server"] {
+        complains(server, &["--listen"], "missing argument for option '--listen'");
+        complains(server, &["--deflate", "much"], "--deflate takes takeover, alone or off, not \"much\"");
+        complains(server, &["--handshake-timeout", "-1"], "--handshake-timeout takes a number of seconds, not \"-1\"");
+        complains(server, &["--max-message-size", "1k"], "--max-message-size takes a number of bytes, not \"1k\"");
+        complains(server, &["--threads", "2"], "invalid option '--threads'");
+    }
     if cfg!(feature = "tokio") {
         complains("echo_server", &["--threads", "two"], "--threads takes a number of threads, not \"two\"");
         complains("autobahn_client", &["--impl", "mio", "ws://a"], "--impl takes tokio or std, not \"mio\"");
@@ -164,6 +166,50 @@ fn a_value_that_is_missing_or_wrong_is_named() {
     }
 }
 
+/// Each server prints its address once it listens, and sends messages back, many connections at once.
+#[cfg(feature = "std")]
+#[test]
+fn the_servers_echo() {
+    use std::io::{BufRead, BufReader};
+
+    struct Running(std::process::Child);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    let servers = ["echo_server_std", "epoll_server", "echo_server"];
+    for name in &servers[..if cfg!(feature = "tokio") { 3 } else { 2 }] {
+        let mut command = Command::new(example(name));
+        command.args(["--listen", "127.0.0.1:0", "--subprotocols", "echo"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut server = Running(command.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim_end().strip_prefix("listening on ").expect(&line);
+        let mut sockets: Vec<_> = (0..20)
+            .map(|_| {
+                let request = openline::ClientRequest::new(url).unwrap().subprotocol("echo").unwrap();
+                openline::net::connect_with(&openline::Client::new(request)).unwrap()
+            })
+            .collect();
+        for (i, socket) in sockets.iter_mut().enumerate() {
+            assert_eq!(socket.agreement().subprotocol.as_deref(), Some("echo"), "{name}");
+            socket.send(format!("{i}")).unwrap();
+            socket.send(vec![i as u8; 100_000]).unwrap();
+        }
+        for (i, mut socket) in sockets.into_iter().enumerate() {
+            assert_eq!(socket.recv().unwrap().unwrap().as_text(), Some(&*i.to_string()), "{name}");
+            assert_eq!(socket.recv().unwrap().unwrap().as_bytes(), vec![i as u8; 100_000], "{name}");
+            socket.close(openline::CloseCode::NORMAL, "").unwrap();
+            assert!(socket.closed().is_some_and(openline::Closed::is_clean), "{name}");
+        }
+        assert!(server.0.try_wait().unwrap().is_none(), "{name} goes on");
+    }
+}
+
 /// The client in a terminal at which nobody presses a key, or somebody does not stop to.
 #[cfg(feature = "tokio")]
 mod client {
@@ -171,8 +217,7 @@ mod client {
     use std::net::{TcpListener, TcpStream};
 
     use openline::CloseCode;
-    use openline::Server;
-    use openline::net::{WebSocket, accept_with};
+    use openline::net::WebSocket;
 
     use super::*;
 
@@ -193,7 +238,7 @@ mod client {
     }
 
     fn accept(stream: TcpStream) -> WebSocket<TcpStream> {
-        accept_with(&Server::default(), stream).unwrap()
+        openline::net::accept(stream).unwrap()
     }
 
     fn says(output: &Output, said: &str, status: i32) {

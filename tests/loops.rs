@@ -9,8 +9,10 @@ mod documented;
 #[allow(dead_code, reason = "its `main` is not called")]
 #[path = "../examples/epoll_server.rs"]
 mod epoll_server;
+#[path = "loops/peer.rs"]
+mod peer;
 
-use std::io::{BufReader, ErrorKind, Read, Write};
+use std::io::{BufReader, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -20,15 +22,10 @@ use common::*;
 use documented::Outcome;
 use openline::Role::{Client, Server as ServerRole};
 use openline::{Config, HandshakeConfig, Server};
-
-/// For a loop that hangs. No test waits for this.
-const PATIENCE: Duration = Duration::from_secs(120);
+use peer::{PATIENCE, Peer, REQUEST, hear};
 
 /// How soon a deadline comes where it has to come.
 const SOON: Duration = Duration::from_millis(200);
-
-const REQUEST: &str = "GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 // The loops.
 
@@ -103,131 +100,6 @@ fn with_each(server: &Server, talk: impl Fn(&Loop, SocketAddr)) {
         eprintln!("{}", each.name);
         talk(&each, each.start(server));
     }
-}
-
-// The peers.
-
-struct Peer(TcpStream);
-
-impl Peer {
-    /// A peer that has not said anything.
-    fn connect(address: SocketAddr) -> Peer {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Peer(stream)
-    }
-
-    /// A peer with the opening handshake behind it.
-    fn open(address: SocketAddr) -> Peer {
-        let mut peer = Peer::connect(address);
-        peer.say(REQUEST);
-        peer.hear_agreement();
-        peer
-    }
-
-    fn say(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.write_all(bytes.as_ref()).unwrap();
-    }
-
-    /// Says something while it hears something else.
-    fn saying<T>(&self, bytes: impl AsRef<[u8]> + Send, hear: impl FnOnce(&mut Peer) -> T) -> T {
-        let (mut us, mut other) = (Peer(self.0.try_clone().unwrap()), Peer(self.0.try_clone().unwrap()));
-        thread::scope(|scope| {
-            scope.spawn(move || us.say(bytes));
-            hear(&mut other)
-        })
-    }
-
-    fn hear_head(&mut self) -> String {
-        let mut head = vec![];
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            self.0.read_exact(&mut byte).unwrap();
-            head.extend(byte);
-        }
-        String::from_utf8(head).unwrap()
-    }
-
-    fn hear_agreement(&mut self) {
-        let head = self.hear_head();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    }
-
-    /// The next frame: its first byte, and its payload. `None` at the end.
-    fn hear(&mut self) -> Option<(u8, Vec<u8>)> {
-        hear(&mut self.0)
-    }
-
-    fn expect(&mut self, first: u8, payload: impl AsRef<[u8]>) {
-        let (got, heard) = self.hear().expect("not yet");
-        assert_eq!((got, heard.len()), (first, payload.as_ref().len()));
-        assert!(heard == payload.as_ref(), "other bytes");
-    }
-
-    /// Says Close, and hears the answer and the end.
-    fn finish(mut self) {
-        self.say(close_frame(Client, 1000, "bye"));
-        self.expect_end(1000);
-    }
-
-    /// Hears a Close frame with this code, and the end.
-    fn expect_end(&mut self, code: u16) {
-        let (first, payload) = self.hear().expect("a Close frame");
-        assert_eq!((first, &payload[..2]), (CLOSE, &code.to_be_bytes()[..]));
-        assert_eq!(self.hear(), None);
-    }
-
-    /// Hears these answers; from a loop that is not in step, perhaps not all of them. Then what ends it.
-    fn expect_answers(&mut self, each: &Loop, answers: &[(u8, Vec<u8>)]) -> Option<(u8, Vec<u8>)> {
-        let mut heard = 0;
-        let after = loop {
-            match self.hear() {
-                Some(frame) if answers.get(heard) == Some(&frame) => heard += 1,
-                other => break other,
-            }
-        };
-        assert!(heard == answers.len() || !each.in_step, "{heard} answers of {}", answers.len());
-        after
-    }
-
-    /// Repeats itself until the other end is gone. It never reads.
-    fn rant(mut self, bytes: &[u8]) {
-        loop {
-            match self.0.write(bytes) {
-                Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    panic!("nobody gave this peer up");
-                }
-                Err(_) => return,
-            }
-        }
-    }
-}
-
-fn hear(stream: &mut impl Read) -> Option<(u8, Vec<u8>)> {
-    let mut header = [0; 2];
-    let first = stream.read(&mut header[..1]).unwrap();
-    if first == 0 {
-        return None;
-    }
-    stream.read_exact(&mut header[1..]).unwrap();
-    let mut long = [0; 8];
-    let len = match header[1] {
-        126 => {
-            stream.read_exact(&mut long[6..]).unwrap();
-            u64::from_be_bytes(long)
-        }
-        127 => {
-            stream.read_exact(&mut long).unwrap();
-            u64::from_be_bytes(long)
-        }
-        short => u64::from(short),
-    };
-    let mut payload = vec![0; usize::try_from(len).unwrap()];
-    stream.read_exact(&mut payload).unwrap();
-    Some((header[0], payload))
 }
 
 /// Deadlines that no test waits for.
@@ -317,7 +189,7 @@ fn a_peer_that_ends_its_side_behind_its_messages() {
         let mut peer = Peer::open(address);
         peer.say(frames(Client, answers.clone()));
         peer.0.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(peer.expect_answers(each, &answers), None);
+        assert_eq!(peer.expect_answers(each.in_step, &answers), None);
     });
 }
 
@@ -329,7 +201,7 @@ fn a_peer_that_says_everything_in_one_breath() {
         let mut peer = Peer::connect(address);
         peer.say(&bytes);
         peer.hear_agreement();
-        let (first, payload) = peer.expect_answers(each, &answers).expect("a Close frame");
+        let (first, payload) = peer.expect_answers(each.in_step, &answers).expect("a Close frame");
         assert_eq!((first, &payload[..2]), (CLOSE, &1001_u16.to_be_bytes()[..]));
         assert_eq!(peer.hear(), None);
     });
@@ -400,7 +272,7 @@ fn a_peer_that_breaks_the_protocol_behind_a_message() {
         let mut peer = Peer::open(address);
         // §5.1: a client masks.
         peer.say([frame(Client, TEXT, "one"), frame(ServerRole, TEXT, "two")].concat());
-        let (first, payload) = peer.expect_answers(each, &[(TEXT, b"one".to_vec())]).expect("a Close frame");
+        let (first, payload) = peer.expect_answers(each.in_step, &[(TEXT, b"one".to_vec())]).expect("a Close frame");
         assert_eq!((first, &payload[..2]), (CLOSE, &1002_u16.to_be_bytes()[..]));
         assert_eq!(peer.hear(), None);
     });
@@ -469,9 +341,11 @@ fn the_clients_hear_a_server_that_says_everything_at_once() {
         bytes.extend(frame(ServerRole, TEXT, i.to_string()));
     }
     bytes.extend(close_frame(ServerRole, 1000, ""));
-    let mut clients: Vec<fn(&str) -> Result<usize, Box<dyn std::error::Error>>> = vec![documented::net::client];
-    #[cfg(feature = "tokio")]
-    clients.push(documented::tokio::client);
+    let clients: &[documented::Counts] = &[
+        documented::net::client,
+        #[cfg(feature = "tokio")]
+        documented::tokio::client,
+    ];
     for client in clients {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());

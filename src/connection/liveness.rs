@@ -107,7 +107,16 @@ impl Liveness {
         self.blocked.zip(config.stall_timeout).map(|(blocked, timeout)| blocked + timeout)
     }
 
-    /// The outgoing stream, transmitted up to `before` until now, has got to `position`.
+    /// The transport took something. If it had been found to take nothing, the peer must have made room.
+    #[inline]
+    pub(crate) fn took(&mut self, now: Time) {
+        if self.blocked.is_some() && !self.stuck {
+            self.blocked = None;
+            self.heard(now);
+        }
+    }
+
+    /// The outgoing stream, gone up to `before` until now, has got to `position`.
     #[inline]
     pub(crate) fn transmitted(&mut self, before: u64, position: u64, now: Time) {
         if self.needs_time() {
@@ -116,13 +125,8 @@ impl Liveness {
     }
 
     fn noted(&mut self, before: u64, position: u64, now: Time) {
-        // A write of nothing: what had been taken has been passed on.
-        if before == position {
-            self.stuck = false;
-        }
-        if !self.stuck && self.blocked.take().is_some() {
-            self.heard(now);
-        }
+        self.stuck = false;
+        self.took(now);
         let Some(waiting) = &mut self.waiting else { return };
         // The time to answer runs from when the Ping has left, and while data
         // before it is still being taken, somebody is alive there.

@@ -113,6 +113,8 @@ pub struct Connection {
     pong_end: u64,
     /// Where our Close frame ends in the outgoing stream, once it is queued.
     close_end: Option<u64>,
+    /// How much of the outgoing stream the transport has passed on, out of a buffer of its own.
+    passed_on: u64,
     /// Whether the writing side of the transport has been shut down.
     shut_down: bool,
 }
@@ -166,6 +168,7 @@ impl Connection {
             pong: None,
             pong_end: 0,
             close_end: None,
+            passed_on: 0,
             shut_down: false,
             config,
         }
@@ -240,12 +243,12 @@ impl Connection {
         self.assembler.set_limits(limits(&self.config));
     }
 
-    /// Whether fewer than [`Config::high_water`] bytes wait to be transmitted, so
+    /// Whether fewer than [`Config::high_water`] bytes wait to be transmitted, or none, so
     /// that [`send`](Self::send) will not be refused for lack of room.
     #[must_use]
     #[inline]
     pub fn has_room(&self) -> bool {
-        self.out.len() < self.config.high_water
+        self.out.len() < self.config.high_water || self.out.is_empty()
     }
 
     /// How many bytes wait to be transmitted.
@@ -263,11 +266,11 @@ impl Connection {
         self.out.written()
     }
 
-    /// How many bytes the transport has taken so far.
+    /// How many bytes the transport has taken so far, and passed on if it has a buffer of its own.
     #[must_use]
     #[inline]
     pub fn transmitted(&self) -> u64 {
-        self.out.transmitted()
+        self.passed_on
     }
 
     // Take.
@@ -302,28 +305,55 @@ impl Connection {
 
     /// The transport took the first `len` of the bytes that waited.
     ///
-    /// If [`Wants::timed`] is false, any earlier time does for `now`. A `len` of 0 says that the
-    /// transport, which [was blocked](Self::handle_blocked), has passed on what it had taken.
+    /// If [`Wants::timed`] is false, any earlier time does for `now`.
+    #[inline]
     pub fn handle_transmitted(&mut self, len: usize, now: Time) {
-        let before = self.out.transmitted();
+        self.handle_buffered(len, now);
+        self.handle_flushed(now);
+    }
+
+    /// As [`handle_transmitted`](Self::handle_transmitted), for a transport with a buffer of its own, such
+    /// as a TLS stream: the bytes lie there, and have not gone anywhere before
+    /// [`handle_flushed`](Self::handle_flushed).
+    #[inline]
+    pub fn handle_buffered(&mut self, len: usize, now: Time) {
         self.out.advance(len);
-        let position = self.out.transmitted();
-        self.liveness.transmitted(before, position, now);
-        if !matches!(self.phase, Phase::Open) && !self.is_unsent() {
-            self.phase.on(Input::Flushed);
-        }
-        if self.answer.as_ref().is_some_and(|answer| position >= answer.end) {
-            self.answer = None;
-        }
+        self.liveness.took(now);
         self.queue_late_pong();
     }
 
+    /// The transport has passed on all that it has taken.
+    #[inline]
+    pub fn handle_flushed(&mut self, now: Time) {
+        let before = self.passed_on;
+        self.passed_on = self.out.transmitted();
+        self.liveness.transmitted(before, self.passed_on, now);
+        if !matches!(self.phase, Phase::Open) || self.answer.is_some() {
+            self.passed_on_otherwise();
+        }
+    }
+
+    /// What has gone matters to a connection that is opening or closing.
+    fn passed_on_otherwise(&mut self) {
+        if !self.is_unsent() {
+            self.phase.on(Input::Flushed);
+        }
+        if self.answer.as_ref().is_some_and(|answer| self.passed_on >= answer.end) {
+            self.answer = None;
+        }
+    }
+
+    /// Whether the transport has taken more than it has passed on.
+    #[inline]
+    fn is_unflushed(&self) -> bool {
+        self.passed_on < self.out.transmitted()
+    }
+
     /// The transport took nothing of what waits; or, when nothing waits any more, it could not pass on what it
-    /// had taken (a flush). It will say when it can. If it goes on so for [`Config::stall_timeout`]
-    /// the connection is over. A write that goes through ends that time, or after a flush the one that says so:
-    /// [`handle_transmitted`](Self::handle_transmitted) with 0.
+    /// had taken. It will say when it can. If it goes on so for [`Config::stall_timeout`] the connection
+    /// is over. A write that goes through ends that time, or where nothing waited, a flush.
     pub fn handle_blocked(&mut self, now: Time) {
-        self.liveness.blocked(self.out.is_empty(), now);
+        self.liveness.blocked(!self.out.has_untaken(), now);
         // A flood of bytes to read does not stop this clock.
         if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {
             self.end_dead(Cause::StallTimeout);
@@ -341,7 +371,7 @@ impl Connection {
             Phase::Opening { eof: false, .. } => self.opening_eof(now),
             Phase::Opening { .. } => {}
             // What is held came before the end, and is looked at before it.
-            _ if self.held() > 0 => self.end_behind_held(),
+            _ if self.held() > 0 || self.assembler.has_rest() => self.end_behind_held(),
             _ => {
                 self.act_on_close_ahead(now);
                 let by = now + self.config.close_timeout;
@@ -381,12 +411,21 @@ impl Connection {
     /// the Pong that is missing may lie in it.
     #[inline]
     pub fn handle_timeout(&mut self, now: Time) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.pass_deadline(now);
+        let reads = self.may_read();
+        if self.deadline(reads).is_some_and(|deadline| deadline <= now) {
+            self.pass_deadline(reads, now);
         }
     }
 
-    fn pass_deadline(&mut self, now: Time) {
+    /// As [`handle_timeout`](Self::handle_timeout), where the transport has not been asked whether there is
+    /// something to read: all time limits but that of the Pong, which may lie there.
+    pub fn handle_timeout_unread(&mut self, now: Time) {
+        if self.deadline(false).is_some_and(|deadline| deadline <= now) {
+            self.pass_deadline(false, now);
+        }
+    }
+
+    fn pass_deadline(&mut self, reads: bool, now: Time) {
         match self.phase {
             _ if self.answer.as_ref().is_some_and(|answer| answer.by <= now) => {
                 self.end_dead(Cause::Opening(HandshakeError::TimedOut));
@@ -397,7 +436,7 @@ impl Connection {
                 self.phase.on(Input::TimedOut { unsent: self.is_unsent() });
                 self.clear_out();
             }
-            Phase::Open => match self.liveness.due(&self.config, self.may_read(), now) {
+            Phase::Open => match self.liveness.due(&self.config, reads, now) {
                 Due::Nothing => {}
                 Due::Ping(payload) => self.queue_ping(&payload, now),
                 Due::Dead(cause) => self.end_dead(cause),
@@ -425,8 +464,8 @@ impl Connection {
     #[inline]
     fn is_unsent(&self) -> bool {
         match self.close_end {
-            Some(end) => self.out.transmitted() < end,
-            None => !self.out.is_empty(),
+            Some(end) => self.passed_on < end,
+            None => !self.out.is_empty() || self.is_unflushed(),
         }
     }
 

@@ -251,6 +251,7 @@ impl Connection {
         }
         ahead.close_by = None;
         if ahead.held.is_empty()
+            && !self.assembler.has_rest()
             && let Some(ahead) = self.ahead.take()
             && ahead.ended
         {

@@ -187,6 +187,7 @@ impl Phase {
             (Flushing { closed, .. }, Input::Reset { .. } | Input::WriteFailed { .. }) => {
                 Closed(cut_short(closed, Cause::Eof))
             }
+            (Flushing { closed, .. }, Input::Dead(cause)) => Closed(cut_short(closed, cause)),
             (Flushing { closed, .. }, Input::TimedOut { .. }) => Closed(cut_short(closed, Cause::CloseTimeout)),
             (phase @ (Flushing { .. } | Closed(_)), _) => phase,
 
@@ -200,7 +201,7 @@ impl Phase {
                 Closed(phase.ended(Cause::Eof))
             }
             (phase, Input::Reset { unsent: true }) => Closed(cut_short(phase.ended(Cause::Eof), Cause::Eof)),
-            (Open, Input::Dead(cause)) => Closed(abnormal(cause)),
+            (Open | CloseSent { .. } | ReadOnly { .. }, Input::Dead(cause)) => Closed(abnormal(cause)),
             (phase @ Draining { .. }, Input::Dead(cause)) => Closed(cut_short(phase.ended(cause), cause)),
             (ReadOnly { .. }, Input::TimedOut { .. }) => Closed(abnormal(Cause::Eof)),
             (phase @ (CloseSent { .. } | Draining { .. } | Failing { .. }), Input::TimedOut { unsent }) => {

@@ -13,7 +13,8 @@ pub struct Wants {
     /// To be given what the peer sends: read, and call [`Connection::receive`], or
     /// [`receive_ahead`](Connection::receive_ahead) if that is how it [reads](Connection::set_reading) now.
     pub read: bool,
-    /// To write what [`Connection::transmits`] has.
+    /// To write what [`Connection::transmits`] has; or, if that is nothing, to flush the transport, for a
+    /// host that tells of a [buffer](Connection::handle_buffered).
     pub write: bool,
     /// To have the writing side of the transport shut down (for TCP, a FIN): all that was to be sent
     /// has been, and it is our turn. Say so with [`Connection::handle_shutdown`].
@@ -44,7 +45,7 @@ pub struct Ready {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a host that leaves one out is wrong, and should not compile")]
 pub enum Step {
-    /// Write what [`Connection::transmits`] has, once.
+    /// Write what [`Connection::transmits`] has, once; or flush, see [`Wants::write`].
     Write,
     /// Shut down the writing side of the transport, and say so with [`Connection::handle_shutdown`].
     End,
@@ -115,16 +116,16 @@ impl Connection {
             read,
             write: self.wants_write(),
             end: self.wants_end(),
-            until: self.deadline(),
+            until: self.deadline(self.may_read()),
             timed: self.liveness.needs_time(),
         })
     }
 
-    /// The next deadline, of whatever kind.
+    /// The next deadline, of whatever kind. `reads` says whether a Pong could be seen.
     #[inline]
-    pub(super) fn deadline(&self) -> Option<Time> {
+    pub(super) fn deadline(&self, reads: bool) -> Option<Time> {
         let usual = match self.phase {
-            Phase::Open => self.liveness.deadline(&self.config, self.may_read()),
+            Phase::Open => self.liveness.deadline(&self.config, reads),
             _ => self.phase.deadline(),
         };
         if self.ahead.is_none() && self.answer.is_none() {
@@ -141,7 +142,7 @@ impl Connection {
             Phase::Draining { .. } | Phase::Failing { .. } | Phase::Flushing { .. } => {
                 self.is_unsent() && self.out.has_untaken()
             }
-            _ => self.out.has_untaken(),
+            _ => self.out.has_untaken() || self.is_unflushed(),
         }
     }
 

@@ -56,8 +56,8 @@ impl Driver {
     /// A driver for a connection, of which nothing has been read that it does not know.
     #[must_use]
     pub fn new(connection: Connection, now: Time) -> Driver {
-        let input = ReadBuffer::default();
-        Driver { connection, input, read_at: now, failure: None, promised: 0, reported: false, shut_down: false }
+        let (input, promised) = (ReadBuffer::default(), connection.written());
+        Driver { connection, input, read_at: now, failure: None, promised, reported: false, shut_down: false }
     }
 
     /// The connection, which [holds](Connection::hold) what was read and not taken.
@@ -373,8 +373,7 @@ impl Driver {
     #[must_use]
     #[inline]
     pub fn may_queue(&self) -> bool {
-        let connection = &self.connection;
-        connection.has_room() || connection.state() != State::Open || connection.queued() == 0
+        self.connection.has_room() || self.connection.state() != State::Open
     }
 
     /// Whether nothing at all is in the way of a command; the common case.
@@ -382,6 +381,12 @@ impl Driver {
     #[inline]
     pub fn is_sending(&self) -> bool {
         self.connection.state() == State::Open && self.connection.has_room()
+    }
+
+    /// Whether waiting for anything to leave is of no use any more.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.failure.is_some() || self.is_over()
     }
 
     /// Why sending cannot go on, if it cannot.

@@ -9,6 +9,9 @@ use openline::Server;
 
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
 
+/// A client for a URL, that says how many messages it was told of.
+pub(crate) type Counts = fn(&str) -> Result<usize, Box<dyn Error>>;
+
 /// What the loops that begin with `accept(stream)` are given for a stream: one, and what to accept it with.
 struct Stream<S>(S, Server);
 
@@ -79,9 +82,9 @@ pub(crate) mod page {
         while connection.check_send() != Err(SendError::Full) {
             connection.set_reading(Reading::Events, now);
             match connection.receive(&mut input, now) {
-                // Either is refused if the connection is ending, and it says so itself.
+                // Both are refused when the connection ends, and it says so itself.
                 Ok(Some(Event::Request)) => drop(connection.accept(Accept::default(), now)),
-                Ok(Some(Event::Message(message))) => drop(connection.send(message)),
+                Ok(Some(Event::Message(message))) => drop(connection.queue(message)),
                 Ok(Some(_)) => {}
                 // All has been taken; or the peer broke the protocol, and the answer is queued.
                 Ok(None) | Err(_) => return,
