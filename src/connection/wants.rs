@@ -140,7 +140,7 @@ impl Connection {
         match self.phase {
             // §5.5.1: both have said Close. A Pong behind it does not keep the end waiting.
             Phase::Draining { .. } | Phase::Failing { .. } | Phase::Flushing { .. } => {
-                self.is_unsent() && self.out.has_untaken()
+                self.is_unsent() && (self.out.has_untaken() || self.is_unflushed())
             }
             _ => self.out.has_untaken() || self.is_unflushed(),
         }
