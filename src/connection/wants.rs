@@ -73,6 +73,13 @@ impl Wants {
     }
 }
 
+/// The part of [`Wants`] that is wanted of the transport.
+struct Wishes {
+    read: bool,
+    write: bool,
+    end: bool,
+}
+
 impl Connection {
     /// What to do next; `None` once it is over, and the transport can be dropped.
     ///
@@ -81,6 +88,16 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn wants(&self) -> Option<Wants> {
+        // The common case is inlined, so that a host does not pay for answers that it does not look at.
+        let open = matches!(self.phase, Phase::Open);
+        let wishes = Wishes { read: self.may_read(), write: self.out.has_untaken(), end: false };
+        let Wishes { read, write, end } = if open { wishes } else { self.wishes_unless_open()? };
+        Some(Wants { read, write, end, until: self.deadline(), timed: !open || self.liveness.needs_time() })
+    }
+
+    /// What is wanted of the transport.
+    #[inline(never)]
+    fn wishes_unless_open(&self) -> Option<Wishes> {
         let read = match &self.phase {
             Phase::Open | Phase::Accepted { .. } | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => self.may_read(),
             Phase::Draining { .. } | Phase::Failing { .. } => true,
@@ -89,31 +106,30 @@ impl Connection {
             Phase::Opening { opening, eof, .. } => !*eof && opening.request().is_none(),
             Phase::Closed(_) => return None,
         };
-        Some(Wants {
-            read,
-            write: self.wants_write(),
-            end: self.wants_end(),
-            until: self.deadline(),
-            timed: !matches!(self.phase, Phase::Open) || self.liveness.needs_time(),
-        })
+        Some(Wishes { read, write: self.wants_write(), end: self.wants_end() })
     }
 
     /// The next deadline, of whatever kind.
     #[inline]
     pub(super) fn deadline(&self) -> Option<Time> {
+        // The common case is inlined.
+        if matches!(self.phase, Phase::Open) && self.ahead.is_none() && !self.liveness.needs_time() {
+            return self.liveness.next_ping(&self.config);
+        }
+        self.deadline_of_any()
+    }
+
+    #[inline(never)]
+    fn deadline_of_any(&self) -> Option<Time> {
         match self.phase {
             Phase::Open => {
                 let alive = self.liveness.deadline(&self.config, self.may_read());
-                match self.close_ahead_by() {
-                    None => alive,
-                    by => by.into_iter().chain(alive).min(),
-                }
+                Time::earlier(self.close_ahead_by(), alive)
             }
             _ => self.phase.deadline(),
         }
     }
 
-    #[inline]
     fn wants_write(&self) -> bool {
         match self.phase {
             // §5.5.1: both have said Close. A Pong behind it does not keep the end waiting.
@@ -124,7 +140,6 @@ impl Connection {
         }
     }
 
-    #[inline]
     fn wants_end(&self) -> bool {
         let ours = match self.phase {
             Phase::Draining { .. } => self.role == Role::Server,
