@@ -44,6 +44,14 @@ impl Time {
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The earlier of two deadlines, of which there may be none.
+    pub(crate) fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
 }
 
 impl Add<Duration> for Time {

@@ -154,18 +154,18 @@ impl Liveness {
         self.heard(now);
     }
 
-    /// The next deadline. `reads` says whether a Pong could be seen.
+    /// The next deadline while no Ping waits, and the transport takes what there is.
     #[inline]
+    pub(crate) fn next_ping(&self, config: &Config) -> Option<Time> {
+        config.keepalive.map(|_| self.next_ping)
+    }
+
+    /// The next deadline. `reads` says whether a Pong could be seen.
     pub(crate) fn deadline(&self, config: &Config, reads: bool) -> Option<Time> {
-        let ping = self.ping_deadline(config, reads);
-        match self.blocked {
-            None => ping,
-            Some(_) => self.stall_deadline(config).into_iter().chain(ping).min(),
-        }
+        Time::earlier(self.stall_deadline(config), self.ping_deadline(config, reads))
     }
 
     /// When to send the next Ping, or to give up waiting for a Pong.
-    #[inline]
     fn ping_deadline(&self, config: &Config, reads: bool) -> Option<Time> {
         let keepalive = config.keepalive?;
         Some(match &self.waiting {

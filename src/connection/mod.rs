@@ -288,8 +288,14 @@ impl Connection {
     pub fn next_transmit(&self) -> Option<&[u8]> {
         match self.out.only_slice() {
             Some(bytes) => Some(bytes).filter(|bytes| !bytes.is_empty()),
-            None => self.transmits().next(),
+            None => self.first_transmit(),
         }
+    }
+
+    /// Never inlined: mostly all lies in one piece.
+    #[inline(never)]
+    fn first_transmit(&self) -> Option<&[u8]> {
+        self.transmits().next()
     }
 
     /// The next bytes to transmit, `most` at the most, as a value of their own, for a transport that keeps what it

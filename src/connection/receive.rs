@@ -181,7 +181,7 @@ impl Connection {
     ) -> Result<Option<Event<'b>>, Fault> {
         // Speed only: `next_of_any` decides all of this too.
         let Some(found) = found else {
-            let at_rest = input.is_empty() && self.is_between_messages();
+            let at_rest = input.is_empty() && self.is_at_rest();
             return if at_rest { Ok(None) } else { self.next_of_any(input, now, delivery) };
         };
         let data = self.take_message(found, input, now)?;
@@ -195,6 +195,12 @@ impl Connection {
     #[inline(never)]
     fn next_owned(&mut self, input: &mut &mut [u8], now: Time) -> Result<Option<Event<'static>>, Fault> {
         Ok(self.next_event(None, input, now, Delivery::Messages)?.map(Event::into_owned))
+    }
+
+    /// Never inlined: the answer is not worth keeping while a message is looked for.
+    #[inline(never)]
+    fn is_at_rest(&self) -> bool {
+        self.is_between_messages()
     }
 
     /// Takes the message that was found, and leaves it where it lies.

@@ -17,7 +17,7 @@ use crate::error::SendError;
 use crate::frame::{CloseFrame, Encoder, Header, Kind, MAX_CONTROL_PAYLOAD, Opcode};
 #[cfg(feature = "deflate")]
 use crate::message::deflate;
-use crate::message::{Message, Outgoing, Payload, Prepared};
+use crate::message::{BytesMessage, Message, Outgoing, Payload, Prepared};
 use crate::role::Role;
 use crate::time::Time;
 
@@ -198,7 +198,14 @@ impl Connection {
         self.queue_data(fin, if first { opcode } else { Opcode::Continuation }, payload);
     }
 
+    #[inline]
     fn check_open(&self) -> Result<(), SendError> {
+        if matches!(self.phase, Phase::Open) { Ok(()) } else { self.check_unless_open() }
+    }
+
+    /// Never inlined: most connections that send are open.
+    #[inline(never)]
+    fn check_unless_open(&self) -> Result<(), SendError> {
         // §5.5.1: no more data frames after a Close frame.
         match self.phase {
             Phase::Open => Ok(()),
@@ -219,21 +226,28 @@ impl Connection {
         self.check_room()
     }
 
-    #[inline]
+    /// Always inlined: most callers know which kind of message it is.
+    #[inline(always)]
     fn queue_message(&mut self, message: Outgoing<'_>) {
         match message {
-            Outgoing::Message(message) if message.is_owned() && message.len() >= BLOCK => {
-                let (opcode, payload) = parts(message);
-                self.queue_data(true, opcode, payload);
-            }
+            Outgoing::Message(message) if message.is_owned() && message.len() >= BLOCK => self.queue_block(message),
             // The common case, without a detour through what long payloads need.
             Outgoing::Message(message) => self.queue_copy(true, message.opcode(), message.as_bytes()),
             Outgoing::Prepared(message) => self.queue_prepared(message),
-            Outgoing::Bytes(message) => {
-                let (opcode, payload) = message.into_parts();
-                self.queue_data(true, opcode, payload);
-            }
+            Outgoing::Bytes(message) => self.queue_bytes(message),
         }
+    }
+
+    #[inline(never)]
+    fn queue_block(&mut self, message: Message<'_>) {
+        let (opcode, payload) = parts(message);
+        self.queue_data(true, opcode, payload);
+    }
+
+    #[inline(never)]
+    fn queue_bytes(&mut self, message: BytesMessage) {
+        let (opcode, payload) = message.into_parts();
+        self.queue_data(true, opcode, payload);
     }
 
     fn queue_prepared(&mut self, message: &Prepared) {

@@ -74,6 +74,13 @@ impl Wants {
     }
 }
 
+/// The part of [`Wants`] that is wanted of the transport.
+struct Wishes {
+    read: bool,
+    write: bool,
+    end: bool,
+}
+
 impl Connection {
     /// What to do next; `None` once it is over, and the transport can be dropped.
     ///
@@ -104,6 +111,16 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn wants(&self) -> Option<Wants> {
+        // The common case is inlined, so that a host does not pay for answers that it does not look at.
+        let open = matches!(self.phase, Phase::Open);
+        let wishes = Wishes { read: self.may_read(), write: self.out.has_untaken(), end: false };
+        let Wishes { read, write, end } = if open { wishes } else { self.wishes_unless_open()? };
+        Some(Wants { read, write, end, until: self.deadline(), timed: !open || self.liveness.needs_time() })
+    }
+
+    /// What is wanted of the transport.
+    #[inline(never)]
+    fn wishes_unless_open(&self) -> Option<Wishes> {
         let read = match &self.phase {
             Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => self.may_read(),
             Phase::Draining { .. } | Phase::Failing { .. } => !self.has_ended(),
@@ -135,7 +152,6 @@ impl Connection {
         usual.into_iter().chain(answer_by).chain(self.close_ahead_by()).min()
     }
 
-    #[inline]
     fn wants_write(&self) -> bool {
         match self.phase {
             // §5.5.1: both have said Close. A Pong behind it does not keep the end waiting.
@@ -146,7 +162,6 @@ impl Connection {
         }
     }
 
-    #[inline]
     fn wants_end(&self) -> bool {
         let ours = match self.phase {
             Phase::Draining { .. } => self.role == Role::Server,

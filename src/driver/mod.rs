@@ -341,7 +341,12 @@ impl Driver {
     /// # Errors
     ///
     /// Why the connection ended.
+    #[inline]
     pub fn outcome(&mut self) -> Result<(), Error> {
+        if self.is_over() { self.tell_outcome() } else { Ok(()) }
+    }
+
+    fn tell_outcome(&mut self) -> Result<(), Error> {
         let Some(closed) = self.connection.closed() else { return Ok(()) };
         if mem::replace(&mut self.reported, true) {
             return Ok(());
@@ -394,6 +399,7 @@ impl Driver {
     /// # Errors
     ///
     /// The failure of the transport, or why the connection ended.
+    #[inline]
     pub fn check_sending(&mut self) -> Result<(), Error> {
         match &self.failure {
             Some(error) if !self.is_over() => Err(Error::Io(error.kind().into())),
@@ -407,6 +413,7 @@ impl Driver {
     ///
     /// As [`check_sending`](Self::check_sending); [`SendError::Closed`] if the bytes were lost in an
     /// end that has been reported.
+    #[inline]
     pub fn check_sent(&mut self, mark: u64) -> Result<(), Error> {
         if self.has_reached(mark) && !self.is_over() {
             return Ok(());

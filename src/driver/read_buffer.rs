@@ -62,7 +62,7 @@ impl ReadBuffer {
         }
         let size = most.min(SIZE);
         if self.memory.len() < size || self.memory.len() > size.max(SIZE) {
-            self.memory = if size == SIZE { spare() } else { vec![0; size].into() };
+            self.memory = new_memory(size);
         }
         (self.start, self.end) = (0, 0);
         &mut self.memory[..size]
@@ -95,6 +95,12 @@ impl ReadBuffer {
             });
         }
     }
+}
+
+/// Never inlined, so that what calls it can be: mostly there is memory.
+#[inline(never)]
+fn new_memory(size: usize) -> Box<[u8]> {
+    if size == SIZE { spare() } else { vec![0; size].into() }
 }
 
 /// A buffer that the thread keeps, or a new one. A thread that is ending keeps none any more.

@@ -112,6 +112,7 @@ impl<S: Transport> WebSocket<S> {
         self.recv_until(Some(self.shared.clock.now() + limit))
     }
 
+    #[inline]
     fn recv_until(&mut self, limit: Option<Time>) -> Result<Option<Message<'static>>, Error> {
         self.shared.set_reading(Reading::Events);
         loop {
@@ -255,7 +256,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send), and [`SendError::ControlTooLong`] above 125 bytes.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.command(|connection, now| connection.ping(payload, now))?;
+        self.command(|connection, clock| connection.ping(payload, clock.now()))?;
         self.push()
     }
 
@@ -365,14 +366,14 @@ impl<S: Transport> WebSocket<S> {
 
     /// Waits for room, then gives a command. If that is refused because the connection is closing, a
     /// program's loop often ends, and the socket with it; so what was accepted before leaves first.
-    fn command(&mut self, command: impl FnOnce(&mut Connection, Time) -> Result<(), SendError>) -> Result<(), Error> {
+    fn command(&mut self, command: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
         self.shared.driver.check_sending()?;
         while !self.shared.driver.may_queue() {
             turn_blocked(&mut Alone(&mut self.shared), &mut self.io, Goal::Room, None)?;
             self.shared.driver.check_sending()?;
         }
-        let now = self.shared.clock.now();
-        let result = self.shared.driver.queue(|connection| command(connection, now));
+        let Shared { driver, clock, .. } = &mut self.shared;
+        let result = driver.queue(|connection| command(connection, clock));
         if result.as_ref().is_err_and(Error::is_closed) {
             let _ = self.write_to(self.connection().written());
         }

@@ -225,7 +225,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::ping`].
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        let mark = self.command(|connection, now| connection.ping(payload, now))?;
+        let mark = self.command(|connection, clock| connection.ping(payload, clock.now()))?;
         self.push(mark)
     }
 
@@ -283,7 +283,7 @@ impl<S: Transport> Sender<S> {
     /// Waits until there is room, then queues something. Returns where it ends in the
     /// outgoing stream. If the command is refused because the connection is closing, what was accepted
     /// before leaves first.
-    fn command(&mut self, queue: impl FnOnce(&mut Connection, Time) -> Result<(), SendError>) -> Result<u64, Error> {
+    fn command(&mut self, queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<u64, Error> {
         let Half { io, lock } = &mut self.0;
         let mut shared = lock.lock();
         shared.driver.check_sending()?;
@@ -291,8 +291,8 @@ impl<S: Transport> Sender<S> {
             turn_blocked(&mut shared, io, Goal::Room, None)?;
             shared.driver.check_sending()?;
         }
-        let now = shared.clock.now();
-        let result = shared.driver.queue(|connection| queue(connection, now));
+        let Shared { driver, clock, .. } = &mut *shared;
+        let result = driver.queue(|connection| queue(connection, clock));
         if result.as_ref().is_err_and(Error::is_closed) {
             let mark = shared.driver.connection.written();
             let _ = write_to(&mut shared, io, mark, None);

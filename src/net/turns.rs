@@ -183,6 +183,12 @@ impl Shared {
     }
 
     /// What an error of a write or a flush means. `None`: the transport has failed, and that is noted.
+    /// Whether a deadline has come while something waits to be written.
+    fn is_late_with_writing(&self) -> bool {
+        let now = self.clock.now();
+        self.driver.connection.wants().is_some_and(|wants| wants.write && wants.until.is_some_and(|by| by <= now))
+    }
+
     fn judge_write(&mut self, error: io::Error, start: Time) -> Option<Flow> {
         let now = self.clock.now();
         let flow = self.write_timeout.judge(&error, now.since(start));
@@ -250,20 +256,22 @@ pub(super) fn turn<S: Transport, A: Access>(
                 wants.until = None;
             }
         }
+        if matches!(wants.step(ready, Time::ZERO), Step::Write | Step::End) {
+            written = write(access, io, goal);
+            (written_once, ready.write) = (true, written == Flow::Done);
+            if access.has_reached(goal) {
+                return Ok(());
+            }
+            continue;
+        }
+        // The clock takes longer than all else here, and is asked only when there is nothing to write.
         let now = access.clock.now();
         match wants.step(ready, now) {
-            Step::Write | Step::End => {
-                written = write(access, io, goal);
-                (written_once, ready.write) = (true, written == Flow::Done);
-                if access.has_reached(goal) {
-                    return Ok(());
-                }
-            }
             Step::Read => {
                 let deadlines = wants.until.into_iter().chain(limit).map(|deadline| deadline.since(now));
                 // While there is something to write, writing and reading take turns.
                 let brief = (written != Flow::Done).then_some(BRIEF);
-                let flow = read_once(access, io, deadlines.chain(access.nearest).chain(brief).min());
+                let flow = read_once(access, io, now, deadlines.chain(access.nearest).chain(brief).min());
                 if flow == Flow::Done {
                     return Ok(());
                 }
@@ -274,7 +282,8 @@ pub(super) fn turn<S: Transport, A: Access>(
                 access.notify();
                 return Ok(());
             }
-            Step::Wait => {
+            // To write and to end come first, so they are not the answer here.
+            Step::Wait | Step::Write | Step::End => {
                 if limit.is_some_and(|limit| limit <= now) {
                     return Err(Error::TimedOut);
                 }
@@ -311,7 +320,8 @@ pub(super) fn turn_blocked<S: Transport, A: Access>(
         if result.is_err() || access.has_reached(goal) || !access.may_read_ahead() {
             break;
         }
-        if read_once(access, io, Some(BRIEF)) != Flow::Done {
+        let now = access.clock.now();
+        if read_once(access, io, now, Some(BRIEF)) != Flow::Done {
             break;
         }
     }
@@ -355,17 +365,15 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal) -> Flo
             }
             break Flow::Done;
         }
-        let start = access.clock.now();
         if wants.write && !enough {
+            let start = access.clock.now();
             access.write_timeout.arrange(Some(WRITE), |timeout| io.set_write_timeout(timeout));
             match access.write_some(io) {
                 Ok(len) => {
                     access.unflushed = true;
                     access.wrote(len, wants.timed);
                     // A transport that takes a little now and then does not stop the clock.
-                    let now = access.clock.now();
-                    if access.driver.connection.wants().is_some_and(|w| w.write && w.until.is_some_and(|by| by <= now))
-                    {
+                    if access.driver.connection.queued() > 0 && access.is_late_with_writing() {
                         break Flow::Expired;
                     }
                 }
@@ -377,8 +385,10 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal) -> Flo
             }
         } else if access.unflushed {
             access.unflushed = false;
+            let start = access.clock.now();
             match access.unlocked(|| io.flush()) {
-                Ok(()) => access.wrote(0, wants.timed),
+                Ok(()) if wants.timed => access.wrote(0, true),
+                Ok(()) => {}
                 Err(error) => {
                     if let Some(flow) = access.judge_write(error, start) {
                         access.unflushed = true;
@@ -403,8 +413,7 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal) -> Flo
 }
 
 /// Reads once, waiting for `most`, or for ever.
-fn read_once<S: Transport, A: Access>(access: &mut A, io: &mut S, most: Option<Duration>) -> Flow {
-    let start = access.clock.now();
+fn read_once<S: Transport, A: Access>(access: &mut A, io: &mut S, start: Time, most: Option<Duration>) -> Flow {
     access.read_timeout.arrange(most, |timeout| io.set_read_timeout(timeout));
     let read = access.read_some(io);
     let flow = match read {

@@ -205,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.room().await?;
         let queued = self.driver.queue(|connection| connection.queue(message));
-        self.after_command(queued).await
+        if is_refused(&queued) { self.farewell().await } else { queued }
     }
 
     /// Queues a message if there is room for it now, and gives it back otherwise. It waits for nothing.
@@ -233,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             SendError::Full => Ok(()),
             error => Err(error.into()),
         });
-        self.after_command(open).await
+        if is_refused(&open) { self.farewell().await } else { open }
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].
@@ -258,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn feed_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
         self.room().await?;
         let queued = self.driver.queue(|connection| connection.queue_fragment(data, fin));
-        self.after_command(queued).await
+        if is_refused(&queued) { self.farewell().await } else { queued }
     }
 
     /// Sends a Ping. Its Pong, which [`recv`](Self::recv) takes in, sets
@@ -273,7 +273,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.room().await?;
         let now = self.clock.now();
         let queued = self.driver.queue(|connection| connection.ping(payload, now));
-        self.after_command(queued).await?;
+        if is_refused(&queued) {
+            return self.farewell().await;
+        }
+        queued?;
         self.flush().await
     }
 
@@ -448,11 +451,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// A command that is refused because the connection is closing often ends the program's loop, and
     /// the socket with it. So what was accepted before leaves first.
-    async fn after_command(&mut self, result: Result<(), Error>) -> Result<(), Error> {
-        if result.as_ref().is_err_and(Error::is_closed) {
-            poll_fn(|cx| self.poll_farewell(cx)).await;
-        }
-        result
+    async fn farewell(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_farewell(cx)).await;
+        Err(SendError::Closed.into())
     }
 
     /// Waits until what is queued has left, or never will.
@@ -470,4 +471,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             self.driver.connection.set_reading(reading, self.clock.now());
         }
     }
+}
+
+/// Whether a command was refused because the connection is closing.
+#[inline]
+fn is_refused(result: &Result<(), Error>) -> bool {
+    result.as_ref().is_err_and(Error::is_closed)
 }

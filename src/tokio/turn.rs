@@ -10,7 +10,7 @@ use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use ::tokio::task::coop::has_budget_remaining;
 
 use super::WebSocket;
-use crate::{Reading, Ready, Step, Time};
+use crate::{Reading, Ready, Step, Time, Wants};
 
 /// What a task waits for.
 #[derive(Clone, Copy, Debug)]
@@ -38,53 +38,63 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// reached, or it is over. Pending: nothing can be done; the transport or the clock will wake the task.
     pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
         let mut ready = Ready { read: true, write: true };
+        // Speed only: the loop would begin with this too.
+        if self.driver.connection.queued() > 0 || self.unflushed {
+            ready.write = self.poll_write(cx).is_ready();
+            if self.has_reached(goal) {
+                return Poll::Ready(());
+            }
+        }
         loop {
             let Some(mut wants) = self.driver.connection.wants() else { return Poll::Ready(()) };
-            let written = !wants.write;
             wants.write |= self.unflushed;
             // The clock is asked only when there is nothing else to do.
-            match wants.step(ready, Time::ZERO) {
+            let waits = match wants.step(ready, Time::ZERO) {
                 Step::Write => {
-                    ready.write = self.poll_write(cx, !written, wants.timed).is_ready();
-                    if self.has_reached(goal) {
-                        return Poll::Ready(());
-                    }
+                    ready.write = self.poll_write(cx).is_ready();
+                    false
                 }
                 // An error of the shutdown tells nothing that the next read does not.
-                Step::End => match Pin::new(&mut self.io).poll_shutdown(cx) {
-                    Poll::Ready(_) => self.driver.connection.handle_shutdown(),
-                    Poll::Pending => ready.write = false,
-                },
+                Step::End => {
+                    match Pin::new(&mut self.io).poll_shutdown(cx) {
+                        Poll::Ready(_) => self.driver.connection.handle_shutdown(),
+                        Poll::Pending => ready.write = false,
+                    }
+                    false
+                }
                 Step::Read => match self.poll_read(cx) {
                     Read::Done => return Poll::Ready(()),
                     // The Pong that is missing may lie in the transport: no deadline is looked at
                     // before the transport has said that nothing is there.
                     Read::LaterTurn => return Poll::Pending,
-                    Read::Nothing => ready.read = false,
-                },
-                Step::Timeout | Step::Wait => {
-                    self.driver.release();
-                    let now = ready!(self.clock.poll_deadline(wants.until, cx));
-                    self.driver.connection.handle_timeout(now);
-                    if self.has_reached(goal) {
-                        return Poll::Ready(());
+                    // All that comes before a read has been done.
+                    Read::Nothing => {
+                        ready.read = false;
+                        true
                     }
-                }
+                },
+                Step::Timeout | Step::Wait => true,
+            };
+            if waits {
+                self.driver.release();
+                let now = ready!(self.clock.poll_deadline(wants.until, cx));
+                self.driver.connection.handle_timeout(now);
+            }
+            if self.has_reached(goal) {
+                return Poll::Ready(());
             }
         }
     }
 
     /// A turn while sending is blocked: one message may be read ahead.
+    #[inline]
     pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
         // The first attempt to write mostly goes through, and nothing else is to be done then.
         if self.driver.connection.reading() != Reading::OneAhead {
-            if let Some(wants) = self.driver.connection.wants().filter(|wants| wants.write || self.unflushed) {
-                let _ = self.poll_write(cx, wants.write, wants.timed);
-            }
+            let _ = self.poll_write(cx);
             if self.has_reached(goal) {
                 return Poll::Ready(());
             }
-            self.set_reading(Reading::OneAhead);
         }
         self.driver.read_ahead(self.clock.now());
         ready!(self.poll_turn(cx, goal));
@@ -92,6 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(())
     }
 
+    #[inline]
     pub(super) fn has_reached(&self, goal: Goal) -> bool {
         match goal {
             Goal::Events => false,
@@ -101,13 +112,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Writes until nothing waits, or the transport takes no more, and flushes.
-    fn poll_write(&mut self, cx: &mut Context<'_>, mut write: bool, mut timed: bool) -> Poll<()> {
-        while write {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timed = loop {
+            let Some(Wants { write, timed, .. }) = self.driver.connection.wants() else { return Poll::Ready(()) };
+            if !write {
+                break timed;
+            }
             match self.poll_write_some(cx) {
                 Poll::Ready(Ok(len)) => {
                     self.unflushed = true;
                     let now = if timed { self.clock.now() } else { self.driver.read_at() };
                     self.driver.connection.handle_transmitted(len, now);
+                    // Mostly that was all.
+                    if self.driver.connection.queued() == 0 {
+                        break timed;
+                    }
                 }
                 Poll::Ready(Err(error)) => self.driver.write_failed(error, self.clock.now()),
                 Poll::Pending => {
@@ -117,9 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     return Poll::Pending;
                 }
             }
-            let Some(next) = self.driver.connection.wants() else { return Poll::Ready(()) };
-            (write, timed) = (next.write, next.timed);
-        }
+        };
         let flushed = self.poll_flush_io(cx);
         if flushed.is_pending() {
             self.driver.connection.handle_blocked(self.clock.now());
@@ -144,8 +161,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let io = Pin::new(&mut self.io);
         let connection = &self.driver.connection;
-        let next = connection.next_transmit().unwrap_or_default();
-        if next.len() == connection.queued() {
+        if let Some(next) = connection.next_transmit()
+            && next.len() == connection.queued()
+        {
             return io.poll_write(cx, next).map(|written| written.and_then(nonzero));
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
