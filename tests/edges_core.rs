@@ -7,8 +7,8 @@ use std::time::Duration;
 use common::*;
 use openline::Role::{Client, Server};
 use openline::{
-    Accept, Cause, CloseCode, Config, Connection, Event, Fault, HandshakeError, Message, Reading, Ready, Response, Step,
-    Time,
+    Accept, Cause, CloseCode, Config, Connection, Event, Fault, HandshakeError, Message, Reading, Ready, Response,
+    Step, Time,
 };
 
 const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -68,7 +68,11 @@ fn messages_keep_their_order_in_any_mix() {
             }
             let wants = us.wants().unwrap();
             // A careful host reads only when all has been taken, or is told to.
-            if rest.is_empty() && wants.read && (us.reading() == Reading::OneAhead || !us.has_ahead()) && at < wire.len() {
+            if rest.is_empty()
+                && wants.read
+                && (us.reading() == Reading::OneAhead || !us.has_ahead())
+                && at < wire.len()
+            {
                 let some = 1 + rng.next(30_000) as usize;
                 if let Some(room) = us.receive_room().filter(|_| rng.next(2) == 0) {
                     let len = room.len().min(wire.len() - at).min(some);
@@ -172,7 +176,7 @@ fn nothing_panics_and_a_clock_always_runs() {
                 4 => us.handle_write_failed(now),
                 5 => us.handle_blocked(now),
                 6 | 7 => us.handle_transmitted(rng.next(200) as usize, now),
-                8 => us.handle_late(),
+                8 => us.handle_late(now),
                 9 => us.set_reading([Reading::Events, Reading::OneAhead, Reading::Paused][rng.next(3) as usize], now),
                 10 => us.hold(&frame(peer, TEXT, "held")[..rng.next(6) as usize]),
                 11 => drop(us.take_transmit(rng.next(100) as usize)),

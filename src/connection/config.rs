@@ -39,7 +39,8 @@ pub struct Config {
     pub keepalive: Option<Keepalive>,
     /// How long the peer may take nothing at all while something waits for it; `None` for as long
     /// as it likes. The time begins when the transport is found to take nothing, and a single byte
-    /// that it takes ends it: a slow peer lives. Default 60 s.
+    /// that it takes ends it: a slow peer lives. A transport with a buffer of its own shows
+    /// nothing of what goes on in it: there the peer must take what lies in the buffer in this time. Default 60 s.
     pub stall_timeout: Option<Duration>,
     /// How long the closing handshake may take, from the first Close frame until
     /// the peer has closed the transport (§7.1.1). Default 10 s.

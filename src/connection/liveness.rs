@@ -125,8 +125,11 @@ impl Liveness {
     }
 
     fn noted(&mut self, before: u64, position: u64, now: Time) {
-        self.stuck = false;
-        self.took(now);
+        // What had been taken before has been passed on. That says something of the peer only if it could not
+        // be until now.
+        if core::mem::take(&mut self.stuck) {
+            self.took(now);
+        }
         let Some(waiting) = &mut self.waiting else { return };
         // The time to answer runs from when the Ping has left, and while data
         // before it is still being taken, somebody is alive there.

@@ -266,6 +266,13 @@ impl Connection {
         self.out.written()
     }
 
+    /// Where in the outgoing stream the last byte ends that must leave: that of our Close frame once it
+    /// is queued, since what may follow it is Pongs; before that, [all](Self::written).
+    #[must_use]
+    pub fn owed(&self) -> u64 {
+        self.close_end.unwrap_or_else(|| self.written())
+    }
+
     /// How many bytes the transport has taken so far, and passed on if it has a buffer of its own.
     #[must_use]
     #[inline]

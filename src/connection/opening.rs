@@ -3,9 +3,9 @@
 
 use alloc::boxed::Box;
 
-use super::{Answer, Connection};
 use super::event::Event;
 use super::state::{Cause, Input, Phase};
+use super::{Answer, Connection};
 use crate::error::{Fault, HandshakeError};
 use crate::http::{Accept, Request, Response};
 use crate::opening::Opened;
@@ -174,9 +174,7 @@ impl Connection {
         self.ahead = None;
         self.phase.on(match self.role {
             // The client that is refused is to get its answer.
-            Role::Server if !self.out.is_empty() => {
-                Input::Failed { by: by, fault: Fault::Opening(error) }
-            }
+            Role::Server if !self.out.is_empty() => Input::Failed { by, fault: Fault::Opening(error) },
             _ => Input::Dead(Cause::Opening(error)),
         });
         if self.role == Role::Client {

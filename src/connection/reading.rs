@@ -219,12 +219,7 @@ impl Connection {
     }
 
     /// The next event in what is held. `None`: nothing is held any more.
-    fn next_held(
-        &mut self,
-        now: Time,
-        delivery: Delivery,
-        on_close: OnClose,
-    ) -> Result<Option<Event<'static>>, Fault> {
+    fn next_held(&mut self, now: Time, delivery: Delivery, on_close: OnClose) -> Result<Option<Event<'static>>, Fault> {
         let Some(ahead) = &mut self.ahead else { return Ok(None) };
         let mut held = mem::take(&mut ahead.held);
         let from = mem::take(&mut ahead.taken);

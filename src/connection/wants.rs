@@ -113,9 +113,11 @@ impl Connection {
     pub fn wants(&self) -> Option<Wants> {
         // The common case is inlined, so that a host does not pay for answers that it does not look at.
         let open = matches!(self.phase, Phase::Open);
-        let wishes = Wishes { read: self.may_read(), write: self.out.has_untaken(), end: false };
+        let write = self.out.has_untaken() || self.is_unflushed();
+        let wishes = Wishes { read: self.may_read(), write, end: false };
         let Wishes { read, write, end } = if open { wishes } else { self.wishes_unless_open()? };
-        Some(Wants { read, write, end, until: self.deadline(), timed: !open || self.liveness.needs_time() })
+        let until = self.deadline(self.may_read());
+        Some(Wants { read, write, end, until, timed: self.liveness.needs_time() })
     }
 
     /// What is wanted of the transport.
@@ -129,27 +131,28 @@ impl Connection {
             Phase::Opening { opening, eof, .. } => !*eof && opening.request().is_none(),
             Phase::Closed(_) => return None,
         };
-        Some(Wants {
-            read,
-            write: self.wants_write(),
-            end: self.wants_end(),
-            until: self.deadline(self.may_read()),
-            timed: self.liveness.needs_time(),
-        })
+        Some(Wishes { read, write: self.wants_write(), end: self.wants_end() })
     }
 
     /// The next deadline, of whatever kind. `reads` says whether a Pong could be seen.
     #[inline]
     pub(super) fn deadline(&self, reads: bool) -> Option<Time> {
+        // The common case is inlined.
+        let usual = matches!(self.phase, Phase::Open) && self.ahead.is_none() && self.answer.is_none();
+        if usual && !self.liveness.needs_time() {
+            return self.liveness.next_ping(&self.config);
+        }
+        self.deadline_of_any(reads)
+    }
+
+    #[inline(never)]
+    fn deadline_of_any(&self, reads: bool) -> Option<Time> {
         let usual = match self.phase {
             Phase::Open => self.liveness.deadline(&self.config, reads),
             _ => self.phase.deadline(),
         };
-        if self.ahead.is_none() && self.answer.is_none() {
-            return usual;
-        }
         let answer_by = self.answer.as_ref().map(|answer| answer.by);
-        usual.into_iter().chain(answer_by).chain(self.close_ahead_by()).min()
+        Time::earlier(usual, Time::earlier(answer_by, self.close_ahead_by()))
     }
 
     fn wants_write(&self) -> bool {

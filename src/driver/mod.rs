@@ -330,6 +330,13 @@ impl Driver {
         self.is_over() && !self.shut_down
     }
 
+    /// Whether the transport has taken more than it has passed on.
+    #[must_use]
+    pub fn owes_flush(&self) -> bool {
+        let connection = &self.connection;
+        connection.transmitted() < connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(0))
+    }
+
     /// The transport has been shut down for good, or cannot be.
     pub fn handle_shutdown(&mut self) {
         self.shut_down = true;

@@ -18,6 +18,7 @@
 #[cfg(not(windows))]
 mod connect;
 mod open;
+mod shared;
 mod split;
 mod timeouts;
 mod transport;
@@ -34,10 +35,11 @@ use crate::{
 #[cfg(not(windows))]
 pub use connect::{connect, connect_with};
 pub use open::{Accepting, accept, accept_with, connect_on, read_request};
+use shared::{Alone, Goal, Shared};
 pub use split::{Receiver, Sender, SplitError};
 use timeouts::Clock;
 pub use transport::Transport;
-use turns::{Alone, Goal, Shared, turn, turn_blocked, write_to};
+use turns::{check_sending, leave, let_go, turn, turn_blocked, write_to};
 
 /// A WebSocket over a blocking transport.
 ///
@@ -46,7 +48,7 @@ use turns::{Alone, Goal, Shared, turn, turn_blocked, write_to};
 /// waits in [`recv`](Self::recv) has nothing else to look after.
 ///
 /// The timeouts of the transport are in its hands: it sets them to keep the
-/// deadlines, and one that a program sets itself is overwritten sooner or later.
+/// deadlines, and a program that sets them itself may make it miss them.
 ///
 /// # Non-blocking transports
 ///
@@ -120,7 +122,7 @@ impl<S: Transport> WebSocket<S> {
                 return Ok(Some(message));
             }
             if self.shared.driver.is_over() {
-                self.shared.let_go(&mut self.io);
+                let_go(&mut Alone(&mut self.shared), &mut self.io);
                 return self.shared.driver.outcome().map(|()| None);
             }
             turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, limit)?;
@@ -278,11 +280,13 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if `code` or `reason` cannot be sent; otherwise as
-    /// [`recv`](Self::recv).
+    /// [`Error::Send`] if `code` or `reason` cannot be sent, or if something that was accepted before has
+    /// not left in that time; otherwise as [`recv`](Self::recv).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let mark = self.shared.driver.promised();
         self.shared.driver.start_close(code, reason, self.shared.clock.now())?;
-        self.drain()
+        self.drain()?;
+        self.shared.driver.check_sent(mark)
     }
 
     /// What was agreed in the opening handshake.
@@ -357,7 +361,7 @@ impl<S: Transport> WebSocket<S> {
                 return Ok(Some(found));
             }
             if self.shared.driver.is_over() {
-                self.shared.let_go(&mut self.io);
+                let_go(&mut Alone(&mut self.shared), &mut self.io);
                 return self.shared.driver.outcome().map(|()| None);
             }
             turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
@@ -367,15 +371,16 @@ impl<S: Transport> WebSocket<S> {
     /// Waits for room, then gives a command. If that is refused because the connection is closing, a
     /// program's loop often ends, and the socket with it; so what was accepted before leaves first.
     fn command(&mut self, command: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
-        self.shared.driver.check_sending()?;
+        check_sending(&mut Alone(&mut self.shared), &mut self.io)?;
         while !self.shared.driver.may_queue() {
             turn_blocked(&mut Alone(&mut self.shared), &mut self.io, Goal::Room, None)?;
-            self.shared.driver.check_sending()?;
+            check_sending(&mut Alone(&mut self.shared), &mut self.io)?;
         }
         let Shared { driver, clock, .. } = &mut self.shared;
         let result = driver.queue(|connection| command(connection, clock));
         if result.as_ref().is_err_and(Error::is_closed) {
-            let _ = self.write_to(self.connection().written());
+            let mark = self.connection().owed();
+            leave_or_refuse(leave(&mut Alone(&mut self.shared), &mut self.io, mark, None))?;
         }
         result
     }
@@ -388,6 +393,15 @@ impl<S: Transport> WebSocket<S> {
     /// command's: it would be given again.
     fn push(&mut self) -> Result<(), Error> {
         would_block_is_fine(self.flush())
+    }
+}
+
+/// The result of waiting for what was accepted before to leave, when a command is refused. Nothing of the
+/// command is queued, so if that would block, the caller can come back.
+fn leave_or_refuse(left: Result<(), Error>) -> Result<(), Error> {
+    match left {
+        Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Opening connections over a blocking transport. How an opening handshake goes is the core's
 //! business: here is a connection like any other, and its first events are waited for.
 
+use super::shared::{Alone, Goal};
 use super::timeouts::Clock;
-use super::turns::{Alone, Goal, turn, write_to};
+use super::turns::{let_go, turn, write_to};
 use super::{Transport, WebSocket};
 use crate::driver::{Error, Form, Found};
 use crate::{Accept, Client, Connection, Event, HandshakeError, Request, Response, Server, Time};
@@ -155,7 +156,7 @@ impl<S: Transport> WebSocket<S> {
                 return Ok(());
             }
             if self.shared.driver.is_over() {
-                self.shared.let_go(&mut self.io);
+                let_go(&mut Alone(&mut self.shared), &mut self.io);
                 return self.shared.driver.outcome();
             }
             turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
@@ -168,6 +169,7 @@ impl<S: Transport> WebSocket<S> {
             let _ = self.shared.next_event(Form::Chunks);
             turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
         }
+        let_go(&mut Alone(&mut self.shared), &mut self.io);
         Ok(())
     }
 }

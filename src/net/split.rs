@@ -7,8 +7,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::turns::{Goal, Lock, Shared, turn, turn_blocked, write_to};
-use super::{Transport, WebSocket, would_block_is_fine};
+use super::shared::{Goal, Lock, Shared};
+use super::timeouts::Clock;
+use super::turns::{check_sending, leave, let_go, turn, turn_blocked, write_to};
+use super::{Transport, WebSocket, leave_or_refuse, would_block_is_fine};
 use crate::driver::{Error, Form, Found, ReuniteError};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
@@ -99,7 +101,7 @@ impl<S: Transport> Receiver<S> {
                     return Ok(Some(found));
                 }
                 if shared.driver.is_over() {
-                    shared.let_go(io);
+                    let_go(&mut shared, io);
                     return shared.driver.outcome().map(|()| None);
                 }
             }
@@ -250,7 +252,7 @@ impl<S: Transport> Sender<S> {
         let mut shared = self.0.lock.lock();
         let now = shared.clock.now();
         shared.driver.start_close(code, reason, now)?;
-        let mark = shared.driver.promised();
+        let mark = shared.driver.connection.owed();
         drop(shared);
         self.push(mark)
     }
@@ -286,16 +288,16 @@ impl<S: Transport> Sender<S> {
     fn command(&mut self, queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<u64, Error> {
         let Half { io, lock } = &mut self.0;
         let mut shared = lock.lock();
-        shared.driver.check_sending()?;
+        check_sending(&mut shared, io)?;
         while !shared.driver.may_queue() {
             turn_blocked(&mut shared, io, Goal::Room, None)?;
-            shared.driver.check_sending()?;
+            check_sending(&mut shared, io)?;
         }
         let Shared { driver, clock, .. } = &mut *shared;
         let result = driver.queue(|connection| queue(connection, clock));
         if result.as_ref().is_err_and(Error::is_closed) {
-            let mark = shared.driver.connection.written();
-            let _ = write_to(&mut shared, io, mark, None);
+            let mark = shared.driver.connection.owed();
+            leave_or_refuse(leave(&mut shared, io, mark, None))?;
             return result.map(|()| mark);
         }
         result.map(|()| shared.driver.promised())
@@ -323,8 +325,12 @@ fn next_owned(shared: &mut Shared, form: Form) -> Option<Event<'static>> {
 /// How long one half waits in a read before it looks whether the other has set a deadline.
 fn nearest(config: &Config) -> Duration {
     let keepalive = config.keepalive.map(|keepalive| keepalive.timeout);
-    keepalive.into_iter().fold(config.close_timeout, Duration::min).max(LEAST_NEAREST)
+    keepalive.into_iter().fold(config.close_timeout.min(MOST_NEAREST), Duration::min).max(LEAST_NEAREST)
 }
+
+/// What the other half could not write, since the transport took nothing, waits no longer than this for
+/// who reads.
+const MOST_NEAREST: Duration = Duration::from_millis(500);
 
 /// A receiver does not look for new deadlines more often than this.
 const LEAST_NEAREST: Duration = Duration::from_millis(16);

@@ -54,6 +54,8 @@ pub(super) enum Flow {
 pub(super) struct Timeout {
     /// What is set now, if that is known.
     set: Option<Option<Duration>>,
+    /// How many calls in a row were refused in next to no time.
+    quick: u8,
 }
 
 impl Timeout {
@@ -76,8 +78,10 @@ impl Timeout {
     /// Whether `error` only means that nothing could be done for now; `took` is how
     /// long that took to find out. `None`: the transport has failed.
     #[cold]
-    pub(super) fn judge(&self, error: &io::Error, took: Duration) -> Option<Flow> {
+    pub(super) fn judge(&mut self, error: &io::Error, took: Duration) -> Option<Flow> {
+        let quick = error.kind() == io::ErrorKind::WouldBlock && self.is_refusal(took);
         match error.kind() {
+            _ if quick => Some(Flow::Refused),
             io::ErrorKind::Interrupted => Some(Flow::Expired),
             // On Unix a timeout that is over is called `WouldBlock`, and this is TCP
             // giving up on the peer.
@@ -94,6 +98,17 @@ impl Timeout {
         }
     }
 }
+
+impl Timeout {
+    /// Whether the transport does not wait at all: a timeout may be over early, but not again and again.
+    fn is_refusal(&mut self, took: Duration) -> bool {
+        self.quick = if took < LEAST / 2 { self.quick.saturating_add(1) } else { 0 };
+        self.quick > MOST_QUICK
+    }
+}
+
+/// So many calls in a row may be refused in next to no time before that is taken for what the transport is like.
+const MOST_QUICK: u8 = 3;
 
 /// No socket takes a timeout of zero, and less than this is not exact anyway.
 const LEAST: Duration = Duration::from_millis(1);
@@ -176,7 +191,7 @@ mod tests {
     #[test]
     fn nothing_for_now_is_told_from_failure() {
         let after = |set: Option<Duration>, error: io::Error, took: u64| {
-            Timeout { set: Some(set) }.judge(&error, Duration::from_millis(took))
+            Timeout { set: Some(set), quick: 0 }.judge(&error, Duration::from_millis(took))
         };
         let would_block = || io::Error::from(io::ErrorKind::WouldBlock);
         assert_eq!(after(millis(1000), would_block(), 999), Some(Flow::Expired));

@@ -49,17 +49,18 @@ use wakers::Wakers;
 /// Every method is cancel-safe: dropping its future loses no message and leaves no
 /// frame half-written. What it had not finished goes on in the next call.
 ///
-/// Deadlines need a runtime with time enabled.
+/// Deadlines need a runtime with time enabled, and the one in which the socket was first waited for: its timer
+/// belongs there. [`into_parts`](Self::into_parts) takes a socket to another.
 #[derive(Debug)]
 pub struct WebSocket<S> {
     io: S,
     /// Boxed: a task's future has room for every place that a socket is moved to.
     driver: Box<Driver>,
     clock: Clock,
-    /// Whether something was written since the transport was last flushed.
-    unflushed: bool,
     /// How many bytes have been read since this task waited last.
-    turn: u32,
+    lately: u32,
+    /// Whether a message was refused that a sink had taken: its next poll says so.
+    refused: bool,
     /// Who waits, once two tasks may: see `wakers`.
     wakers: Option<Arc<Wakers>>,
 }
@@ -90,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     fn with_clock(io: S, connection: Connection, clock: Clock) -> WebSocket<S> {
         let driver = Box::new(Driver::new(connection, clock.now()));
-        WebSocket { io, driver, clock, unflushed: false, turn: 0, wakers: None }
+        WebSocket { io, driver, clock, lately: 0, refused: false, wakers: None }
     }
 
     /// The next message; `None` once the connection is closed, and
@@ -303,11 +304,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if `code` or `reason` cannot be sent; otherwise as
-    /// [`recv`](Self::recv).
+    /// [`Error::Send`] if `code` or `reason` cannot be sent, or if something that was accepted before has
+    /// not left in that time; otherwise as [`recv`](Self::recv).
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let mark = self.driver.promised();
         self.start_close(code, reason)?;
-        self.drain().await
+        self.drain().await?;
+        self.driver.check_sent(mark)
     }
 
     /// What was agreed in the opening handshake.
@@ -421,10 +424,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_sent(&mut self, cx: &mut Context<'_>, mark: u64) -> Poll<Result<(), Error>> {
         let goal = Goal::Sent(mark);
         while !self.has_reached(goal) {
-            self.driver.check_sending()?;
-            if self.driver.is_over() {
-                break;
-            }
             ready!(self.poll_blocked(cx, goal));
         }
         self.let_go(cx);
@@ -435,7 +434,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// socket, and the peer waits for the end.
     fn let_go(&mut self, cx: &mut Context<'_>) {
         if self.driver.owes_shutdown()
-            && self.poll_flush_io(cx).is_ready()
+            && (!self.driver.owes_flush() || Pin::new(&mut self.io).poll_flush(cx).is_ready())
             && Pin::new(&mut self.io).poll_shutdown(cx).is_ready()
         {
             self.driver.handle_shutdown();
@@ -456,9 +455,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Err(SendError::Closed.into())
     }
 
-    /// Waits until what is queued has left, or never will.
+    /// Waits until what is queued has left, or never will. What it has ended with is not told here.
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_sent(cx, self.driver.connection.written()).map(drop)
+        let goal = Goal::Sent(self.driver.connection.owed());
+        while !self.has_reached(goal) {
+            ready!(self.poll_blocked(cx, goal));
+        }
+        Poll::Ready(())
+    }
+
+    /// Waits until what is queued has left, our Close frame the last of it.
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mark = self.driver.connection.owed().max(self.driver.promised());
+        ready!(self.poll_farewell(cx));
+        self.let_go(cx);
+        Poll::Ready(self.driver.check_sent(mark))
     }
 
     fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {

@@ -214,7 +214,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Waits for the first event of an opening handshake.
     fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.driver.next_event(Form::Whole, || self.clock.now()) {
+            if let Some(Found::Owned(Event::Request | Event::Opened)) =
+                self.driver.next_event(Form::Whole, || self.clock.now())
+            {
                 return Poll::Ready(Ok(()));
             }
             if self.driver.is_over() {

@@ -3,7 +3,7 @@
 //! as the halves are.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 use futures_core::Stream;
@@ -11,7 +11,7 @@ use futures_sink::Sink;
 
 use super::WebSocket;
 use super::split::{Receiver, Sender};
-use super::wakers::Side;
+use super::wakers::{Side, Woken};
 use crate::driver::Error;
 use crate::{CloseCode, Message, SendError, State};
 
@@ -43,7 +43,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for WebSocket<S> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_goodbye))
+        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_sink_close))
     }
 }
 
@@ -73,7 +73,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll(cx, WebSocket::poll_goodbye)
+        self.poll(cx, WebSocket::poll_sink_close)
     }
 }
 
@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// it; so what was accepted before leaves first.
     fn poll_sink_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_room(cx))?;
-        if self.state() != State::Open {
+        if self.state() != State::Open || self.refused {
             ready!(self.poll_farewell(cx));
             return Poll::Ready(Err(SendError::Closed.into()));
         }
@@ -90,27 +90,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// `poll_ready` found room, which a Pong may have taken since: the message is not refused for that.
+    /// If the connection has begun to close since, the next poll says so, which can wait until what was
+    /// accepted has left.
     fn start_send_now(&mut self, message: Message<'_>) -> Result<(), Error> {
-        self.driver.queue(|connection| connection.queue(message))
+        match self.driver.queue(|connection| connection.queue(message)) {
+            Err(error) if error.is_closed() && self.state() == State::Closing => {
+                self.refused = true;
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Waits until all that was sent has left.
     fn poll_promised(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.refused {
+            ready!(self.poll_farewell(cx));
+            return Poll::Ready(Err(SendError::Closed.into()));
+        }
         self.poll_sent(cx, self.driver.promised())
     }
 
     /// Sends a Close frame, and waits until it has left.
-    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_sink_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.start_close(CloseCode::NORMAL, "")?;
-        ready!(self.poll_farewell(cx));
-        Poll::Ready(self.driver.outcome())
+        let said = ready!(self.poll_goodbye(cx));
+        Poll::Ready(if self.refused { said.and(Err(SendError::Closed.into())) } else { said })
     }
 }
 
 /// Wakes the other task. A lock that the two share, such as the one of `StreamExt::split`, lets it wait.
-fn woken<T>((result, other): (T, Option<Waker>)) -> T {
-    if let Some(waker) = other {
-        waker.wake();
-    }
+fn woken<T>((result, other): (T, Woken)) -> T {
+    other.wake();
     result
 }

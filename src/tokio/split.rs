@@ -233,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// [`WebSocket::flush`].
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.with(|socket| socket.start_close(code, reason))?;
-        self.flush().await
+        poll_fn(|cx| self.poll(cx, WebSocket::poll_goodbye)).await
     }
 
     /// Where the connection stands.
@@ -288,9 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
 
     pub(super) fn with<T>(&self, command: impl FnOnce(&mut WebSocket<S>) -> T) -> T {
         let (result, other) = self.0.lock().command_as(self.0.side, command);
-        if let Some(waker) = other {
-            waker.wake();
-        }
+        other.wake();
         result
     }
 }
@@ -323,9 +321,7 @@ impl<S> Half<S> {
     {
         let (result, other) = self.lock().poll_as(self.side, cx, poll);
         // The lock is free again: a waker may poll at once.
-        if let Some(waker) = other {
-            waker.wake();
-        }
+        other.wake();
         result
     }
 }

@@ -10,7 +10,7 @@ use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use ::tokio::task::coop::has_budget_remaining;
 
 use super::WebSocket;
-use crate::{Reading, Ready, Step, Time, Wants};
+use crate::{Reading, Ready, Step, Time};
 
 /// What a task waits for.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +29,8 @@ enum Read {
     Done,
     /// The transport says that nothing is there, and will wake the task.
     Nothing,
-    /// The transport was not asked: other tasks have their turn, and then this one is woken.
-    LaterTurn,
+    /// The transport was not asked: other tasks come first, and then this one is woken.
+    Later,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -38,47 +38,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// reached, or it is over. Pending: nothing can be done; the transport or the clock will wake the task.
     pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
         let mut ready = Ready { read: true, write: true };
-        // Speed only: the loop would begin with this too.
-        if self.driver.connection.queued() > 0 || self.unflushed {
-            ready.write = self.poll_write(cx).is_ready();
-            if self.has_reached(goal) {
-                return Poll::Ready(());
-            }
-        }
         loop {
             let Some(mut wants) = self.driver.connection.wants() else { return Poll::Ready(()) };
-            wants.write |= self.unflushed;
+            // Nothing is read on top of what has not been taken.
+            wants.read &= !self.driver.has_unread();
             // The clock is asked only when there is nothing else to do.
-            let waits = match wants.step(ready, Time::ZERO) {
-                Step::Write => {
-                    ready.write = self.poll_write(cx).is_ready();
-                    false
-                }
+            match wants.step(ready, Time::ZERO) {
+                Step::Write => ready.write = self.poll_write(cx, wants.timed).is_ready(),
                 // An error of the shutdown tells nothing that the next read does not.
-                Step::End => {
-                    match Pin::new(&mut self.io).poll_shutdown(cx) {
-                        Poll::Ready(_) => self.driver.connection.handle_shutdown(),
-                        Poll::Pending => ready.write = false,
-                    }
-                    false
-                }
+                Step::End => match Pin::new(&mut self.io).poll_shutdown(cx) {
+                    Poll::Ready(_) => self.driver.connection.handle_shutdown(),
+                    Poll::Pending => ready.write = false,
+                },
                 Step::Read => match self.poll_read(cx) {
                     Read::Done => return Poll::Ready(()),
-                    // The Pong that is missing may lie in the transport: no deadline is looked at
-                    // before the transport has said that nothing is there.
-                    Read::LaterTurn => return Poll::Pending,
-                    // All that comes before a read has been done.
-                    Read::Nothing => {
-                        ready.read = false;
-                        true
+                    // The Pong that is missing may lie in the transport, which has not been asked.
+                    Read::Later => {
+                        self.driver.connection.handle_timeout_unread(self.clock.now());
+                        return if self.has_reached(goal) || self.driver.is_over() {
+                            Poll::Ready(())
+                        } else {
+                            Poll::Pending
+                        };
                     }
+                    Read::Nothing => ready.read = false,
                 },
-                Step::Timeout | Step::Wait => true,
-            };
-            if waits {
-                self.driver.release();
-                let now = ready!(self.clock.poll_deadline(wants.until, cx));
-                self.driver.connection.handle_timeout(now);
+                Step::Timeout | Step::Wait => {
+                    self.driver.release();
+                    let now = ready!(self.clock.poll_deadline(wants.until, cx));
+                    self.driver.connection.handle_timeout(now);
+                }
             }
             if self.has_reached(goal) {
                 return Poll::Ready(());
@@ -91,10 +80,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
         // The first attempt to write mostly goes through, and nothing else is to be done then.
         if self.driver.connection.reading() != Reading::OneAhead {
-            let _ = self.poll_write(cx);
+            if let Some(wants) = self.driver.connection.wants().filter(|wants| wants.write) {
+                let _ = self.poll_write(cx, wants.timed);
+            }
             if self.has_reached(goal) {
                 return Poll::Ready(());
             }
+            self.set_reading(Reading::OneAhead);
         }
         self.driver.read_ahead(self.clock.now());
         ready!(self.poll_turn(cx, goal));
@@ -103,56 +95,58 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     #[inline]
+    /// Whether the goal is reached, or never will be.
     pub(super) fn has_reached(&self, goal: Goal) -> bool {
         match goal {
             Goal::Events => false,
-            Goal::Room => self.driver.may_queue(),
-            Goal::Sent(mark) => self.driver.has_reached(mark) && !self.unflushed,
+            Goal::Room => self.driver.may_queue() || self.driver.is_dead(),
+            Goal::Sent(mark) => self.driver.has_reached(mark) || self.driver.is_dead(),
         }
     }
 
     /// Writes until nothing waits, or the transport takes no more, and flushes.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timed = loop {
-            let Some(Wants { write, timed, .. }) = self.driver.connection.wants() else { return Poll::Ready(()) };
-            if !write {
-                break timed;
-            }
+    fn poll_write(&mut self, cx: &mut Context<'_>, timed: bool) -> Poll<()> {
+        while self.driver.connection.next_transmit().is_some() {
             match self.poll_write_some(cx) {
                 Poll::Ready(Ok(len)) => {
-                    self.unflushed = true;
                     let now = if timed { self.clock.now() } else { self.driver.read_at() };
-                    self.driver.connection.handle_transmitted(len, now);
-                    // Mostly that was all.
-                    if self.driver.connection.queued() == 0 {
-                        break timed;
-                    }
+                    self.driver.connection.handle_buffered(len, now);
                 }
-                Poll::Ready(Err(error)) => self.driver.write_failed(error, self.clock.now()),
+                Poll::Ready(Err(error)) => {
+                    self.driver.write_failed(error, self.clock.now());
+                    return Poll::Ready(());
+                }
                 Poll::Pending => {
-                    self.driver.connection.handle_blocked(self.clock.now());
+                    let refused = self.refused(cx);
                     // Who waits for what has been taken need not wait for the rest.
-                    let _ = self.poll_flush_io(cx);
-                    return Poll::Pending;
+                    let _ = self.poll_flush(cx, timed);
+                    return refused;
                 }
             }
-        };
-        let flushed = self.poll_flush_io(cx);
-        if flushed.is_pending() {
-            self.driver.connection.handle_blocked(self.clock.now());
-        } else if timed {
-            self.driver.connection.handle_transmitted(0, self.clock.now());
         }
-        flushed
+        let flushed = self.poll_flush(cx, timed);
+        if flushed.is_pending() { self.refused(cx) } else { flushed }
     }
 
-    pub(super) fn poll_flush_io(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.unflushed {
-            let flushed = ready!(Pin::new(&mut self.io).poll_flush(cx));
-            self.unflushed = false;
-            if let Err(error) = flushed {
-                self.driver.write_failed(error, self.clock.now());
+    /// The transport takes nothing now. Or the runtime has put it off, which says nothing of the peer:
+    /// then the task is woken.
+    fn refused(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if has_budget_remaining() {
+            self.driver.connection.handle_blocked(self.clock.now());
+        } else {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Sees to it that the transport passes on what it has taken.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, timed: bool) -> Poll<()> {
+        match ready!(Pin::new(&mut self.io).poll_flush(cx)) {
+            Ok(()) => {
+                let now = if timed { self.clock.now() } else { self.driver.read_at() };
+                self.driver.connection.handle_flushed(now);
             }
+            Err(error) => self.driver.write_failed(error, self.clock.now()),
         }
         Poll::Ready(())
     }
@@ -173,25 +167,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Read {
-        if self.turn >= TURN {
-            // Others must have theirs, however much comes here.
-            self.turn = 0;
+        if self.lately >= FAIR_SHARE {
+            // Others must come too, however much there is here.
+            self.lately = 0;
             cx.waker().wake_by_ref();
-            return Read::LaterTurn;
+            return Read::Later;
         }
         match self.poll_read_some(cx) {
             Poll::Ready(len) => {
-                self.turn = self.turn.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+                self.lately = self.lately.saturating_add(u32::try_from(len).unwrap_or(u32::MAX).max(LEAST_SHARE));
                 Read::Done
             }
             // The runtime says Pending too when the task has used up its budget, without asking the
             // transport. A transport of another make does not know of budgets, and wakes nobody then.
             Poll::Pending if !has_budget_remaining() => {
                 cx.waker().wake_by_ref();
-                Read::LaterTurn
+                Read::Later
             }
             Poll::Pending => {
-                self.turn = 0;
+                self.lately = 0;
                 Read::Nothing
             }
         }
@@ -226,10 +220,13 @@ fn nonzero(len: usize) -> io::Result<usize> {
     if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
 }
 
-/// How many bytes to read before other tasks have their turn. The runtime itself counts
+/// How many bytes to read before other tasks come. The runtime itself counts
 /// reads, of which a hundred large ones take longer than others should wait. To give way
 /// costs a fraction of a microsecond, which this much takes many times over.
-const TURN: u32 = 128 * 1024;
+const FAIR_SHARE: u32 = 128 * 1024;
+
+/// A read counts as this many bytes at least.
+const LEAST_SHARE: u32 = 1024;
 
 /// How many slices go into one vectored write.
 const SLICES: usize = 32;

@@ -26,37 +26,54 @@ pub(super) enum Side {
 
 /// Who waits, by side.
 #[derive(Debug, Default)]
-pub(super) struct Wakers(Mutex<[Option<Waker>; 2]>);
+pub(super) struct Wakers(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    wakers: [Option<Waker>; 2],
+    /// Whether one of the two is being polled: who is woken then, is woken after that, since a waker may poll
+    /// at once, and the lock of the halves is held.
+    polling: bool,
+    /// Whether the transport has woken them meanwhile.
+    woken: bool,
+}
+
+/// Tasks to wake when no lock is held.
+#[derive(Debug, Default)]
+pub(super) struct Woken([Option<Waker>; 2]);
+
+impl Woken {
+    pub(super) fn wake(self) {
+        self.0.into_iter().flatten().for_each(Waker::wake);
+    }
+}
 
 impl<S> WebSocket<S> {
-    /// Polls for one of two tasks. Besides the result there is the waker of the other one, if what was
-    /// done here may be what that waits for; it is to be woken when no lock is held.
+    /// Polls for one of two tasks. Besides the result there is the other one to be woken, if what was
+    /// done here may be what that waits for.
     pub(super) fn poll_as<T>(
         &mut self,
         side: Side,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut WebSocket<S>, &mut Context<'_>) -> Poll<T>,
-    ) -> (Poll<T>, Option<Waker>) {
+    ) -> (Poll<T>, Woken) {
         let wakers = Arc::clone(self.wakers.get_or_insert_default());
         // Registered before the poll: a wake that comes during it is not lost.
-        wakers.register(side, cx.waker());
+        wakers.begin(side, cx.waker());
         let before = self.milestone();
+        let polling = Polling(&wakers);
         let result = poll(self, &mut Context::from_waker(&Waker::from(Arc::clone(&wakers))));
-        if result.is_ready() {
-            wakers.forget(side);
-        }
+        drop(polling);
         let moved = result.is_ready() || self.milestone() != before;
-        (result, if moved { wakers.take_other(side) } else { None })
+        let woken = wakers.end(side, result.is_ready(), moved);
+        (result, woken)
     }
 
-    /// A command of one of two tasks changes what the other should wait for: its waker is returned.
-    pub(super) fn command_as<T>(
-        &mut self,
-        side: Side,
-        command: impl FnOnce(&mut WebSocket<S>) -> T,
-    ) -> (T, Option<Waker>) {
+    /// A command of one of two tasks changes what the other should wait for: that is to be woken.
+    pub(super) fn command_as<T>(&mut self, side: Side, command: impl FnOnce(&mut WebSocket<S>) -> T) -> (T, Woken) {
         let result = command(self);
-        (result, self.wakers.as_ref().and_then(|wakers| wakers.take_other(side)))
+        let woken = self.wakers.as_ref().map(|wakers| wakers.end(side, false, true));
+        (result, woken.unwrap_or_default())
     }
 
     /// Changes whenever something happened that a waiting task may care for.
@@ -66,25 +83,42 @@ impl<S> WebSocket<S> {
     }
 }
 
+/// A poll is over, also if it panicked.
+struct Polling<'w>(&'w Wakers);
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.lock().polling = false;
+    }
+}
+
 #[expect(clippy::indexing_slicing, reason = "there are two sides, and a place for each")]
 impl Wakers {
-    fn register(&self, side: Side, waker: &Waker) {
-        let slot = &mut self.lock()[side as usize];
-        match slot {
+    /// One of the two is polled, and waits.
+    fn begin(&self, side: Side, waker: &Waker) {
+        let mut waiting = self.lock();
+        waiting.polling = true;
+        match &mut waiting.wakers[side as usize] {
             Some(known) => known.clone_from(waker),
-            None => *slot = Some(waker.clone()),
+            slot => *slot = Some(waker.clone()),
         }
     }
 
-    fn forget(&self, side: Side) {
-        self.lock()[side as usize] = None;
+    /// What it did is done: it waits no more if it is `ready`; and the other one is to be woken if
+    /// something `moved`, or both, if they were woken meanwhile.
+    fn end(&self, side: Side, ready: bool, moved: bool) -> Woken {
+        let mut waiting = self.lock();
+        if ready {
+            waiting.wakers[side as usize] = None;
+        }
+        if std::mem::take(&mut waiting.woken) {
+            return Woken(std::mem::take(&mut waiting.wakers));
+        }
+        let other = if moved { waiting.wakers[1 - side as usize].take() } else { None };
+        Woken([other, None])
     }
 
-    fn take_other(&self, side: Side) -> Option<Waker> {
-        self.lock()[1 - side as usize].take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, [Option<Waker>; 2]> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -95,8 +129,14 @@ impl Wake for Wakers {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        let mut waiting = self.lock();
+        if waiting.polling {
+            waiting.woken = true;
+            return;
+        }
         // Woken outside the lock: a waker may poll at once.
-        let wakers = std::mem::take(&mut *self.lock());
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        let woken = Woken(std::mem::take(&mut waiting.wakers));
+        drop(waiting);
+        woken.wake();
     }
 }

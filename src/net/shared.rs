@@ -1,0 +1,405 @@
+//! All of a WebSocket but its transport, and how to get at it: alone, or as one of two halves, under a lock that
+//! nobody holds while a read or a write blocks.
+//!
+//! At most one half reads at a time, and at most one writes; which is noted under the lock.
+//!
+//! - The read buffer goes with the reading: the reader takes it out of the driver, fills it without the
+//!   lock and puts it back.
+//! - The writer copies some of what is queued, writes that without the lock, then takes what was
+//!   written off the queue. A receiver writes what is queued at that moment; if a sender is writing,
+//!   it leaves that to the sender, and reads on.
+//!
+//! No deadlock: nobody waits for the lock while holding it, and whoever waits for the other half
+//! neither reads nor writes meanwhile, and waits for a limited time.
+//!
+//! No lost wake-up: reading and writing end under the lock, and with a `notify_all`.
+//!
+//! No lost output: a sender that has done what it came for, and leaves while the receiver is in a
+//! read, first says so ([`Writing::Leaving`]) and writes what is queued then. What the receiver
+//! queues later it writes itself, when the sender has gone.
+
+use std::io::{self, IoSlice};
+use std::mem;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+use std::vec::Vec;
+
+use super::Transport;
+use super::timeouts::{Clock, Flow, Timeout};
+use crate::driver::{Driver, Form, Found};
+use crate::{Message, Reading, Time};
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Goal {
+    /// Something to read, or a deadline.
+    Events,
+    /// Room to send.
+    Room,
+    /// That the transport has taken all before this place in the outgoing stream.
+    Sent(u64),
+}
+
+/// Who has the turn to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    Nobody,
+    Somebody,
+    /// Somebody, who writes what is queued already and then goes: wait for the end of the turn.
+    Leaving,
+}
+
+/// All of a WebSocket but its transport.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) driver: Driver,
+    pub(super) clock: Clock,
+    /// What is set at the socket: its handles have their timeouts in common.
+    pub(super) read_timeout: Timeout,
+    pub(super) write_timeout: Timeout,
+    /// No deadline that the other half sets can be nearer than this; `None` if there is no other half.
+    pub(super) nearest: Option<Duration>,
+    /// Whether somebody has the turn to read, and so the driver's buffer.
+    pub(super) reading: bool,
+    pub(super) writing: Writing,
+    /// How much to read at most: little, unless much came lately.
+    read_size: usize,
+    /// How many reads in a row have brought little.
+    little_reads: u8,
+    /// Memory for the writer.
+    batch: Vec<u8>,
+}
+
+impl Shared {
+    pub(super) fn new(driver: Driver, clock: Clock) -> Shared {
+        Shared {
+            driver,
+            clock,
+            read_timeout: Timeout::default(),
+            write_timeout: Timeout::default(),
+            nearest: None,
+            reading: false,
+            writing: Writing::Nobody,
+            read_size: LITTLE_READ,
+            little_reads: 0,
+            batch: Vec::new(),
+        }
+    }
+
+    /// As [`Driver::next_message`].
+    pub(super) fn next_message(&mut self) -> Option<Message<'static>> {
+        let clock = self.clock;
+        self.driver.next_message(|| clock.now())
+    }
+
+    /// As [`Driver::next_event`].
+    pub(super) fn next_event(&mut self, form: Form) -> Option<Found> {
+        let clock = self.clock;
+        self.driver.next_event(form, || clock.now())
+    }
+
+    /// Whether the read buffer is where it belongs, so that events can be looked for.
+    pub(super) fn has_buffer(&self) -> bool {
+        !self.reading
+    }
+
+    pub(super) fn set_reading(&mut self, reading: Reading) {
+        if self.driver.connection.reading() != reading {
+            self.driver.connection.set_reading(reading, self.clock.now());
+        }
+    }
+
+    /// Sees to it that the connection reads as who waits for `goal` does: the other half may have changed
+    /// it. Whether there are events to look for, which the other half has read.
+    pub(super) fn look(&mut self, goal: Goal) -> bool {
+        if matches!(goal, Goal::Events) {
+            self.set_reading(Reading::Events);
+            return !self.reading && (self.driver.has_unread() || self.driver.connection.has_ahead());
+        }
+        self.may_read_ahead();
+        false
+    }
+
+    /// Takes in what is at hand while a send is blocked. Whether more may be read.
+    pub(super) fn may_read_ahead(&mut self) -> bool {
+        self.set_reading(Reading::OneAhead);
+        if self.reading {
+            return false;
+        }
+        self.driver.read_ahead(self.clock.now());
+        self.driver.connection.wants().is_some_and(|wants| wants.read)
+    }
+
+    /// Whether the goal is reached, or never will be.
+    pub(super) fn has_reached(&self, goal: Goal) -> bool {
+        match goal {
+            Goal::Events => false,
+            Goal::Room => self.driver.may_queue() || self.driver.is_dead(),
+            Goal::Sent(mark) => self.driver.has_reached(mark) || self.driver.is_dead(),
+        }
+    }
+
+    /// A read has brought `len` bytes. A thread that waits has its read buffer meanwhile, so the buffer
+    /// is small as long as little comes.
+    pub(super) fn note_read(&mut self, len: usize) {
+        if len >= LITTLE_READ {
+            (self.read_size, self.little_reads) = (usize::MAX, 0);
+        } else if self.read_size > LITTLE_READ {
+            self.little_reads = self.little_reads.saturating_add(1);
+            if self.little_reads >= MANY_LITTLE {
+                self.read_size = LITTLE_READ;
+                self.driver.release();
+            }
+        }
+    }
+
+    /// How far the transport has taken the outgoing stream, perhaps into a buffer of its own.
+    pub(super) fn taken(&self) -> u64 {
+        let connection = &self.driver.connection;
+        connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(u64::MAX))
+    }
+
+    /// The transport took `len` bytes.
+    pub(super) fn wrote(&mut self, len: usize) {
+        let now = self.time_if_needed();
+        self.driver.connection.handle_buffered(len, now);
+    }
+
+    /// The transport has passed on what it took.
+    pub(super) fn flushed(&mut self) {
+        let now = self.time_if_needed();
+        self.driver.connection.handle_flushed(now);
+    }
+
+    /// The time, or an earlier one if it does not matter: a clock takes longer than all else here.
+    fn time_if_needed(&self) -> Time {
+        let timed = self.driver.connection.wants().is_some_and(|wants| wants.timed);
+        if timed { self.clock.now() } else { self.driver.read_at() }
+    }
+
+    /// Gives the writer's memory back but for a little.
+    pub(super) fn keep_little(&mut self) {
+        if self.batch.capacity() > KEEP {
+            self.batch = Vec::new();
+        }
+    }
+
+    /// Whether a deadline has come while something waits to be written.
+    pub(super) fn is_late_with_writing(&self, limit: Option<Time>) -> bool {
+        let now = self.clock.now();
+        let until = self.driver.connection.wants().filter(|wants| wants.write).and_then(|wants| wants.until);
+        until.into_iter().chain(limit).any(|by| by <= now)
+    }
+
+    /// What an error of a write or a flush means. `None`: the transport has failed, and that is noted.
+    pub(super) fn judge_write(&mut self, error: io::Error, start: Time) -> Option<Flow> {
+        let now = self.clock.now();
+        let flow = self.write_timeout.judge(&error, now.since(start));
+        match flow {
+            Some(_) => self.driver.connection.handle_blocked(now),
+            None => self.driver.write_failed(error, now),
+        }
+        flow
+    }
+}
+
+/// The state of a WebSocket, and how to use its transport: directly, or without the lock that others
+/// wait for.
+pub(super) trait Access: DerefMut<Target = Shared> {
+    /// Does something that may block.
+    fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T;
+
+    /// Writes some of what is queued, once.
+    fn write_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize>;
+
+    /// Reads once, to where it belongs.
+    fn read_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize>;
+
+    /// Waits until the other half's turn has ended, for `limit` at the most.
+    fn wait(&mut self, limit: Duration);
+
+    /// Tells the other half that a turn has ended.
+    fn notify(&self);
+}
+
+/// A WebSocket that is not split has its state to itself.
+pub(super) struct Alone<'s>(pub(super) &'s mut Shared);
+
+impl Access for Alone<'_> {
+    fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        work()
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
+    fn write_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize> {
+        let connection = &self.driver.connection;
+        let next = connection.next_transmit().unwrap_or_default();
+        let len = if next.len() == connection.queued() {
+            io.write(next)?
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.driver.output(&mut slices);
+            // The default of `Write` writes the first slice, if it has no better way.
+            io.write_vectored(&slices[..count])?
+        };
+        if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
+    }
+
+    fn read_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize> {
+        let most = self.read_size;
+        let len = io.read(self.driver.space_of(most))?;
+        let now = self.clock.now();
+        self.driver.filled(len, now);
+        Ok(len)
+    }
+
+    fn wait(&mut self, limit: Duration) {
+        thread::sleep(limit);
+    }
+
+    fn notify(&self) {}
+}
+
+impl Deref for Alone<'_> {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        self.0
+    }
+}
+
+impl DerefMut for Alone<'_> {
+    fn deref_mut(&mut self) -> &mut Shared {
+        self.0
+    }
+}
+
+/// What the halves share, under a lock.
+#[derive(Debug)]
+pub(super) struct Lock {
+    shared: Mutex<Shared>,
+    /// Somebody's turn has ended.
+    changed: Condvar,
+}
+
+impl Lock {
+    pub(super) fn new(shared: Shared) -> Lock {
+        Lock { shared: Mutex::new(shared), changed: Condvar::new() }
+    }
+
+    pub(super) fn into_shared(self) -> Shared {
+        self.shared.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock(&self) -> Locked<'_> {
+        Locked { lock: self, shared: Some(self.guard()) }
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Shared> {
+        // No transport is called under the lock but to set a timeout, so a panic there
+        // left nothing half-done.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lock, held.
+pub(super) struct Locked<'l> {
+    lock: &'l Lock,
+    /// `None` only within [`unlocked`](Access::unlocked) and [`wait`](Access::wait).
+    shared: Option<MutexGuard<'l, Shared>>,
+}
+
+impl Access for Locked<'_> {
+    fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        self.shared = None;
+        let ending = EndTurnsOnPanic(self.lock);
+        let result = work();
+        // Only a panic of the work ends the other half's turns; the thread may be unwinding for another reason.
+        mem::forget(ending);
+        self.shared = Some(self.lock.guard());
+        result
+    }
+
+    fn write_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize> {
+        let mut batch = mem::take(&mut self.batch);
+        self.driver.copy_output(&mut batch, BATCH);
+        let written = self.unlocked(|| io.write(&batch));
+        self.batch = batch;
+        match written {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            written => written,
+        }
+    }
+
+    fn read_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize> {
+        self.reading = true;
+        let most = self.read_size;
+        let mut buffer = self.driver.lend_buffer();
+        let read = self.unlocked(|| io.read(buffer.space(most)));
+        self.reading = false;
+        let now = self.clock.now();
+        match read {
+            Ok(len) => self.driver.give_back(buffer, len, now),
+            Err(_) => buffer.release(),
+        }
+        read
+    }
+
+    fn wait(&mut self, limit: Duration) {
+        if let Some(shared) = self.shared.take() {
+            let waited = self.lock.changed.wait_timeout(shared, limit);
+            self.shared = Some(waited.unwrap_or_else(PoisonError::into_inner).0);
+        }
+    }
+
+    fn notify(&self) {
+        self.lock.changed.notify_all();
+    }
+}
+
+#[expect(clippy::expect_used, reason = "it is put back before anybody can look")]
+impl Deref for Locked<'_> {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        self.shared.as_ref().expect("the lock is held")
+    }
+}
+
+#[expect(clippy::expect_used, reason = "it is put back before anybody can look")]
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Shared {
+        self.shared.as_mut().expect("the lock is held")
+    }
+}
+
+/// Ends everybody's turns if the transport panics in one of them: the other thread
+/// would wait for ever.
+struct EndTurnsOnPanic<'l>(&'l Lock);
+
+impl Drop for EndTurnsOnPanic<'_> {
+    fn drop(&mut self) {
+        let mut shared = self.0.guard();
+        let now = shared.clock.now();
+        shared.driver.read_failed(io::Error::other("the transport panicked"), now);
+        (shared.reading, shared.writing) = (false, Writing::Nobody);
+        self.0.changed.notify_all();
+    }
+}
+
+/// How many slices go into one vectored write.
+const SLICES: usize = 32;
+
+/// How much is copied out of the queue for one write.
+const BATCH: usize = 64 * 1024;
+
+/// How much memory for that is kept for the next time.
+const KEEP: usize = 4 * 1024;
+
+/// What one read brings at most while little comes.
+const LITTLE_READ: usize = 4 * 1024;
+
+/// After so many reads in a row that brought little, little is read again.
+const MANY_LITTLE: u8 = 8;
