@@ -441,3 +441,23 @@ fn a_transport_that_was_blocked_while_opening_still_is() {
     assert_eq!(us.receive(&mut &mut answer[..], s(1)), Ok(Some(Event::Opened)));
     assert!(us.wants().is_some_and(|wants| wants.write && wants.until == Some(s(60))), "{:?}", us.wants());
 }
+
+/// An opening handshake has no messages, so that none is to be left where it is.
+#[test]
+#[ignore = "fault: `receive_ahead` without a limit of messages takes a request for data, and never gets on, while `wants` says to read more"]
+fn a_request_is_taken_however_messages_are_read() {
+    for limit in [true, false] {
+        let mut config = quiet();
+        if !limit {
+            config.max_message_size = u64::MAX;
+        }
+        let client = openline::Client::new(openline::ClientRequest::new("ws://h/").unwrap());
+        let client = Connection::client(&client, [7; 32], s(0));
+        let mut request: Vec<u8> = client.transmits().flatten().copied().collect();
+        let mut us = Connection::server(&openline::Server::default().config(config), s(0));
+        us.set_reading(Reading::OneAhead, s(0));
+        let mut input = &mut request[..];
+        us.receive_ahead(&mut input, s(0)).unwrap();
+        assert!(input.is_empty() && us.request().is_some(), "limit: {limit}");
+    }
+}

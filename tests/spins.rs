@@ -503,3 +503,25 @@ fn a_receiver_that_sees_the_end_lets_its_sender_see_it() {
         assert_eq!(ended.recv_timeout(Duration::from_secs(10)), Ok(true), "both hang");
     }
 }
+
+/// A chunk reader is blocked in a send, the peer breaks the protocol, and goes on talking. What it says
+/// then is read and dropped: neither is it kept, nor is the end of the transport seen where there is none.
+#[tokio::test(start_paused = true)]
+#[ignore = "fault: after a protocol error `receive_ahead` leaves data where it is, though `wants` says to read; the adapters then read into no room, and take that for the end"]
+async fn what_comes_after_an_error_is_read_and_dropped_while_a_send_is_blocked() {
+    let line = wire(Takes::Nothing);
+    let mut ws = socket(&line, quiet());
+    line.say(&frame(Client, BINARY, "chunk"));
+    assert!(ws.recv_chunk().await.unwrap().is_some());
+    let sending = tokio::spawn(async move { ws.send(vec![7; 1000]).await.is_err() });
+    sleep(Duration::from_millis(10)).await;
+    line.say(&[0x83]);
+    sleep(Duration::from_millis(10)).await;
+    for _ in 0..3 {
+        line.say(&frame(Client, BINARY, "more"));
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(line.ends().incoming.is_empty());
+    assert!(!sending.is_finished());
+    assert!(sending.await.unwrap());
+}

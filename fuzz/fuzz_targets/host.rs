@@ -340,8 +340,11 @@ impl Host {
         let limit = self.longest;
         let mut bytes = std::mem::take(&mut self.kept);
         let mut input = &mut bytes[..];
+        // Who pauses is not paused while it opens and when the other end has nothing to say any more.
+        let reads = self.us.wants().is_some_and(|wants| wants.read);
         match self.us.reading() {
-            Reading::Events => {
+            Reading::OneAhead => self.tell(|us| us.receive_ahead(&mut input, now)),
+            reading if reading == Reading::Events || reads => {
                 let mut events = 0;
                 self.tell(|us| {
                     loop {
@@ -359,7 +362,6 @@ impl Host {
                 self.events += events;
                 assert!(input.is_empty(), "all that was given is taken");
             }
-            Reading::OneAhead => self.tell(|us| us.receive_ahead(&mut input, now)),
             _ => {}
         }
         self.kept = input.to_vec();
