@@ -11,8 +11,8 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use openline::frame::Opcode;
 use openline::{
-    Accept, Client, ClientRequest, CloseCode, Config, Connection, Event, HandshakeConfig, Keepalive, Reading, Ready,
-    Response, Role, Server, State, Step, Time,
+    Accept, Client, ClientRequest, CloseCode, Config, Connection, Event, Fault, HandshakeConfig, Keepalive, Reading,
+    Ready, Response, Role, Server, State, Step, Time,
 };
 use openline_fuzz::{connection, frame, role};
 
@@ -289,13 +289,13 @@ impl Host {
                 let bytes = self.some(len.into());
                 let mut input = &bytes[..];
                 self.kept_by_us += 2 * input.len();
-                self.tell(|us| while us.receive_copied(&mut input, now).is_ok_and(|event| event.is_some()) {});
+                self.tell(|us| while goes_on(us.receive_copied(&mut input, now), input.is_empty()) {});
                 assert!(input.is_empty());
             }
             Call::Owned(len) => {
                 let mut bytes = self.some(len.into());
                 let mut input = &mut bytes[..];
-                self.tell(|us| while us.receive_owned(&mut input, now).is_ok_and(|event| event.is_some()) {});
+                self.tell(|us| while goes_on(us.receive_owned(&mut input, now), input.is_empty()) {});
                 assert!(input.is_empty());
             }
             Call::TakeTransmit(most) => {
@@ -345,18 +345,20 @@ impl Host {
         match self.us.reading() {
             Reading::OneAhead => self.tell(|us| us.receive_ahead(&mut input, now)),
             reading if reading == Reading::Events || reads => {
-                let mut events = 0;
+                let mut events = 0_u64;
                 self.tell(|us| {
                     loop {
                         let event =
                             if chunks { us.receive_chunk(&mut input, now) } else { us.receive(&mut input, now) };
-                        match event {
+                        match &event {
                             Ok(Some(Event::Message(message))) => assert!(!chunks && message.len() as u64 <= limit),
                             Ok(Some(Event::Chunk(_))) => assert!(chunks),
-                            Ok(Some(_)) => {}
-                            _ => break,
+                            _ => {}
                         }
                         events += 1;
+                        if !goes_on(event, input.is_empty()) {
+                            break;
+                        }
                     }
                 });
                 self.events += events;
@@ -437,6 +439,14 @@ impl Host {
                 }
             }
         }
+    }
+}
+
+/// Whether to ask for events again. A fault that lay in what was held leaves the input to the next call.
+fn goes_on(event: Result<Option<Event<'_>>, Fault>, all: bool) -> bool {
+    match event {
+        Ok(event) => event.is_some(),
+        Err(_) => !all,
     }
 }
 
