@@ -8,8 +8,8 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use openline::frame::{Decoder, Header, MaskKey, Opcode};
-use openline::{CloseCode, Config, Deflate, DeflateContext, Event, Keepalive, Prepared, ProtocolError, State, Time};
-use openline_fuzz::{connection, role};
+use openline::{CloseCode, Config, Deflate, DeflateContext, Event, Fault, Keepalive, Prepared, State, Time};
+use openline_fuzz::{Asks, connection, role};
 
 #[derive(Arbitrary, Debug)]
 enum Step<'a> {
@@ -26,6 +26,9 @@ enum Step<'a> {
     Fill(u16),
     Eof,
     Reset,
+    /// The transport takes nothing, or fails to.
+    Blocked,
+    WriteFailed,
     Send(&'a str),
     /// The same byte many times over, owned.
     SendLong(u8, u16),
@@ -77,7 +80,7 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
     let mut now = Time::ZERO;
     let mut us = connection(ours, deflate, config);
     let (mut sent, mut longest) = (vec![], 0);
-    let mut ended: Option<ProtocolError> = None;
+    let mut ended: Option<Fault> = None;
     let mut told = None;
 
     for step in steps {
@@ -92,15 +95,15 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
                     false if input.len() % 2 == 0 => connection.receive_owned(&mut input, now),
                     false => connection.receive(&mut input, now),
                 };
-                assert!(ended.is_none_or(|error| event == Err(error)), "an error stays");
+                assert!(ended.is_none_or(|fault| event == Err(fault)), "a fault stays");
                 match event {
                     Ok(Some(Event::Message(message))) => assert!(message.len() <= LIMIT),
                     Ok(Some(Event::Chunk(chunk))) => assert!(chunk.data.len() <= LIMIT),
                     Ok(Some(Event::Close(_))) => assert_eq!(connection.state(), State::Closing),
                     Ok(Some(_)) => {}
                     Ok(None) => break,
-                    Err(error) => {
-                        ended = Some(error);
+                    Err(fault) => {
+                        ended = Some(fault);
                         assert_ne!(connection.state(), State::Open);
                         break;
                     }
@@ -132,6 +135,8 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
             }
             Step::Eof => us.handle_eof(now),
             Step::Reset => us.handle_reset(),
+            Step::Blocked => us.handle_blocked(now),
+            Step::WriteFailed => us.handle_write_failed(now),
             Step::Send(text) => {
                 longest = longest.max(text.len());
                 let _ = us.send(text);
@@ -170,7 +175,7 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
                 let wait = Duration::from_millis(millis.into());
                 now = if back { Time::from_epoch(now.since(Time::ZERO + wait)) } else { now + wait };
                 us.handle_timeout(now);
-                assert!(us.poll_timeout().is_none_or(|deadline| deadline > now));
+                assert!(us.until().is_none_or(|deadline| deadline > now));
             }
         }
         // The mark, the last message, Pongs, a Ping and a Close frame.
@@ -179,7 +184,7 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
         assert!(us.transmits().all(|slice| !slice.is_empty()));
         assert_eq!(us.closed().is_some(), us.state() == State::Closed);
         assert!(us.state() as u8 >= before as u8, "no way back");
-        assert!(us.state() != State::Closed || us.poll_timeout().is_none());
+        assert!(us.state() != State::Closed || us.until().is_none());
         if told.is_some() {
             assert_eq!(us.closed(), told.as_ref(), "how it ended is said once");
         }

@@ -6,7 +6,7 @@
 use std::io::{self, Cursor, Read, Write};
 
 use libfuzzer_sys::fuzz_target;
-use openline::{CloseCode, Config, Event, Message, ProtocolError, Role, Time};
+use openline::{CloseCode, Config, Event, Fault, Message, ProtocolError, Role, Time};
 use openline_fuzz::{connection, cut, role};
 use tungstenite::protocol::frame::coding::CloseCode as TheirCode;
 use tungstenite::protocol::{Role as TheirRole, WebSocket, WebSocketConfig};
@@ -161,7 +161,8 @@ fn openline(receiver: Role, bytes: &[u8], pieces: [u8; 4]) -> (Vec<Heard>, End<P
                 }
                 Ok(Some(event)) => panic!("{event:?}"),
                 Ok(None) => break,
-                Err(error) => return (heard, End::Error(error)),
+                Err(Fault::Protocol(error)) => return (heard, End::Error(error)),
+                Err(fault) => panic!("{fault:?}"),
             }
         }
     }

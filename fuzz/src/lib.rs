@@ -41,3 +41,21 @@ pub fn connection(role: Role, deflate: Option<Deflate>, config: Config) -> Conne
     };
     Connection::new(upgrade, config, Time::ZERO)
 }
+
+/// Single parts of what a connection wants.
+pub trait Asks {
+    /// The next deadline.
+    fn until(&self) -> Option<Time>;
+    /// Whether to shut down the writing side, or to drop the transport.
+    fn ends(&self) -> bool;
+}
+
+impl Asks for Connection {
+    fn until(&self) -> Option<Time> {
+        self.wants().and_then(|wants| wants.until)
+    }
+
+    fn ends(&self) -> bool {
+        self.wants().is_none_or(|wants| wants.end)
+    }
+}
