@@ -32,7 +32,6 @@ fn deciding() -> Opening {
 
 /// Many servers answer 403 and close at once, with bytes of the client unread: that is a reset.
 #[test]
-#[ignore = "fault: `handle_reset` in the opening handshake throws the server's answer away"]
 fn a_reset_in_a_refusals_body_leaves_the_refusal() {
     let mut client = client();
     client.take(at(1));
@@ -43,7 +42,6 @@ fn a_reset_in_a_refusals_body_leaves_the_refusal() {
 }
 
 #[test]
-#[ignore = "fault: `handle_reset` in the opening handshake keeps what was to be sent"]
 fn a_reset_leaves_nothing_to_send() {
     let mut client = client();
     client.0.handle_reset();
@@ -52,7 +50,6 @@ fn a_reset_leaves_nothing_to_send() {
 
 /// "Later calls of `receive` look at it before their own input."
 #[test]
-#[ignore = "fault: what is held in the opening handshake is passed over"]
 fn what_is_held_of_a_request_comes_first() {
     let request = get("/", UPGRADE);
     let (first, second) = request.split_at(20);
@@ -63,7 +60,6 @@ fn what_is_held_of_a_request_comes_first() {
 
 /// "Keeps the events for later calls of `receive`."
 #[test]
-#[ignore = "fault: a request that was read ahead is told after it has been accepted, if at all"]
 fn a_request_that_was_read_ahead_is_told() {
     let mut server = server();
     server.0.set_reading(Reading::OneAhead, at(1));
@@ -76,7 +72,6 @@ fn a_request_that_was_read_ahead_is_told() {
 }
 
 #[test]
-#[ignore = "fault: a message that came whole before the end is lost when the request is accepted after it"]
 fn a_message_behind_the_request_is_not_lost_with_the_end() {
     let mut server = deciding();
     assert_eq!(server.give(&mut &HELLO[..]), Ok(false));
@@ -88,7 +83,6 @@ fn a_message_behind_the_request_is_not_lost_with_the_end() {
 
 /// As `accept` does, and as a refusal does that was queued before the end.
 #[test]
-#[ignore = "fault: `reject` forgets that the client has ended, and lingers until the deadline"]
 fn a_rejection_after_the_end_does_not_linger() {
     let mut server = deciding();
     server.0.handle_eof(at(1));
@@ -100,7 +94,6 @@ fn a_rejection_after_the_end_does_not_linger() {
 
 /// "It must leave within the time of the opening handshake."
 #[test]
-#[ignore = "fault: an answer after the client's end has `close_timeout` from then on"]
 fn an_answer_after_the_end_has_no_more_time() {
     let mut server = deciding();
     server.0.handle_eof(at(1));
@@ -111,7 +104,6 @@ fn an_answer_after_the_end_has_no_more_time() {
 /// "All within the time of the opening handshake." The adapters call `handle_late` whenever an event
 /// has changed the state, so for every request that is refused.
 #[test]
-#[ignore = "fault: `handle_late` gives a refusal `close_timeout` from its first write on"]
 fn a_refusal_has_no_more_time_than_the_handshake() {
     let mut server = server();
     assert_eq!(server.give(&mut &b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"[..]), Err(E::NotUpgrade));

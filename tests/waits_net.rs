@@ -297,7 +297,6 @@ fn every_send_ends() {
 }
 
 #[test]
-#[ignore = "fault: see `a_receiver_that_sees_the_end_lets_its_sender_see_it` in `spins.rs`"]
 fn every_send_ends_beside_a_receiver() {
     try_all(&SENDS, &[Shape::Halves], |case| !buffer_takes_more(case));
 }
@@ -313,13 +312,11 @@ fn every_receive_with_a_limit_ends() {
 }
 
 #[test]
-#[ignore = "fault: what the transport's buffer takes (our own Pings too) restarts `stall_timeout` though its flush is blocked, so that a send never ends"]
 fn what_a_buffer_takes_does_not_stop_the_clock_of_a_send() {
     try_all(&SENDS, &[Shape::Whole, Shape::Half], |case| buffer_takes_more(case) && !pings_against_a_limit(case));
 }
 
 #[test]
-#[ignore = "fault: `recv_timeout` looks at its limit only when nothing was read, so a peer that pings often enough holds it for ever"]
 fn a_limit_holds_though_pings_come() {
     try_all(&[Call::RecvTimeout], &[Shape::Whole, Shape::Half], pings_against_a_limit);
 }
@@ -385,7 +382,6 @@ fn a_flood_of_pings_stops_neither_close_nor_stall() {
 }
 
 #[test]
-#[ignore = "fault: `recv_timeout` looks at its limit only when nothing was read, so a peer that pings often enough holds it for ever"]
 fn a_flood_of_pings_does_not_stop_a_limit() {
     let took = flooded(Takes::All, |ws| drop(ws.recv_timeout(CLOSE)));
     assert!(took.is_some_and(|took| took < CLOSE + LATE), "{took:?}");
@@ -451,7 +447,6 @@ fn is_blocked_flush_and_pings(opening: Opening, name: &str, takes: Takes) -> boo
 }
 
 #[test]
-#[ignore = "fault: `accept` looks at its limit only when nothing was read, so a client that pings while the flush of the answer is blocked holds it for ever"]
 fn accepting_ends_though_pings_come() {
     try_openings(is_blocked_flush_and_pings);
 }

@@ -63,6 +63,12 @@ impl Liveness {
         Liveness { next_ping, count: 0, seen: now, blocked: None, stuck: false, waiting: None, latency: None }
     }
 
+    /// The connection is open now. What is known of the transport still holds.
+    pub(crate) fn opened(&mut self, config: &Config, now: Time) {
+        let (blocked, stuck) = (self.blocked, self.stuck);
+        *self = Liveness { blocked, stuck, ..Liveness::new(config, now) };
+    }
+
     pub(crate) fn latency(&self) -> Option<Duration> {
         self.latency
     }

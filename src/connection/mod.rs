@@ -115,6 +115,8 @@ pub struct Connection {
     close_end: Option<u64>,
     /// How much of the outgoing stream the transport has passed on, out of a buffer of its own.
     passed_on: u64,
+    /// How much of it the transport had taken when it failed: that is not waited for.
+    lost: u64,
     /// Whether the writing side of the transport has been shut down.
     shut_down: bool,
 }
@@ -169,6 +171,7 @@ impl Connection {
             pong_end: 0,
             close_end: None,
             passed_on: 0,
+            lost: 0,
             shut_down: false,
             config,
         }
@@ -182,7 +185,7 @@ impl Connection {
             self.assembler.inflate_with(Inflater::new(agreed.receive));
             self.deflater = Some(Box::new(Deflater::new(agreed)));
         }
-        self.liveness = Liveness::new(&self.config, now);
+        self.liveness.opened(&self.config, now);
         self.encoder = Encoder::new(upgrade.entropy);
         self.agreement = upgrade.agreement;
     }
@@ -359,7 +362,7 @@ impl Connection {
     /// Whether the transport has taken more than it has passed on.
     #[inline]
     fn is_unflushed(&self) -> bool {
-        self.passed_on < self.out.transmitted()
+        self.passed_on.max(self.lost) < self.out.transmitted()
     }
 
     /// The transport took nothing of what waits; or, when nothing waits any more, it could not pass on what it
@@ -485,6 +488,7 @@ impl Connection {
     fn clear_out(&mut self) {
         self.out.clear();
         (self.pong, self.answer) = (None, None);
+        self.lost = self.out.transmitted();
     }
 }
 

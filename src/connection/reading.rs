@@ -88,8 +88,12 @@ impl Connection {
     ///
     /// As [`receive`](Self::receive).
     pub fn receive_ahead(&mut self, input: &mut &mut [u8], now: Time) -> Result<(), Fault> {
+        // Bytes that mean nothing any more are not kept.
+        if !self.phase.may_receive() && !matches!(self.phase, Phase::Opening { .. }) {
+            return self.next_unheld(input, now, Delivery::Messages, OnClose::Act).map(drop);
+        }
         while self.may_take_ahead() {
-            if !self.may_gather() && self.is_at_data(input) {
+            if !matches!(self.phase, Phase::Opening { .. }) && !self.may_gather() && self.is_at_data(input) {
                 self.ahead.get_or_insert_default().full = true;
                 break;
             }

@@ -332,6 +332,7 @@ impl Driver {
 
     /// Whether the transport has taken more than it has passed on.
     #[must_use]
+    #[inline]
     pub fn owes_flush(&self) -> bool {
         let connection = &self.connection;
         connection.transmitted() < connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(0))

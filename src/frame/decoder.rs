@@ -117,8 +117,8 @@ impl Decoder {
 
     /// Whether the next bytes of `input` belong to a data frame.
     pub(crate) fn is_at_data(&self, input: &[u8]) -> bool {
-        // §5.2: the opcode is the low half of the first byte, and control frames have its high bit.
-        let is_data = |first: u8| first & 0x08 == 0;
+        // §5.2: the opcode is the low half of the first byte: 0, 1 and 2 are data, 3 to 7 reserved.
+        let is_data = |first: u8| first & 0x0f <= 2;
         match (&self.frame, self.held) {
             (Some(header), _) => !header.opcode.is_control(),
             (None, 0) => input.first().is_some_and(|first| is_data(*first)),

@@ -32,7 +32,13 @@ pub(super) fn turn<S: Transport, A: Access>(
     let (mut written, mut written_once, mut read) = (Flow::Done, false, None);
     loop {
         let at_hand = access.look(goal);
-        let Some(mut wants) = access.driver.connection.wants() else { return Ok(()) };
+        let Some(mut wants) = access.driver.connection.wants() else {
+            // It is over, but the other half has the read buffer, and this one cannot look at what is left.
+            if access.reading {
+                access.wait(SHORT_WAIT);
+            }
+            return Ok(());
+        };
         if at_hand && written_once {
             return Ok(());
         }

@@ -59,6 +59,8 @@ pub struct WebSocket<S> {
     clock: Clock,
     /// How many bytes have been read since this task waited last.
     lately: u32,
+    /// How many reads there were, to see that there was one.
+    reads: u16,
     /// Whether a message was refused that a sink had taken: its next poll says so.
     refused: bool,
     /// Who waits, once two tasks may: see `wakers`.
@@ -91,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     fn with_clock(io: S, connection: Connection, clock: Clock) -> WebSocket<S> {
         let driver = Box::new(Driver::new(connection, clock.now()));
-        WebSocket { io, driver, clock, lately: 0, refused: false, wakers: None }
+        WebSocket { io, driver, clock, lately: 0, reads: 0, refused: false, wakers: None }
     }
 
     /// The next message; `None` once the connection is closed, and

@@ -37,7 +37,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Does what the connection wants and the transport lets. Ready: something was read, the goal is
     /// reached, or it is over. Pending: nothing can be done; the transport or the clock will wake the task.
     pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
-        let mut ready = Ready { read: true, write: true };
+        self.poll_turn_with(cx, goal, Ready { read: true, write: true })
+    }
+
+    fn poll_turn_with(&mut self, cx: &mut Context<'_>, goal: Goal, mut ready: Ready) -> Poll<()> {
         loop {
             let Some(mut wants) = self.driver.connection.wants() else { return Poll::Ready(()) };
             // Nothing is read on top of what has not been taken.
@@ -78,10 +81,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A turn while sending is blocked: one message may be read ahead.
     #[inline]
     pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
+        let mut ready = Ready { read: true, write: true };
         // The first attempt to write mostly goes through, and nothing else is to be done then.
         if self.driver.connection.reading() != Reading::OneAhead {
             if let Some(wants) = self.driver.connection.wants().filter(|wants| wants.write) {
-                let _ = self.poll_write(cx, wants.timed);
+                ready.write = self.poll_write(cx, wants.timed).is_ready();
             }
             if self.has_reached(goal) {
                 return Poll::Ready(());
@@ -89,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             self.set_reading(Reading::OneAhead);
         }
         self.driver.read_ahead(self.clock.now());
-        ready!(self.poll_turn(cx, goal));
+        ready!(self.poll_turn_with(cx, goal, ready));
         self.driver.read_ahead(self.clock.now());
         Poll::Ready(())
     }
@@ -141,6 +145,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Sees to it that the transport passes on what it has taken.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, timed: bool) -> Poll<()> {
+        if !self.driver.owes_flush() {
+            return Poll::Ready(());
+        }
         match ready!(Pin::new(&mut self.io).poll_flush(cx)) {
             Ok(()) => {
                 let now = if timed { self.clock.now() } else { self.driver.read_at() };
@@ -175,6 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         match self.poll_read_some(cx) {
             Poll::Ready(len) => {
+                self.reads = self.reads.wrapping_add(1);
                 self.lately = self.lately.saturating_add(u32::try_from(len).unwrap_or(u32::MAX).max(LEAST_SHARE));
                 Read::Done
             }

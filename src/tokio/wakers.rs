@@ -64,7 +64,7 @@ impl<S> WebSocket<S> {
         let polling = Polling(&wakers);
         let result = poll(self, &mut Context::from_waker(&Waker::from(Arc::clone(&wakers))));
         drop(polling);
-        let moved = result.is_ready() || self.milestone() != before;
+        let moved = self.milestone() != before;
         let woken = wakers.end(side, result.is_ready(), moved);
         (result, woken)
     }
@@ -77,9 +77,9 @@ impl<S> WebSocket<S> {
     }
 
     /// Changes whenever something happened that a waiting task may care for.
-    fn milestone(&self) -> (usize, State, bool, u64) {
+    fn milestone(&self) -> (usize, State, bool, u64, u16) {
         let connection = &self.driver.connection;
-        (connection.queued(), connection.state(), connection.has_ahead(), connection.transmitted())
+        (connection.queued(), connection.state(), connection.has_ahead(), connection.transmitted(), self.reads)
     }
 }
 
