@@ -352,7 +352,11 @@ fn chunks_take_the_room_of_one() {
 /// A transport that says how much room each read has, and brings so much.
 #[cfg(feature = "std")]
 #[derive(Clone, Default)]
-struct Rooms(std::sync::Arc<std::sync::Mutex<(std::collections::VecDeque<Vec<u8>>, Vec<usize>)>>);
+struct Rooms(std::sync::Arc<std::sync::Mutex<(Reads, Vec<usize>)>>);
+
+/// What comes, one read each.
+#[cfg(feature = "std")]
+type Reads = std::collections::VecDeque<Vec<u8>>;
 
 #[cfg(feature = "std")]
 impl std::io::Read for Rooms {
