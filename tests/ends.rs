@@ -29,7 +29,10 @@ fn net_socket(io: TcpStream) -> net::WebSocket<TcpStream> {
 
 /// What a thread keeps for the connections that it had: a socket with unread bytes, in use when the thread
 /// ends, after what it would give its memory back to, or before.
-struct AtTheEnd<T>(RefCell<Option<(T, fn(T))>>);
+struct AtTheEnd<T>(RefCell<Option<Last<T>>>);
+
+/// A socket, and what is done to it last.
+type Last<T> = (T, fn(T));
 
 impl<T> Drop for AtTheEnd<T> {
     fn drop(&mut self) {

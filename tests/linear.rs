@@ -346,3 +346,106 @@ fn chunks_take_the_room_of_one() {
         assert!(info.bytes_current <= 512, "{} bytes kept", info.bytes_current);
     }
 }
+
+// What the adapters hold.
+
+/// A transport that says how much room each read has, and brings so much.
+#[cfg(feature = "std")]
+#[derive(Clone, Default)]
+struct Rooms(std::sync::Arc<std::sync::Mutex<(Reads, Vec<usize>)>>);
+
+/// What comes, one read each.
+#[cfg(feature = "std")]
+type Reads = std::collections::VecDeque<Vec<u8>>;
+
+#[cfg(feature = "std")]
+impl std::io::Read for Rooms {
+    fn read(&mut self, space: &mut [u8]) -> std::io::Result<usize> {
+        let mut rooms = self.0.lock().unwrap();
+        rooms.1.push(space.len());
+        let mut bytes = rooms.0.pop_front().unwrap_or_default();
+        let rest = bytes.split_off(bytes.len().min(space.len()));
+        space[..bytes.len()].copy_from_slice(&bytes);
+        if !rest.is_empty() {
+            rooms.0.push_front(rest);
+        }
+        Ok(bytes.len())
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::io::Write for Rooms {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "std")]
+impl openline::net::Transport for Rooms {}
+
+/// A thread that waits in a read has 4 KiB for it; 64 KiB only if much came lately.
+#[cfg(feature = "std")]
+#[test]
+fn a_thread_that_waits_has_little_to_read_to_unless_much_came() {
+    use openline::{Agreement, Upgrade};
+    let little = frame(Client, TEXT, "hello");
+    let much = frames(Client, std::iter::repeat_n((BINARY, [7_u8; 100]), 100));
+    let rooms = Rooms::default();
+    {
+        let mut script = rooms.0.lock().unwrap();
+        script.0.extend([little.clone(), little.clone(), much]);
+        script.0.extend(std::iter::repeat_n(little, 12));
+    }
+    let mut ws = openline::net::WebSocket::new(rooms.clone(), Upgrade::server(Agreement::default()), quiet(), &[]);
+    while ws.recv().unwrap().is_some() {}
+    let seen = rooms.0.lock().unwrap().1.clone();
+    let expected = [vec![4096; 3], vec![65_536; 9], vec![4096; 5]].concat();
+    assert_eq!(seen, expected);
+}
+
+/// A send that is blocked, the next message read ahead, and Pings without end: what the adapter holds is the
+/// message that is sent, the one ahead, one read buffer and a few kilobytes.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_blocked_send_holds_one_message_ahead() {
+    use openline::{Agreement, Upgrade};
+    use tokio::io::AsyncWriteExt;
+    const AHEAD: usize = 2 * MIB;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let info = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            let (mut peer, ours) = tokio::io::duplex(4096);
+            let upgrade = Upgrade::server(Agreement::default());
+            let mut ws = openline::tokio::WebSocket::new(ours, upgrade, Config::default(), &[]);
+            let talks = async {
+                let ping = frame(Client, PING, [7; 125]);
+                for _ in 0..1000 {
+                    peer.write_all(&ping).await.unwrap();
+                }
+                // Not all at once: the test's own memory counts too.
+                peer.write_all(&header(Client, BINARY, AHEAD as u64)).await.unwrap();
+                for _ in 0..AHEAD / 1024 {
+                    peer.write_all(&[7; 1024]).await.unwrap();
+                }
+                loop {
+                    peer.write_all(&ping).await.unwrap();
+                }
+            };
+            let sends = async {
+                let sent = ws.send(vec![7_u8; MIB]).await;
+                assert!(sent.is_err(), "the peer takes nothing");
+            };
+            tokio::select! {
+                () = talks => (),
+                () = sends => (),
+            }
+        });
+    });
+    // A message that grows is moved: what has come, and four times as much at the most.
+    let bound = (MIB + 2 * AHEAD + AHEAD / 2 + 128 * 1024) as u64;
+    assert!(info.bytes_max < bound, "{} held, more than {bound}", info.bytes_max);
+}

@@ -132,9 +132,9 @@ async fn halves_after(change: impl FnOnce(&Wire), config: Config) {
 
 #[tokio::test(start_paused = true)]
 async fn halves_wait_though_one_of_them_is_blocked() {
-    let mut fin = |ends: &mut Ends| ends.ended = true;
-    halves_after(|line| line.change(&mut fin), Config::default()).await;
-    halves_after(|line| line.change(&mut fin), quiet()).await;
+    let fin = |ends: &mut Ends| ends.ended = true;
+    halves_after(|line| line.change(fin), Config::default()).await;
+    halves_after(|line| line.change(fin), quiet()).await;
     halves_after(|line| line.say(&frame(Client, PING, "p")), Config::default()).await;
     halves_after(|line| line.say(&close_frame(Client, 1000, "")), Config::default()).await;
     halves_after(|line| line.say(&[0x83]), Config::default()).await;
