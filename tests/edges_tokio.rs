@@ -18,8 +18,8 @@ use futures_sink::Sink;
 use line::*;
 use openline::Role::{Client, Server};
 use openline::tokio::WebSocket;
-use openline::{Cause, CloseCode, Config, Error, Keepalive, Message};
-use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
+use openline::{CloseCode, Config, Error, Message};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
 
 /// `flush`: "Waits until the transport has taken all that this end queued before." A socket made of its
 /// parts says Ok at once, and nothing has been written: what `into_parts` carried over is lost with the socket.
@@ -311,47 +311,6 @@ async fn deadlines_hold_in_a_task_whose_budget_others_use_up() {
         tokio::time::advance(Duration::from_secs(1)).await;
     }
     panic!("100 s, and the closing handshake, which may take 10 s, is not over");
-}
-
-/// A transport with a buffer of its own, whose other side takes one byte each second.
-struct Slow {
-    line: Line,
-    buffer: Vec<u8>,
-    next: Option<Pin<Box<tokio::time::Sleep>>>,
-}
-
-impl AsyncRead for Slow {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, space: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.line).poll_read(cx, space)
-    }
-}
-
-impl AsyncWrite for Slow {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.buffer.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        while !self.buffer.is_empty() {
-            let next = self.next.get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_secs(1))));
-            std::task::ready!(next.as_mut().poll(cx));
-            self.next = None;
-            let byte = self.buffer.remove(0);
-            self.line.script().written.push(byte);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.poll_flush_then(cx)
-    }
-}
-
-impl Slow {
-    fn poll_flush_then(self: &mut Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.as_mut().poll_flush(cx)
-    }
 }
 
 /// `ready`: "Waits until there is room (`has_room`) for a message … what a pump needs". With a `high_water` of 0, which `feed` copes

@@ -91,7 +91,8 @@ async fn any_calls_in_any_order_lose_double_and_swap_nothing() {
         let cut = if hold { dice.roll(rest.len().min(5000)) } else { 0 };
         let mut socket = openline::tokio::WebSocket::new(line.clone(), upgrade(role), config, &rest[..cut]);
         rest = &rest[cut..];
-        let (mut got, mut sent, mut fed): (Vec<(bool, Vec<u8>)>, usize, Vec<usize>) = (vec![], 0, vec![]);
+        let mut got: Vec<(bool, Vec<u8>)> = vec![];
+        let (mut sent, mut fed) = (0, Vec::<usize>::new());
         let mut partial: Option<(bool, Vec<u8>)> = None;
         let mut steps = 0;
         while got.len() < said.len() {
@@ -247,7 +248,7 @@ fn no_wake_up_is_lost_when_wakers_change_at_every_poll() {
                 sender.flush().await.unwrap();
             }),
         ];
-        let mut bells = vec![Arc::new(Bell(AtomicBool::new(true))), Arc::new(Bell(AtomicBool::new(true)))];
+        let mut bells = [Arc::new(Bell(AtomicBool::new(true))), Arc::new(Bell(AtomicBool::new(true)))];
         let mut done = [false, false];
         let mut rest = &wire[..];
         let mut steps = 0;

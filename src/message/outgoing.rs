@@ -67,7 +67,7 @@ impl From<Bytes> for Outgoing<'_> {
 /// let mut connection = Connection::new(Upgrade::server(Agreement::default()), Config::default(), Time::ZERO);
 /// connection.send(Bytes::from_static(b"\x01\x02"))?;
 /// connection.send(BytesMessage::text(Bytes::from_static(b"tick"))?)?;
-/// assert_eq!(connection.poll_transmit(), Some(&b"\x82\x02\x01\x02\x81\x04tick"[..]));
+/// assert_eq!(connection.next_transmit(), Some(&b"\x82\x02\x01\x02\x81\x04tick"[..]));
 /// assert!(BytesMessage::text(Bytes::from_static(b"\xff")).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

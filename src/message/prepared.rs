@@ -32,7 +32,7 @@ use super::deflate::{Deflater, RSV1};
 /// let price = Prepared::new("lot 7: 120");
 /// for bidder in &mut bidders {
 ///     bidder.send(&price)?;
-///     assert_eq!(bidder.poll_transmit(), Some(&b"\x81\x0alot 7: 120"[..]));
+///     assert_eq!(bidder.next_transmit(), Some(&b"\x81\x0alot 7: 120"[..]));
 /// }
 /// # Ok::<(), openline::SendError>(())
 /// ```

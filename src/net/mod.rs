@@ -53,7 +53,7 @@ use turns::{check_sending, leave, let_go, turn, turn_blocked, write_to};
 /// # Non-blocking transports
 ///
 /// A socket that was made non-blocking works too. A method that would have to wait
-/// returns [`Error::Io`] with [`WouldBlock`](io::ErrorKind::WouldBlock); nothing is
+/// returns [`Error::Io`] with [`WouldBlock`](std::io::ErrorKind::WouldBlock); nothing is
 /// lost, and calling it again goes on where it was. A method that sends returns
 /// this only if it has queued nothing, and otherwise `Ok` as soon as the message is
 /// queued; [`flush`](Self::flush) tells whether all has left.

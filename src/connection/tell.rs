@@ -1,0 +1,164 @@
+//! What the host tells the machine: what the transport took, where it stopped or failed, and that time has passed.
+
+use super::Connection;
+use super::liveness::Due;
+use super::state::{Cause, Input, Phase};
+use crate::error::HandshakeError;
+use crate::time::Time;
+
+impl Connection {
+    /// The transport took the first `len` of the bytes that waited.
+    ///
+    /// If [`Wants::timed`](super::Wants::timed) is false, any earlier time does for `now`.
+    #[inline]
+    pub fn handle_transmitted(&mut self, len: usize, now: Time) {
+        self.handle_buffered(len, now);
+        self.handle_flushed(now);
+    }
+
+    /// As [`handle_transmitted`](Self::handle_transmitted), for a transport with a buffer of its own, such
+    /// as a TLS stream: the bytes lie there, and have not gone anywhere before
+    /// [`handle_flushed`](Self::handle_flushed).
+    #[inline]
+    pub fn handle_buffered(&mut self, len: usize, now: Time) {
+        self.out.advance(len);
+        self.liveness.took(now);
+        self.queue_late_pong();
+    }
+
+    /// The transport has passed on all that it has taken.
+    #[inline]
+    pub fn handle_flushed(&mut self, now: Time) {
+        let before = self.passed_on;
+        self.passed_on = self.out.transmitted();
+        self.liveness.transmitted(before, self.passed_on, now);
+        if !matches!(self.phase, Phase::Open) || self.answer.is_some() {
+            self.passed_on_otherwise();
+        }
+    }
+
+    /// What has gone matters to a connection that is opening or closing.
+    fn passed_on_otherwise(&mut self) {
+        if !self.is_unsent() {
+            self.phase.on(Input::Flushed);
+        }
+        if self.answer.as_ref().is_some_and(|answer| self.passed_on >= answer.end) {
+            self.answer = None;
+        }
+    }
+
+    /// Whether the transport has taken more than it has passed on.
+    #[inline]
+    pub(super) fn is_unflushed(&self) -> bool {
+        self.passed_on.max(self.lost) < self.out.transmitted()
+    }
+
+    /// The transport took nothing of what waits; or, when nothing waits any more, it could not pass on what it
+    /// had taken. It will say when it can. If it goes on so for [`Config::stall_timeout`](super::Config::stall_timeout) the connection
+    /// is over. A write that goes through ends that time, or where nothing waited, a flush.
+    pub fn handle_blocked(&mut self, now: Time) {
+        self.liveness.blocked(!self.out.has_untaken(), now);
+        // A flood of bytes to read does not stop this clock.
+        if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {
+            self.end_dead(Cause::StallTimeout);
+        }
+    }
+
+    /// The peer has ended its side of the transport (for TCP, a read of 0 bytes). There
+    /// is nothing more to read then.
+    ///
+    /// The connection is [`Closed`](super::State::Closed), cleanly if both ends had sent their
+    /// Close frames; but if bytes wait, only once they have been transmitted or
+    /// [`Config::close_timeout`](super::Config::close_timeout) is over. A request that waits for a decision still does.
+    pub fn handle_eof(&mut self, now: Time) {
+        match self.phase {
+            Phase::Opening { eof: false, .. } => self.opening_eof(now),
+            Phase::Opening { .. } => {}
+            // What is held came before the end, and is looked at before it.
+            _ if self.held() > 0 || self.assembler.has_rest() => self.end_behind_held(),
+            _ => {
+                self.act_on_close_ahead(now);
+                let by = now + self.config.close_timeout;
+                self.phase.on(Input::Eof { by, unsent: self.is_unsent() });
+            }
+        }
+    }
+
+    /// A write has failed: the transport takes nothing any more. What the peer has sent may still be
+    /// read, its reason to end the connection perhaps among it, for [`Config::close_timeout`](super::Config::close_timeout).
+    pub fn handle_write_failed(&mut self, now: Time) {
+        self.act_on_close_ahead(now);
+        let by = now + self.config.close_timeout;
+        self.phase.on(Input::WriteFailed { by, unsent: self.is_unsent() });
+        self.clear_out();
+    }
+
+    /// The transport has failed, and carries nothing any more.
+    pub fn handle_reset(&mut self) {
+        if matches!(self.phase, Phase::Opening { .. }) {
+            return self.opening_reset();
+        }
+        // Nothing is waited for any more, so the time does not matter.
+        self.act_on_close_ahead(Time::ZERO);
+        self.phase.on(Input::Reset { unsent: self.is_unsent() });
+        self.clear_out();
+    }
+
+    /// The writing side of the transport has been shut down, or cannot be.
+    pub fn handle_shutdown(&mut self) {
+        self.shut_down = true;
+    }
+
+    /// The time that [`Wants::until`](super::Wants::until) gave has come. Too early a
+    /// call does nothing; a late one (after a suspend, say) does what is due now and
+    /// no more. Read what has arrived before this, until the transport says that nothing is there:
+    /// the Pong that is missing may lie in it.
+    #[inline]
+    pub fn handle_timeout(&mut self, now: Time) {
+        let reads = self.may_read();
+        if self.deadline(reads).is_some_and(|deadline| deadline <= now) {
+            self.pass_deadline(reads, now);
+        }
+    }
+
+    /// As [`handle_timeout`](Self::handle_timeout), where the transport has not been asked whether there is
+    /// something to read: all time limits but that of the Pong, which may lie there.
+    pub fn handle_timeout_unread(&mut self, now: Time) {
+        if self.deadline(false).is_some_and(|deadline| deadline <= now) {
+            self.pass_deadline(false, now);
+        }
+    }
+
+    fn pass_deadline(&mut self, reads: bool, now: Time) {
+        match self.phase {
+            _ if self.answer.as_ref().is_some_and(|answer| answer.by <= now) => {
+                self.end_dead(Cause::Opening(HandshakeError::TimedOut));
+            }
+            // The peer has said Close, and has not taken what this end sends before it answers.
+            Phase::Open if self.close_ahead_by().is_some_and(|by| by <= now) => {
+                self.act_on_close_ahead(now);
+                self.phase.on(Input::TimedOut { unsent: self.is_unsent() });
+                self.clear_out();
+            }
+            Phase::Open => match self.liveness.due(&self.config, reads, now) {
+                Due::Nothing => {}
+                Due::Ping(payload) => self.queue_ping(&payload, now),
+                Due::Dead(cause) => self.end_dead(cause),
+            },
+            Phase::Opening { .. } => {
+                self.opening_timed_out(now);
+            }
+            _ => {
+                self.phase.on(Input::TimedOut { unsent: self.is_unsent() });
+                self.clear_out();
+            }
+        }
+    }
+
+    fn end_dead(&mut self, cause: Cause) {
+        // Nothing is waited for any more, so the time does not matter.
+        self.act_on_close_ahead(Time::ZERO);
+        self.phase.on(Input::Dead(cause));
+        self.clear_out();
+    }
+}
