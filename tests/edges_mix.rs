@@ -142,9 +142,7 @@ fn messages_keep_their_order_in_any_mix() {
     }
 }
 
-/// No panic (none is found). The deadlines in the past that are found are those of
-/// `a_second_ping_while_paused_is_not_overdue_when_it_is_queued`.
-/// A deadline is never in the past after `handle_timeout`; who is opening or closing has a deadline.
+/// No panic. A deadline is never in the past after `handle_timeout`; who is opening or closing has a deadline.
 #[test]
 fn nothing_panics_and_a_clock_always_runs() {
     let mut failures = std::collections::BTreeMap::<String, (u64, u64)>::new();
@@ -207,6 +205,7 @@ fn nothing_panics_and_a_clock_always_runs() {
                 }
                 _ => drop(us.receive_room().map(|room| room.len())),
             }
+            let opening = us.state() == State::Opening;
             us.handle_timeout(now);
             let shown = format!("{us:?}").split(['{', '(']).nth(1).unwrap().chars().take(60).collect::<String>();
             let state = us.state();
@@ -222,11 +221,11 @@ fn nothing_panics_and_a_clock_always_runs() {
                 }
                 Some(wants) => {
                     // An answer to a request that is over time is offered once.
-                    if !shown.contains("Failing") && wants.until.is_some_and(|until| until <= now) {
+                    if wants.until.is_some_and(|until| until <= now) {
                         us.handle_timeout(now);
                         if us.wants().and_then(|wants| wants.until).is_some_and(|until| until <= now) {
                             fail("deadline in the past twice");
-                        } else {
+                        } else if !opening {
                             fail("deadline in the past");
                         }
                     }
