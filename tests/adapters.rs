@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use openline::tokio::{WebSocket, accept, accept_with, connect, connect_on, connect_with, read_request};
+use openline::tokio::{WebSocket, accept, connect, connect_on, connect_with, read_request};
 use openline::{
     Agreement, Cause, ClientRequest, CloseCode, Config, Error, Event, HandshakeConfig, HandshakeError, Keepalive,
     Message, Response, SendError, State, Upgrade,
@@ -516,7 +516,7 @@ mod deflate {
     async fn chunks_of_one_read() {
         let (client, server) = duplex(64 * 1024);
         let server = tokio::spawn(async move {
-            let mut socket = accept_with(&Server::default().handshake(handshake()), server).await.unwrap();
+            let mut socket = openline::tokio::accept_with(&Server::default().handshake(handshake()), server).await.unwrap();
             assert!(socket.agreement().deflate.is_some_and(|agreed| agreed.receive.takeover));
             let (mut total, mut chunks) = (0, 0);
             while let Some(chunk) = socket.recv_chunk().await.unwrap() {

@@ -265,7 +265,7 @@ impl Host {
             Call::Reset => self.tell(Connection::handle_reset),
             Call::WriteFailed => self.tell(|us| us.handle_write_failed(now)),
             Call::Shutdown => self.tell(Connection::handle_shutdown),
-            Call::Late => self.tell(Connection::handle_late),
+            Call::Late => self.tell(|us| us.handle_late(now)),
             Call::Fill(len) => self.tell(|us| {
                 let Some(room) = us.receive_room() else { return };
                 let len = room.len().min(len.into());
