@@ -108,16 +108,15 @@ fn pair(deflate: bool, limit: bool) -> (Connection, Connection) {
     if !limit {
         config.max_message_size = u64::MAX;
     }
-    let agreement = || {
-        let mut agreement = Agreement::default();
+    let agreement = || match deflate {
         #[cfg(feature = "deflate")]
-        if deflate {
-            let mut deflate = Deflate::default();
+        true => {
+            let (mut agreement, mut deflate) = (Agreement::default(), Deflate::default());
             deflate.threshold = 8;
             agreement.deflate = Some(deflate);
+            agreement
         }
-        let _ = deflate;
-        agreement
+        _ => Agreement::default(),
     };
     if deflate {
         return (
