@@ -66,8 +66,7 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
     config.high_water = HIGH_WATER;
     // At least a millisecond: who asks to be woken at once is.
     let millis = |count: u16| Duration::from_millis(u64::from(count) + 1);
-    config.keepalive =
-        setup.keepalive.map(|(interval, timeout)| Keepalive::new(millis(interval), millis(timeout)));
+    config.keepalive = setup.keepalive.map(|(interval, timeout)| Keepalive::new(millis(interval), millis(timeout)));
     config.close_timeout = millis(setup.close_timeout);
     let deflate = setup.deflate.map(|(takeover, window_bits, level, memory)| {
         let mut deflate = Deflate::default();
