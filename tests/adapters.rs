@@ -516,7 +516,8 @@ mod deflate {
     async fn chunks_of_one_read() {
         let (client, server) = duplex(64 * 1024);
         let server = tokio::spawn(async move {
-            let mut socket = openline::tokio::accept_with(&Server::default().handshake(handshake()), server).await.unwrap();
+            let mut socket =
+                openline::tokio::accept_with(&Server::default().handshake(handshake()), server).await.unwrap();
             assert!(socket.agreement().deflate.is_some_and(|agreed| agreed.receive.takeover));
             let (mut total, mut chunks) = (0, 0);
             while let Some(chunk) = socket.recv_chunk().await.unwrap() {

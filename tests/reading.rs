@@ -456,3 +456,63 @@ fn a_request_is_taken_however_messages_are_read() {
         assert!(input.is_empty() && us.request().is_some(), "limit: {limit}");
     }
 }
+
+/// The smallest host there is: what the crate's documentation shows as a whole server for one connection.
+/// What one read provokes is answered, however much that is, and leaves together.
+fn echo(mut socket: impl std::io::Read + std::io::Write, upgrade: Upgrade) -> std::io::Result<()> {
+    let mut us = Connection::new(upgrade, quiet(), s(0));
+    let mut buffer = vec![0; 64 * 1024];
+    let ready = openline::Ready { read: true, write: true };
+    while let Some(wants) = us.wants() {
+        match wants.step(ready, s(0)) {
+            openline::Step::Write => {
+                let len = socket.write(us.next_transmit().unwrap_or_default())?;
+                us.handle_transmitted(len, s(0));
+            }
+            openline::Step::End => us.handle_shutdown(),
+            openline::Step::Read => {
+                let len = socket.read(&mut buffer)?;
+                if len == 0 {
+                    us.handle_eof(s(0));
+                }
+                let mut input = &mut buffer[..len];
+                while let Ok(Some(event)) = us.receive(&mut input, s(0)) {
+                    if let Event::Message(message) = event {
+                        us.queue(message).map_err(std::io::Error::other)?;
+                    }
+                }
+            }
+            openline::Step::Timeout => us.handle_timeout(s(0)),
+            openline::Step::Wait => break,
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_smallest_host_answers_all_that_one_read_brings() {
+    struct Wire<'a>(std::io::Cursor<Vec<u8>>, &'a mut Vec<u8>);
+    impl std::io::Read for Wire<'_> {
+        fn read(&mut self, space: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(space)
+        }
+    }
+    impl std::io::Write for Wire<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.1.extend_from_slice(&bytes[..bytes.len().min(1000)]);
+            Ok(bytes.len().min(1000))
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    // The end of a message beyond the high-water mark comes with the next message in one read.
+    let said = [(BINARY, vec![0; 100_000]), (TEXT, b"a".to_vec()), (BINARY, vec![1; 70_000])];
+    let mut written = vec![];
+    let incoming = std::io::Cursor::new([frames(Client, said.clone()), close_frame(Client, 1000, "")].concat());
+    echo(Wire(incoming, &mut written), Upgrade::server(Agreement::default())).unwrap();
+    let mut expected = said.to_vec();
+    expected.push((CLOSE, vec![0x03, 0xe8]));
+    assert_eq!(parse(Server, &written), expected);
+}

@@ -380,6 +380,35 @@ async fn halves_in_the_middle_of_a_long_message_do_not_wake_each_other_for_ever(
     try_all(&[Call::Send, Call::Flush, Call::Close], &[Shape::Halves], is_in_chunks).await;
 }
 
+/// Both ends of a narrow pipe were pinged and have something long to say before they listen: each reads
+/// ahead what the other says, and a Ping does not count as that.
+#[tokio::test(start_paused = true)]
+async fn two_ends_that_ping_and_send_at_once_do_not_wait_for_each_other() {
+    for events in [false, true] {
+        let (a, b) = tokio::io::duplex(64);
+        let client = Upgrade::client(Agreement::default(), [7; 32]);
+        let mut a = WebSocket::new(a, client, Config::default(), &[]);
+        let mut b = WebSocket::new(b, Upgrade::server(Agreement::default()), Config::default(), &[]);
+        a.ping(b"1").await.unwrap();
+        b.ping(b"2").await.unwrap();
+        let say_then_hear = async |ws: &mut WebSocket<tokio::io::DuplexStream>| {
+            ws.send(vec![7; 1000]).await.unwrap();
+            loop {
+                match events {
+                    false => return ws.recv().await.unwrap().map(|message| message.len()),
+                    true => match ws.event().await.unwrap() {
+                        Some(openline::Event::Message(message)) => return Some(message.len()),
+                        Some(_) => {}
+                        None => return None,
+                    },
+                }
+            }
+        };
+        let both = timeout(LONG, async { tokio::join!(say_then_hear(&mut a), say_then_hear(&mut b)) }).await;
+        assert_eq!(both, Ok((Some(1000), Some(1000))), "events: {events}");
+    }
+}
+
 // Opening.
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

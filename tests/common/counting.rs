@@ -81,7 +81,8 @@ pub(crate) struct Ends {
     idle: usize,
     ends_read: usize,
     at: Option<Duration>,
-    waiting: Vec<Waker>,
+    /// One waker for each direction, as a socket has it: that of the task which polled it last.
+    waiting: [Option<Waker>; 2],
 }
 
 /// How many calls in a row may move nothing while no time goes on: two tasks may try both directions,
@@ -100,7 +101,7 @@ impl Wire {
         let waiting = std::mem::take(&mut ends.waiting);
         drop(ends);
         self.0.1.notify_all();
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().flatten().for_each(Waker::wake);
     }
 
     pub(crate) fn say(&self, bytes: &[u8]) {
@@ -257,7 +258,12 @@ mod polled {
 
     impl Wire {
         /// What `call` returns, or Pending; counted.
-        fn poll<T>(&self, cx: &Context<'_>, call: impl FnOnce(&mut Ends) -> (Option<T>, bool)) -> Poll<T> {
+        fn poll<T>(
+            &self,
+            direction: usize,
+            cx: &Context<'_>,
+            call: impl FnOnce(&mut Ends) -> (Option<T>, bool),
+        ) -> Poll<T> {
             let mut ends = self.ends();
             let (result, moved) = call(&mut ends);
             let now = tokio::time::Instant::now().into_std().saturating_duration_since(*START);
@@ -265,8 +271,7 @@ mod polled {
             match result {
                 Some(result) => Poll::Ready(result),
                 None => {
-                    ends.waiting.retain(|waker| !waker.will_wake(cx.waker()));
-                    ends.waiting.push(cx.waker().clone());
+                    ends.waiting[direction] = Some(cx.waker().clone());
                     Poll::Pending
                 }
             }
@@ -279,7 +284,7 @@ mod polled {
     impl AsyncRead for Wire {
         fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, space: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
             assert!(space.remaining() > 0, "no room to read to");
-            self.poll(cx, |ends| {
+            self.poll(0, cx, |ends| {
                 let bytes = ends.give(space.remaining());
                 space.put_slice(&bytes);
                 let done = !bytes.is_empty() || ends.ended;
@@ -291,21 +296,21 @@ mod polled {
     impl AsyncWrite for Wire {
         fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
             assert!(!bytes.is_empty(), "nothing to write");
-            self.poll(cx, |ends| {
+            self.poll(1, cx, |ends| {
                 let len = ends.take(bytes);
                 ((len > 0).then_some(Ok(len)), len > 0)
             })
         }
 
         fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            self.poll(cx, |ends| match (ends.flush_fails, ends.flush_blocks) {
+            self.poll(1, cx, |ends| match (ends.flush_fails, ends.flush_blocks) {
                 (true, _) => (Some(Err(ErrorKind::BrokenPipe.into())), false),
                 (false, blocks) => ((!blocks).then_some(Ok(())), false),
             })
         }
 
         fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            self.poll(cx, |ends| {
+            self.poll(1, cx, |ends| {
                 ends.shut_down |= !ends.shutdown_blocks;
                 ((!ends.shutdown_blocks).then_some(Ok(())), false)
             })
