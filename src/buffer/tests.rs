@@ -72,6 +72,7 @@ impl Stream {
 /// Any script of runs, blocks, takes and advances: the stream is the same, the counts are
 /// right, and what is held is what waits and the constants that are promised.
 #[test]
+#[cfg_attr(miri, ignore = "moves megabytes")]
 fn any_script_keeps_the_stream_and_the_bound() {
     let stream = Stream::new();
     for seed in 1..40 {
@@ -144,6 +145,7 @@ fn any_script_keeps_the_stream_and_the_bound() {
 
 /// What was taken and dropped is not held, and what waits behind it is.
 #[test]
+#[cfg_attr(miri, ignore = "moves megabytes")]
 fn a_queue_that_is_taken_holds_no_more_than_waits() {
     let mut buffer = SendBuffer::default();
     let mut held = 0;
@@ -201,6 +203,7 @@ fn what_is_taken_is_not_copied() {
 
 /// A long message, then short ones, as the peer takes it a little at a time.
 #[test]
+#[cfg_attr(miri, ignore = "moves megabytes")]
 fn a_long_run_is_given_back_when_little_of_it_is_left() {
     let len = 16 << 20;
     for shared in [false, true] {
@@ -235,6 +238,7 @@ fn a_long_run_is_given_back_when_little_of_it_is_left() {
 /// Each byte that is appended costs the copy that appends it and little more, however long the
 /// run was before.
 #[test]
+#[cfg_attr(miri, ignore = "moves megabytes")]
 fn growth_moves_a_byte_a_constant_number_of_times() {
     for write in [6, 100, 1000, 10_000, 60_000] {
         let info = allocation_counter::measure(|| {
@@ -259,6 +263,7 @@ fn nothing_of_it_is_shown() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "moves megabytes")]
 fn a_queue_that_never_empties_does_not_grow() {
     let mut buffer = SendBuffer::default();
     buffer.run(1000).extend_from_slice(&[0; 1000]);
