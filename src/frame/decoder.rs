@@ -320,7 +320,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 500 }, failure_persistence: None, ..ProptestConfig::default() })]
 
         /// Any bytes, any cut: whoever looks for the common case first gets the same pieces, the
         /// same payloads and the same error, and finds it wherever it is.

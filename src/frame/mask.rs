@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn every_length_cut_everywhere_is_the_naive_answer() {
         let key = [0x11, 0x22, 0x44, 0x88];
-        for len in 0..70_u8 {
+        for len in if cfg!(miri) { 30..35 } else { 0..70_u8 } {
             let plain: Vec<u8> = (0..len).collect();
             let masked = naive(key, &plain);
             for cut in 0..=usize::from(len) {
@@ -152,7 +152,7 @@ mod tests {
         for len in [511, 512, 513, 1000] {
             let plain: Vec<u8> = (0..len + 64).map(|at: u32| (at * 7) as u8).collect();
             // Wherever it lies.
-            for from in 0..64 {
+            for from in (0..64).step_by(if cfg!(miri) { 9 } else { 1 }) {
                 let mut data = plain.clone();
                 let turned = MaskKey::new(key).apply(&mut data[from..]);
                 assert_eq!(turned, MaskKey::new(key).turned(plain.len() - from));
