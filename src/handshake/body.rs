@@ -13,26 +13,26 @@ use core::fmt;
 use crate::http::Headers;
 
 /// RFC 9112 §6.3: where the body ends.
-pub(super) enum Body {
+pub(super) enum BodyReader {
     /// After this many bytes more; `u64::MAX` stands for the end of the connection.
     Length(u64),
     /// In chunks: the line that is being read, and what is left of the chunk.
     Chunked { line: Vec<u8>, left: u64 },
 }
 
-impl Body {
-    pub(super) fn new(status: u16, headers: &Headers) -> Body {
+impl BodyReader {
+    pub(super) fn new(status: u16, headers: &Headers) -> BodyReader {
         if matches!(status, 204 | 304) {
-            return Body::Length(0);
+            return BodyReader::Length(0);
         }
         // RFC 9112 §6.3: chunked says where the body ends only if it is the last encoding.
         let encoding = headers.list("Transfer-Encoding").last();
         if encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case(b"chunked")) {
-            return Body::Chunked { line: Vec::new(), left: 0 };
+            return BodyReader::Chunked { line: Vec::new(), left: 0 };
         }
         match content_length(headers) {
-            Some(len) if !headers.contains("Transfer-Encoding") => Body::Length(len),
-            _ => Body::Length(u64::MAX),
+            Some(len) if !headers.contains("Transfer-Encoding") => BodyReader::Length(len),
+            _ => BodyReader::Length(u64::MAX),
         }
     }
 
@@ -41,9 +41,9 @@ impl Body {
     pub(super) fn receive(&mut self, input: &mut &[u8], body: &mut Vec<u8>, limit: usize) -> bool {
         while body.len() < limit {
             let wanted = match self {
-                Body::Length(left) => left,
-                Body::Chunked { left, .. } if *left > 0 => left,
-                Body::Chunked { line, left } => {
+                BodyReader::Length(left) => left,
+                BodyReader::Chunked { left, .. } if *left > 0 => left,
+                BodyReader::Chunked { line, left } => {
                     let Some((&byte, rest)) = input.split_first() else { return false };
                     *input = rest;
                     if line.len() == MAX_CHUNK_LINE {
@@ -61,13 +61,13 @@ impl Body {
                     continue;
                 }
             };
-            let room = (limit - body.len()) as u64;
-            let len = input.len().min(room.min(*wanted) as usize);
+            let space = (limit - body.len()) as u64;
+            let len = input.len().min(space.min(*wanted) as usize);
             let (part, rest) = input.split_at(len);
             body.extend_from_slice(part);
             *input = rest;
             *wanted -= len as u64;
-            if *wanted == 0 && matches!(self, Body::Length(_)) {
+            if *wanted == 0 && matches!(self, BodyReader::Length(_)) {
                 return true;
             }
             if input.is_empty() {
@@ -89,11 +89,11 @@ fn content_length(headers: &Headers) -> Option<u64> {
 }
 
 /// The bytes of the body may be secret.
-impl fmt::Debug for Body {
+impl fmt::Debug for BodyReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Body::Length(left) => f.debug_tuple("Length").field(left).finish(),
-            Body::Chunked { left, .. } => f.debug_struct("Chunked").field("left", left).finish_non_exhaustive(),
+            BodyReader::Length(left) => f.debug_tuple("Length").field(left).finish(),
+            BodyReader::Chunked { left, .. } => f.debug_struct("Chunked").field("left", left).finish_non_exhaustive(),
         }
     }
 }
@@ -114,8 +114,8 @@ mod tests {
             headers.append(name, value).unwrap();
         }
         let (mut whole, mut parts) = (Vec::new(), Vec::new());
-        let ended = Body::new(403, &headers).receive(&mut &bytes[..], &mut whole, limit);
-        let mut body = Body::new(403, &headers);
+        let ended = BodyReader::new(403, &headers).receive(&mut &bytes[..], &mut whole, limit);
+        let mut body = BodyReader::new(403, &headers);
         let ended_in_parts = bytes.iter().any(|&byte| body.receive(&mut &[byte][..], &mut parts, limit));
         assert_eq!((&parts, ended_in_parts), (&whole, ended));
         (String::from_utf8(whole).unwrap(), ended)

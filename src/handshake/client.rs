@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
-use super::body::Body;
+use super::body::BodyReader;
 use super::confirm::Offered;
 use super::head::{HeadReader, ResponseHead};
 use super::write::write_request;
@@ -29,15 +29,16 @@ pub(crate) struct ClientOpening {
     accept: String,
     /// The connection goes on with this generator, so that no random number is used twice.
     entropy: Option<Entropy>,
-    phase: Phase,
+    part: Part,
     response: Option<Box<Response>>,
 }
 
+/// The part of the answer that is being read.
 #[derive(Debug)]
-enum Phase {
-    Reading(HeadReader),
-    /// The server refused; the body of its answer is being read.
-    Body(Body),
+enum Part {
+    Head(HeadReader),
+    /// The body, which is read only if the server refused.
+    Body(BodyReader),
 }
 
 impl ClientOpening {
@@ -56,7 +57,7 @@ impl ClientOpening {
             accept: key::accept(key.as_bytes()),
             subprotocols: request.subprotocols.clone(),
             entropy: Some(entropy),
-            phase: Phase::Reading(HeadReader::response(0, config.max_head, config.max_headers)),
+            part: Part::Head(HeadReader::response(0, config.max_head, config.max_headers)),
             response: None,
             spent: 0,
             config,
@@ -65,8 +66,8 @@ impl ClientOpening {
 
     /// No more of the answer will come.
     fn ended(&self, error: HandshakeError) -> HandshakeError {
-        match (&self.phase, &self.response) {
-            (Phase::Body(_), Some(response)) => HandshakeError::Refused { status: response.status },
+        match (&self.part, &self.response) {
+            (Part::Body(_), Some(response)) => HandshakeError::Refused { status: response.status },
             _ => error,
         }
     }
@@ -84,13 +85,13 @@ impl ClientOpening {
 impl Opening for ClientOpening {
     fn receive(&mut self, input: &mut &[u8], _: &mut Vec<u8>) -> Result<Option<Opened>, HandshakeError> {
         loop {
-            match &mut self.phase {
-                Phase::Body(body) => {
+            match &mut self.part {
+                Part::Body(body) => {
                     let Some(response) = &mut self.response else { return Ok(None) };
                     let done = body.receive(input, &mut response.body, self.config.max_body);
                     return if done { Err(HandshakeError::Refused { status: response.status }) } else { Ok(None) };
                 }
-                Phase::Reading(head) => {
+                Part::Head(head) => {
                     if !head.receive(input)? {
                         return Ok(None);
                     }
@@ -105,7 +106,7 @@ impl Opening for ClientOpening {
                         101 if minor == 0 => return Err(HandshakeError::HttpVersionTooOld),
                         101 => return self.upgrade().map(|upgrade| Some(Opened::Agreed(upgrade))),
                         100..=199 => self.response = None,
-                        _ => self.phase = Phase::Body(Body::new(status, &response.headers)),
+                        _ => self.part = Part::Body(BodyReader::new(status, &response.headers)),
                     }
                 }
             }
@@ -128,7 +129,7 @@ impl Opening for ClientOpening {
 /// The key and the answer may be secret.
 impl fmt::Debug for ClientOpening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientOpening").field("phase", &self.phase).finish_non_exhaustive()
+        f.debug_struct("ClientOpening").field("part", &self.part).finish_non_exhaustive()
     }
 }
 

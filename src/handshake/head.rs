@@ -17,7 +17,7 @@ use crate::http::{Headers, Request, is_control, is_tchar};
 /// Gathers a head, byte by byte, within limits. Each byte is judged as it comes: so a wrong head is
 /// refused at its first wrong byte, and the outcome does not depend on how the input was cut.
 pub(super) struct HeadReader {
-    kind: Kind,
+    kind: HeadKind,
     at: At,
     bytes: Vec<u8>,
     /// The position in `bytes` of the line that is being read.
@@ -32,8 +32,9 @@ pub(super) struct HeadReader {
     max_headers: usize,
 }
 
+/// Whose rules the first line follows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum HeadKind {
     Request,
     Response,
 }
@@ -53,15 +54,15 @@ enum At {
 
 impl HeadReader {
     pub(super) fn request(max_head: usize, max_headers: usize) -> HeadReader {
-        HeadReader::new(Kind::Request, 0, max_head, max_headers)
+        HeadReader::new(HeadKind::Request, 0, max_head, max_headers)
     }
 
     /// For a response behind interim ones of `spent` bytes, which share the limit.
     pub(super) fn response(spent: usize, max_head: usize, max_headers: usize) -> HeadReader {
-        HeadReader::new(Kind::Response, spent, max_head, max_headers)
+        HeadReader::new(HeadKind::Response, spent, max_head, max_headers)
     }
 
-    fn new(kind: Kind, spent: usize, max_head: usize, max_headers: usize) -> HeadReader {
+    fn new(kind: HeadKind, spent: usize, max_head: usize, max_headers: usize) -> HeadReader {
         let bytes = Vec::new();
         HeadReader { kind, at: At::Begin, bytes, line: 0, first: 0..0, lines: 0, spent, max_head, max_headers }
     }
@@ -70,13 +71,13 @@ impl HeadReader {
     /// what is left of `input` comes after it. On an error the byte that proves it has
     /// been taken, but never one beyond the limit.
     pub(super) fn receive(&mut self, input: &mut &[u8]) -> Result<bool, HandshakeError> {
-        self.bytes.reserve(self.room().min(input.len()));
+        self.bytes.reserve(self.allowance().min(input.len()));
         loop {
             self.skim(input);
             let Some((&byte, rest)) = input.split_first() else { return Ok(false) };
-            if self.room() == 0 {
+            if self.allowance() == 0 {
                 return Err(match (self.kind, self.lines) {
-                    (Kind::Request, 0) => HandshakeError::TargetTooLong { limit: self.max_head },
+                    (HeadKind::Request, 0) => HandshakeError::TargetTooLong { limit: self.max_head },
                     _ => HandshakeError::HeadTooLarge { limit: self.max_head },
                 });
             }
@@ -94,18 +95,18 @@ impl HeadReader {
     /// Takes the bytes inside a line up to the next control character, at once. Fast path only:
     /// [`judge`](Self::judge) accepts each of them, so removing this changes speed, not behaviour.
     fn skim(&mut self, input: &mut &[u8]) {
-        let judged = self.kind == Kind::Response && self.lines == 0 && self.bytes.len() < PROTOCOL.len();
+        let judged = self.kind == HeadKind::Response && self.lines == 0 && self.bytes.len() < PROTOCOL.len();
         if !matches!(self.at, At::Within) || judged {
             return;
         }
-        let (allowed, _) = input.split_at(self.room().min(input.len()));
-        let (plain, rest) = input.split_at(without_control(allowed));
-        self.bytes.extend_from_slice(plain);
+        let (allowed, _) = input.split_at(self.allowance().min(input.len()));
+        let (taken, rest) = input.split_at(without_control(allowed));
+        self.bytes.extend_from_slice(taken);
         *input = rest;
     }
 
     /// How many bytes may still come.
-    fn room(&self) -> usize {
+    fn allowance(&self) -> usize {
         self.max_head.saturating_sub(self.spent).saturating_sub(self.bytes.len())
     }
 
@@ -121,7 +122,7 @@ impl HeadReader {
             // made to disagree with the proxy in front about where a head ends.
             (_, b'\n') => return Err(HandshakeError::BareLineFeed),
             // RFC 9112 §2.2: an empty line before a request line is ignored. One is.
-            (At::Begin, b'\r') if first && (self.kind == Kind::Response || self.line > 0) => {
+            (At::Begin, b'\r') if first && (self.kind == HeadKind::Response || self.line > 0) => {
                 return Err(HandshakeError::MalformedHead);
             }
             (At::Begin | At::Within, b'\r') => At::Cr,
@@ -135,12 +136,14 @@ impl HeadReader {
             // RFC 9112 §3: a request begins with a token and a space. A client of another
             // protocol, such as TLS, is found out here; it may never send the end of a line.
             (At::Method, b' ') => At::Within,
-            (At::Begin | At::Method, byte) if first && self.kind == Kind::Request => match is_tchar(byte) {
+            (At::Begin | At::Method, byte) if first && self.kind == HeadKind::Request => match is_tchar(byte) {
                 true => At::Method,
                 false => return Err(HandshakeError::MalformedHead),
             },
             // RFC 9112 §4: a response begins with the version.
-            (_, byte) if first && self.kind == Kind::Response && PROTOCOL.get(column).is_some_and(|&b| b != byte) => {
+            (_, byte)
+                if first && self.kind == HeadKind::Response && PROTOCOL.get(column).is_some_and(|&b| b != byte) =>
+            {
                 return Err(HandshakeError::MalformedHead);
             }
             _ => At::Within,

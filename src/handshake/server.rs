@@ -17,13 +17,14 @@ use crate::upgrade::Upgrade;
 #[derive(Debug)]
 pub(crate) struct ServerOpening {
     config: Arc<HandshakeConfig>,
-    phase: Phase,
+    stage: Stage,
     /// The request's method is HEAD: no answer to it has a body.
     is_head: bool,
 }
 
+/// How far the server is with the request.
 #[derive(Debug)]
-enum Phase {
+enum Stage {
     Reading(HeadReader),
     /// The request is in order, and waits for `accept` or `reject`.
     Deciding(Request),
@@ -31,8 +32,8 @@ enum Phase {
 
 impl ServerOpening {
     pub(crate) fn new(config: Arc<HandshakeConfig>) -> ServerOpening {
-        let phase = Phase::Reading(HeadReader::request(config.max_head, config.max_headers));
-        ServerOpening { config, phase, is_head: false }
+        let stage = Stage::Reading(HeadReader::request(config.max_head, config.max_headers));
+        ServerOpening { config, stage, is_head: false }
     }
 
     fn answer(&self, error: HandshakeError, request: Option<&Request>, out: &mut Vec<u8>) -> HandshakeError {
@@ -43,7 +44,7 @@ impl ServerOpening {
 
 impl Opening for ServerOpening {
     fn receive(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Opened>, HandshakeError> {
-        let Phase::Reading(head) = &mut self.phase else { return Ok(None) };
+        let Stage::Reading(head) = &mut self.stage else { return Ok(None) };
         let complete = head.receive(input);
         self.is_head = head.is_head();
         match complete {
@@ -58,7 +59,7 @@ impl Opening for ServerOpening {
         };
         match self.config.judge(&request) {
             Ok(()) => {
-                self.phase = Phase::Deciding(request);
+                self.stage = Stage::Deciding(request);
                 Ok(Some(Opened::Request))
             }
             Err(error) => Err(self.answer(error, Some(&request), out)),
@@ -66,11 +67,11 @@ impl Opening for ServerOpening {
     }
 
     fn handle_eof(&mut self, out: &mut Vec<u8>) -> Option<HandshakeError> {
-        match &self.phase {
+        match &self.stage {
             // The peer may have ended its own side only, and listen.
-            Phase::Reading(head) if head.len() > 0 => Some(self.answer(HandshakeError::UnexpectedEof, None, out)),
-            Phase::Reading(_) => Some(HandshakeError::UnexpectedEof),
-            Phase::Deciding(_) => None,
+            Stage::Reading(head) if head.len() > 0 => Some(self.answer(HandshakeError::UnexpectedEof, None, out)),
+            Stage::Reading(_) => Some(HandshakeError::UnexpectedEof),
+            Stage::Deciding(_) => None,
         }
     }
 
@@ -79,9 +80,9 @@ impl Opening for ServerOpening {
     }
 
     fn request(&self) -> Option<&Request> {
-        match &self.phase {
-            Phase::Reading(_) => None,
-            Phase::Deciding(request) => Some(request),
+        match &self.stage {
+            Stage::Reading(_) => None,
+            Stage::Deciding(request) => Some(request),
         }
     }
 
@@ -94,7 +95,7 @@ impl Opening for ServerOpening {
     }
 
     fn accept(&mut self, answer: Accept, out: &mut Vec<u8>) -> Result<Upgrade, HandshakeError> {
-        let Phase::Deciding(request) = &self.phase else { return Err(HandshakeError::NothingToDecide) };
+        let Stage::Deciding(request) = &self.stage else { return Err(HandshakeError::NothingToDecide) };
         let (response, upgrade) = self.config.accept(request, &answer)?;
         write_switch(out, &response.headers);
         Ok(upgrade)

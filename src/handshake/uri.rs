@@ -232,7 +232,7 @@ fn wrong_byte(text: &str, others: &[u8]) -> Option<usize> {
         let mut digit = || bytes.next().is_some_and(|(_, digit)| digit.is_ascii_hexdigit());
         let valid = match byte {
             b'%' => digit() && digit(),
-            byte => is_plain(byte) || others.contains(&byte),
+            byte => is_unescaped(byte) || others.contains(&byte),
         };
         if !valid {
             return Some(at);
@@ -242,7 +242,7 @@ fn wrong_byte(text: &str, others: &[u8]) -> Option<usize> {
 }
 
 /// RFC 3986 §2.2, §2.3: `unreserved` or `sub-delims`.
-fn is_plain(byte: u8) -> bool {
+fn is_unescaped(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
@@ -260,7 +260,7 @@ fn canonical_host(host: &str) -> Option<String> {
     }
     let mut name = String::from_utf8(percent::decode(host)).ok()?;
     name.make_ascii_lowercase();
-    let valid = name.bytes().all(is_plain) && (!ends_in_a_number(&name) || Ipv4Addr::from_str(&name).is_ok());
+    let valid = name.bytes().all(is_unescaped) && (!ends_in_a_number(&name) || Ipv4Addr::from_str(&name).is_ok());
     valid.then_some(name)
 }
 
