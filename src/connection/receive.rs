@@ -107,7 +107,7 @@ impl Connection {
     #[inline]
     pub fn receive_room(&mut self) -> Option<&mut [u8]> {
         let remaining = self.remaining()?;
-        self.assembler.room(remaining)
+        self.assembler.space(remaining)
     }
 
     /// As [`receive_room`](Self::receive_room), for a transport that appends to a `Vec`, so that its
@@ -116,7 +116,7 @@ impl Connection {
     #[inline]
     pub fn receive_spare(&mut self) -> Option<impl BufMut + '_> {
         let remaining = self.remaining()?;
-        self.assembler.spare_room(remaining)
+        self.assembler.spare_space(remaining)
     }
 
     /// What is still to come of a data frame that has begun.

@@ -29,7 +29,7 @@ pub(crate) struct Limits {
     pub(crate) fragments: u32,
 }
 
-/// What the application wants to be handed.
+/// What the application wants to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Messages,
@@ -76,13 +76,13 @@ pub(crate) struct Assembler {
     unfinished: Option<Box<Unfinished>>,
     /// For messages that come compressed, if that was agreed.
     #[cfg(feature = "deflate")]
-    inflate: Option<Box<inflate::Inflate>>,
+    inflate: Option<Box<inflate::Inflating>>,
 }
 
 /// A message of which some has come, and more is to come.
 #[derive(Debug)]
 struct Unfinished {
-    body: Body,
+    gathered: Gathered,
     /// RFC 7692 §6: whether its first frame had RSV1.
     compressed: bool,
     /// Payload bytes that have been announced by the headers so far.
@@ -90,12 +90,12 @@ struct Unfinished {
     /// What later frames may still add: nothing, once the last has begun.
     beyond: u64,
     fragments: u32,
-    handed: Handed,
+    delivered: Delivered,
 }
 
-/// What the application has been handed of a message that is unfinished.
+/// What the application has been delivered of a message that is unfinished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Handed {
+enum Delivered {
     Nothing,
     /// Chunks of it, so that it can no longer be handed out whole; the last had this length.
     Chunks {
@@ -105,7 +105,7 @@ enum Handed {
     Skipped,
 }
 
-enum Body {
+enum Gathered {
     Text {
         text: String,
         utf8: Utf8,
@@ -117,11 +117,11 @@ enum Body {
     },
 }
 
-impl fmt::Debug for Body {
+impl fmt::Debug for Gathered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Body::Text { text, .. } => write!(f, "Text({} bytes)", text.len()),
-            Body::Binary { filled, .. } => write!(f, "Binary({filled} bytes)"),
+            Gathered::Text { text, .. } => write!(f, "Text({} bytes)", text.len()),
+            Gathered::Binary { filled, .. } => write!(f, "Binary({filled} bytes)"),
         }
     }
 }
@@ -193,46 +193,48 @@ impl Assembler {
     /// Room to read more of a binary message straight into, if enough of it has come
     /// and `remaining` in its frame to be worth it. Never more than has come already, or
     /// four times the last chunk, so that an announcement alone makes nobody allocate.
-    pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
-        let (data, filled, len) = self.reserve_room(remaining)?;
+    pub(crate) fn space(&mut self, remaining: u64) -> Option<&mut [u8]> {
+        let (data, filled, len) = self.reserve_space(remaining)?;
         if data.len() - filled < len {
             data.resize(filled + len, 0);
         }
         data.get_mut(filled..filled + len)
     }
 
-    /// As [`room`](Self::room), for a transport that appends: it need not be filled with
+    /// As [`space`](Self::space), for a transport that appends: it need not be filled with
     /// zeros before.
-    pub(crate) fn spare_room(&mut self, remaining: u64) -> Option<Limit<&mut Vec<u8>>> {
-        let (data, filled, len) = self.reserve_room(remaining)?;
+    pub(crate) fn spare_space(&mut self, remaining: u64) -> Option<Limit<&mut Vec<u8>>> {
+        let (data, filled, len) = self.reserve_space(remaining)?;
         data.truncate(filled);
         Some(data.limit(len))
     }
 
     /// Where the next bytes belong, how many are there and how many to read, for which
     /// there is capacity.
-    fn reserve_room(&mut self, remaining: u64) -> Option<(&mut Vec<u8>, usize, usize)> {
+    fn reserve_space(&mut self, remaining: u64) -> Option<(&mut Vec<u8>, usize, usize)> {
         let message = self.unfinished.as_mut().filter(|message| !message.compressed)?;
-        let Unfinished { body: Body::Binary { data, filled }, announced, handed, beyond, .. } = &mut **message else {
+        let Unfinished { gathered: Gathered::Binary { data, filled }, announced, delivered, beyond, .. } =
+            &mut **message
+        else {
             return None;
         };
         let come = usize::try_from(announced.saturating_sub(remaining)).unwrap_or(usize::MAX);
         let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
-        let paid = match handed {
-            Handed::Nothing => come,
+        let paid = match delivered {
+            Delivered::Nothing => come,
             // What is read becomes a chunk of its own, which takes new memory. A peer that sends
             // little at a time must not make that much each time: the last chunk pays for it.
-            Handed::Chunks { last } if *filled == 0 && *last >= LEAST_ROOM => last.saturating_mul(4),
-            Handed::Chunks { .. } | Handed::Skipped => return None,
+            Delivered::Chunks { last } if *filled == 0 && *last >= LEAST_SPACE => last.saturating_mul(4),
+            Delivered::Chunks { .. } | Delivered::Skipped => return None,
         };
         // A short rest would be a read of its own.
-        let most = if remaining < MOST_ROOM + LEAST_ROOM { remaining } else { MOST_ROOM };
+        let most = if remaining < MOST_SPACE + LEAST_SPACE { remaining } else { MOST_SPACE };
         let len = most.min(paid);
-        if len < LEAST_ROOM {
+        if len < LEAST_SPACE {
             return None;
         }
-        match handed {
-            Handed::Nothing => reserve(data, *filled, len, remaining, *beyond),
+        match delivered {
+            Delivered::Nothing => reserve(data, *filled, len, remaining, *beyond),
             _ => data.reserve_exact(len - data.len().min(len)),
         }
         Some((data, *filled, len))
@@ -241,7 +243,7 @@ impl Assembler {
     /// What was read straight to its place in the middle of a frame, if it is to be a chunk.
     pub(crate) fn filled_chunk(&mut self, delivery: Delivery) -> Result<Option<Received<'static>>, ProtocolError> {
         match &mut self.unfinished {
-            Some(message) if matches!(message.handed, Handed::Chunks { .. }) && delivery == Delivery::Chunks => {
+            Some(message) if matches!(message.delivered, Delivered::Chunks { .. }) && delivery == Delivery::Chunks => {
                 Ok(message.chunk(&[], false)?.map(Received::Chunk))
             }
             _ => Ok(None),
@@ -250,7 +252,7 @@ impl Assembler {
 
     /// The first `len` bytes of the room have been filled.
     pub(crate) fn fill(&mut self, len: usize) -> Option<&mut [u8]> {
-        let Body::Binary { data, filled } = &mut self.unfinished.as_mut()?.body else { return None };
+        let Gathered::Binary { data, filled } = &mut self.unfinished.as_mut()?.gathered else { return None };
         let start = *filled;
         *filled = data.len().min(start.saturating_add(len));
         data.get_mut(start..*filled)
@@ -291,13 +293,13 @@ impl Assembler {
 
 impl Unfinished {
     fn new(first: &Header, limits: Limits) -> Unfinished {
-        let body = match first.opcode {
-            Opcode::Text => Body::Text { text: String::new(), utf8: Utf8::default() },
-            _ => Body::Binary { data: Vec::new(), filled: 0 },
+        let gathered = match first.opcode {
+            Opcode::Text => Gathered::Text { text: String::new(), utf8: Utf8::default() },
+            _ => Gathered::Binary { data: Vec::new(), filled: 0 },
         };
         let beyond = limits.beyond(first, first.len);
         let compressed = first.rsv != 0;
-        Unfinished { body, compressed, announced: first.len, beyond, fragments: 1, handed: Handed::Nothing }
+        Unfinished { gathered, compressed, announced: first.len, beyond, fragments: 1, delivered: Delivered::Nothing }
     }
 
     /// Takes the next part of the payload, as plain as the application will see it.
@@ -309,15 +311,15 @@ impl Unfinished {
     ) -> Result<Option<Received<'b>>, ProtocolError> {
         // What was gathered before chunks were asked for is their beginning; what
         // is left after chunks were asked for is not a message, and is dropped.
-        Ok(match (self.handed, delivery) {
-            (Handed::Nothing | Handed::Chunks { .. }, Delivery::Chunks) => {
+        Ok(match (self.delivered, delivery) {
+            (Delivered::Nothing | Delivered::Chunks { .. }, Delivery::Chunks) => {
                 self.chunk(payload, ends)?.map(Received::Chunk)
             }
-            (Handed::Chunks { .. }, Delivery::Messages) | (Handed::Skipped, _) => {
+            (Delivered::Chunks { .. }, Delivery::Messages) | (Delivered::Skipped, _) => {
                 self.skip(payload, ends)?;
                 None
             }
-            (Handed::Nothing, Delivery::Messages) => {
+            (Delivered::Nothing, Delivery::Messages) => {
                 self.gather(payload, ends)?;
                 ends.then(|| Received::Message(self.take()))
             }
@@ -337,8 +339,8 @@ impl Unfinished {
     /// Keeps the payload.
     fn gather(&mut self, payload: &[u8], ends: bool) -> Result<(), ProtocolError> {
         let (announced, beyond) = self.promise(ends);
-        match &mut self.body {
-            Body::Text { text, utf8 } => {
+        match &mut self.gathered {
+            Gathered::Text { text, utf8 } => {
                 let (first, rest) = checked(utf8, payload, ends)?;
                 let growth = rest.len() + first.map_or(0, char::len_utf8);
                 if text.capacity() - text.len() < growth {
@@ -349,7 +351,7 @@ impl Unfinished {
                 text.extend(first);
                 text.push_str(rest);
             }
-            Body::Binary { data, filled } => {
+            Gathered::Binary { data, filled } => {
                 data.truncate(*filled);
                 reserve(data, *filled, payload.len(), announced.saturating_sub(*filled), beyond);
                 data.extend_from_slice(payload);
@@ -361,9 +363,9 @@ impl Unfinished {
 
     /// Hands the payload on, behind what was gathered before, if anything was.
     fn chunk<'b>(&mut self, payload: &'b [u8], ends: bool) -> Result<Option<Chunk<'b>>, ProtocolError> {
-        let first = self.handed == Handed::Nothing;
-        let data = match &mut self.body {
-            Body::Text { text, utf8 } => {
+        let first = self.delivered == Delivered::Nothing;
+        let data = match &mut self.gathered {
+            Gathered::Text { text, utf8 } => {
                 let (completed, rest) = checked(utf8, payload, ends)?;
                 if text.is_empty() && completed.is_none() {
                     Message::from(rest)
@@ -375,8 +377,8 @@ impl Unfinished {
                     Message::from(mem::take(text))
                 }
             }
-            Body::Binary { filled: 0, .. } => Message::from(payload),
-            Body::Binary { data, filled } => {
+            Gathered::Binary { filled: 0, .. } => Message::from(payload),
+            Gathered::Binary { data, filled } => {
                 data.truncate(mem::take(filled));
                 data.reserve_exact(payload.len());
                 data.extend_from_slice(payload);
@@ -388,20 +390,20 @@ impl Unfinished {
         if data.is_empty() && !ends {
             return Ok(None);
         }
-        self.handed = Handed::Chunks { last: data.len() };
+        self.delivered = Delivered::Chunks { last: data.len() };
         Ok(Some(Chunk { data, first, last: ends }))
     }
 
     /// Checks the payload of a message whose rest nobody wants.
     fn skip(&mut self, payload: &[u8], ends: bool) -> Result<(), ProtocolError> {
         if !payload.is_empty() {
-            self.handed = Handed::Skipped;
+            self.delivered = Delivered::Skipped;
         }
-        match &mut self.body {
-            Body::Text { utf8, .. } => checked(utf8, payload, ends).map(drop)?,
-            Body::Binary { data, filled } => {
+        match &mut self.gathered {
+            Gathered::Text { utf8, .. } => checked(utf8, payload, ends).map(drop)?,
+            Gathered::Binary { data, filled } => {
                 if mem::take(filled) > 0 {
-                    self.handed = Handed::Skipped;
+                    self.delivered = Delivered::Skipped;
                 }
                 *data = Vec::new();
             }
@@ -410,13 +412,13 @@ impl Unfinished {
     }
 
     fn take(&mut self) -> Message<'static> {
-        match &mut self.body {
-            Body::Text { text, .. } => {
+        match &mut self.gathered {
+            Gathered::Text { text, .. } => {
                 // Only a limit that was announced and not reached leaves room over.
                 text.shrink_to_fit();
                 Message::Text(Cow::Owned(mem::take(text)))
             }
-            Body::Binary { data, filled } => {
+            Gathered::Binary { data, filled } => {
                 data.truncate(*filled);
                 data.shrink_to_fit();
                 Message::Binary(Cow::Owned(mem::take(data)))
@@ -472,7 +474,7 @@ fn target(filled: usize, growth: usize, announced_after: usize, beyond: u64) -> 
 const COMPRESSED_OVERHEAD: u64 = 16 * 1024;
 
 /// Less than this is not worth a read of its own: what follows it can come with it.
-const LEAST_ROOM: usize = 16 * 1024;
+const LEAST_SPACE: usize = 16 * 1024;
 
 /// What is read in one go is unmasked while a second-level cache still holds it.
-const MOST_ROOM: usize = 256 * 1024;
+const MOST_SPACE: usize = 256 * 1024;

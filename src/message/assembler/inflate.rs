@@ -15,7 +15,7 @@ use crate::message::deflate::{Inflater, SCRATCH_SIZE, with_scratch};
 
 /// What it takes besides to receive compressed messages. Boxed: most connections have none.
 #[derive(Debug)]
-pub(super) struct Inflate {
+pub(super) struct Inflating {
     inflater: Inflater,
     rest: Option<Rest>,
     /// How long the message is so far.
@@ -41,7 +41,7 @@ impl fmt::Debug for Rest {
 impl Assembler {
     /// From now on messages may come compressed.
     pub(crate) fn inflate_with(&mut self, inflater: Inflater) {
-        self.inflate = Some(Box::new(Inflate { inflater, rest: None, inflated: 0 }));
+        self.inflate = Some(Box::new(Inflating { inflater, rest: None, inflated: 0 }));
     }
 
     /// Whether compressed payload waits that made more than one chunk.
@@ -96,8 +96,8 @@ impl Assembler {
                 let left = self.limits.message_size.saturating_sub(inflate.inflated);
                 // §10.4: the limit is for what we keep; a few bytes may become very many. When
                 // it has been reached, one byte more is too many.
-                let room = usize::try_from(left).unwrap_or(usize::MAX);
-                let scratch = &mut scratch[..room.clamp(1, SCRATCH_SIZE)];
+                let left = usize::try_from(left).unwrap_or(usize::MAX);
+                let scratch = &mut scratch[..left.clamp(1, SCRATCH_SIZE)];
                 let (len, done) = inflate.inflater.inflate(payload, ends, scratch)?;
                 inflate.inflated += len as u64;
                 self.limits.check_size(inflate.inflated)?;
