@@ -7,11 +7,11 @@ use std::borrow::Cow;
 use std::boxed::Box;
 use std::vec::Vec;
 
-use zlib_rs::{Deflate, DeflateFlush};
+use zlib_rs::{Deflate as Compressor, DeflateFlush};
 
 use super::TAIL;
 use super::pool::{self, Settings, with_scratch};
-use crate::deflate::Deflate as Parameters;
+use crate::deflate::Deflate;
 
 /// Compresses what one end sends.
 pub(crate) struct Deflater {
@@ -19,11 +19,11 @@ pub(crate) struct Deflater {
     threshold: usize,
     takeover: bool,
     /// Made for the first message, and without takeover given away after each.
-    state: Option<Box<Deflate>>,
+    state: Option<Box<Compressor>>,
 }
 
 impl Deflater {
-    pub(crate) fn new(agreed: &Parameters) -> Deflater {
+    pub(crate) fn new(agreed: &Deflate) -> Deflater {
         Deflater {
             settings: Settings::new(agreed),
             threshold: agreed.threshold,
@@ -82,7 +82,7 @@ impl Deflater {
 
 /// §7.2.1: compresses `payload` up to its last byte, so that the peer can read it.
 #[expect(clippy::indexing_slicing, reason = "the compressor fills no more than it is given")]
-fn flush<'s>(state: &mut Deflate, mut payload: &[u8], fin: bool, scratch: &'s mut [u8]) -> Cow<'s, [u8]> {
+fn flush<'s>(state: &mut Compressor, mut payload: &[u8], fin: bool, scratch: &'s mut [u8]) -> Cow<'s, [u8]> {
     let mut gathered = Vec::new();
     let made = loop {
         let (taken, given) = (state.total_in(), state.total_out());

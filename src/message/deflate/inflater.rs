@@ -8,7 +8,7 @@
 use core::{fmt, mem};
 use std::boxed::Box;
 
-use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
+use zlib_rs::{Inflate as Decompressor, InflateError, InflateFlush, Status};
 
 use super::{TAIL, pool};
 use crate::deflate::DeflateContext;
@@ -18,7 +18,7 @@ use crate::error::ProtocolError;
 pub(crate) struct Inflater {
     takeover: bool,
     /// Made for the first message, and without takeover given away after each.
-    state: Option<Box<Inflate>>,
+    state: Option<Box<Decompressor>>,
     /// Whether the last thing that came was the end of a last block, and nothing after it.
     ended: bool,
     /// What is wrong behind the last byte that was given.
@@ -67,7 +67,7 @@ impl Inflater {
     #[expect(clippy::indexing_slicing, reason = "the inflater takes and fills no more than it is given")]
     fn stretch(
         &mut self,
-        state: &mut Inflate,
+        state: &mut Decompressor,
         input: &mut &[u8],
         ends: bool,
         out: &mut [u8],
@@ -99,7 +99,7 @@ impl Inflater {
 
 /// One call, and how much it took and gave.
 fn step(
-    state: &mut Inflate,
+    state: &mut Decompressor,
     input: &[u8],
     out: &mut [u8],
     flush: InflateFlush,
@@ -113,7 +113,7 @@ fn step(
 /// the message was cut short, something else takes in the tail, and does not end there: a
 /// code or a stored byte would give output, and the end of a block come too early or,
 /// as the lengths of a stored block that do not match, not at all.
-fn finish(state: &mut Inflate, out: &mut [u8]) -> bool {
+fn finish(state: &mut Decompressor, out: &mut [u8]) -> bool {
     // Another byte, which inflating up to the end of a block leaves alone.
     let [a, b, c, d] = TAIL;
     matches!(step(state, &[a, b, c, d, 0], out, InflateFlush::Block), (4, 0, Ok(Status::Ok)))

@@ -9,9 +9,9 @@ use std::thread_local;
 use std::vec;
 use std::vec::Vec;
 
-use zlib_rs::{Deflate, DeflateConfig, Inflate};
+use zlib_rs::{Deflate as Compressor, DeflateConfig, Inflate as Decompressor};
 
-use crate::deflate::Deflate as Parameters;
+use crate::deflate::Deflate;
 
 /// What a compressor is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(agreed: &Parameters) -> Settings {
+    pub(super) fn new(agreed: &Deflate) -> Settings {
         // zlib cannot do 8 bits, and 9 do as well: no distance that it writes is longer
         // than the window less 262 bytes (which `tests/deflate.rs` holds it to), so with
         // 512 bytes none is beyond 250.
@@ -30,7 +30,7 @@ impl Settings {
         Settings { level: agreed.level.min(9), memory: agreed.memory.clamp(1, 9), window_bits }
     }
 
-    fn compressor(self) -> Box<Deflate> {
+    fn compressor(self) -> Box<Compressor> {
         // A negative number asks for DEFLATE without the zlib header.
         let config = DeflateConfig {
             level: self.level.into(),
@@ -38,32 +38,32 @@ impl Settings {
             mem_level: self.memory.into(),
             ..DeflateConfig::default()
         };
-        Box::new(Deflate::new_with_config(config))
+        Box::new(Compressor::new_with_config(config))
     }
 }
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "it goes to a connection and comes back without an allocation")]
-    static INFLATERS: RefCell<Vec<Box<Inflate>>> = const { RefCell::new(Vec::new()) };
-    static DEFLATERS: RefCell<Vec<(Settings, Box<Deflate>)>> = const { RefCell::new(Vec::new()) };
+    static INFLATERS: RefCell<Vec<Box<Decompressor>>> = const { RefCell::new(Vec::new()) };
+    static DEFLATERS: RefCell<Vec<(Settings, Box<Compressor>)>> = const { RefCell::new(Vec::new()) };
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// An inflater at the beginning of a stream.
-pub(super) fn inflater() -> Box<Inflate> {
+pub(super) fn inflater() -> Box<Decompressor> {
     let spare = INFLATERS.try_with(|spares| spares.borrow_mut().pop()).ok().flatten();
-    spare.unwrap_or_else(|| Box::new(Inflate::new(false, Parameters::default().receive.bits())))
+    spare.unwrap_or_else(|| Box::new(Decompressor::new(false, Deflate::default().receive.bits())))
 }
 
 /// Takes an inflater back.
-pub(super) fn keep_inflater(mut inflater: Box<Inflate>) {
+pub(super) fn keep_inflater(mut inflater: Box<Decompressor>) {
     inflater.reset(false);
     // A thread that is ending has no place to keep it any more.
     let _ = INFLATERS.try_with(|spares| keep(&mut spares.borrow_mut(), inflater));
 }
 
 /// A compressor at the beginning of a stream.
-pub(super) fn deflater(settings: Settings) -> Box<Deflate> {
+pub(super) fn deflater(settings: Settings) -> Box<Compressor> {
     let spare = DEFLATERS.try_with(|spares| {
         let mut spares = spares.borrow_mut();
         let at = spares.iter().position(|(made_for, _)| *made_for == settings)?;
@@ -73,7 +73,7 @@ pub(super) fn deflater(settings: Settings) -> Box<Deflate> {
 }
 
 /// Takes a compressor back.
-pub(super) fn keep_deflater(settings: Settings, mut deflater: Box<Deflate>) {
+pub(super) fn keep_deflater(settings: Settings, mut deflater: Box<Compressor>) {
     deflater.reset();
     let _ = DEFLATERS.try_with(|spares| keep(&mut spares.borrow_mut(), (settings, deflater)));
 }
@@ -123,7 +123,7 @@ mod tests {
     impl Last {
         fn new(heard: Sender<String>) -> Last {
             let mut agreement = Agreement::default();
-            let mut deflate = Parameters { threshold: 0, ..Parameters::default() };
+            let mut deflate = Deflate { threshold: 0, ..Deflate::default() };
             (deflate.send.takeover, deflate.receive.takeover) = (false, false);
             agreement.deflate = Some(deflate);
             let client = Upgrade::client(agreement.clone(), [7; 32]);
