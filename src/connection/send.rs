@@ -14,7 +14,7 @@ use super::state::{Input, Phase};
 use crate::buffer::SendBuffer;
 use crate::code::CloseCode;
 use crate::error::SendError;
-use crate::frame::{CloseFrame, Encoder, Header, Kind, MAX_CONTROL_PAYLOAD, Opcode};
+use crate::frame::{CloseFrame, Encoder, FirstByte, Header, MAX_CONTROL_PAYLOAD, Opcode};
 #[cfg(feature = "deflate")]
 use crate::message::deflate;
 use crate::message::{BytesMessage, Message, Outgoing, Payload, Prepared};
@@ -276,7 +276,7 @@ impl Connection {
             return self.queue_deflated(fin, opcode, Payload::Borrowed(payload));
         }
         let out = self.out.run(Header::MAX_SIZE + payload.len());
-        self.encoder.frame(out, Kind { fin, rsv: 0, opcode }, payload);
+        self.encoder.frame(out, FirstByte { fin, rsv: 0, opcode }, payload);
     }
 
     fn queue_data(&mut self, fin: bool, opcode: Opcode, payload: Payload<'_>) {
@@ -284,7 +284,7 @@ impl Connection {
         if self.deflater.is_some() {
             return self.queue_deflated(fin, opcode, payload);
         }
-        queue_frame(&mut self.encoder, &mut self.out, Kind { fin, rsv: 0, opcode }, payload);
+        queue_frame(&mut self.encoder, &mut self.out, FirstByte { fin, rsv: 0, opcode }, payload);
     }
 
     /// RFC 7692 §6: queues a frame of a message that may be sent compressed. Never inlined:
@@ -295,8 +295,8 @@ impl Connection {
         let Connection { deflater: Some(deflater), encoder, out, .. } = self else { return };
         let begins = opcode != Opcode::Continuation;
         // §6.1: RSV1 is in the first frame only.
-        let plain = Kind { fin, rsv: 0, opcode };
-        let compressed = Kind { rsv: if begins { deflate::RSV1 } else { 0 }, ..plain };
+        let plain = FirstByte { fin, rsv: 0, opcode };
+        let compressed = FirstByte { rsv: if begins { deflate::RSV1 } else { 0 }, ..plain };
         let data = payload.as_slice();
         if !(begins && fin) {
             return deflater.fragment(data, fin, |payload| queue_frame(encoder, out, compressed, payload.into()));
@@ -317,7 +317,7 @@ impl Connection {
 
     fn queue_control(&mut self, opcode: Opcode, payload: &[u8]) {
         let out = self.out.run(Header::MAX_SIZE + payload.len());
-        self.encoder.frame(out, Kind { fin: true, rsv: 0, opcode }, payload);
+        self.encoder.frame(out, FirstByte { fin: true, rsv: 0, opcode }, payload);
     }
 
     pub(super) fn queue_ping(&mut self, payload: &[u8], now: Time) {
@@ -404,10 +404,10 @@ impl<M> core::error::Error for Unsent<M> {
 
 /// Queues a frame: by reference if its payload is long and is ours or lies where it may be shared,
 /// else as a copy.
-fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, kind: Kind, payload: Payload<'_>) {
+fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, first: FirstByte, payload: Payload<'_>) {
     match payload {
         Payload::Owned(mut data) if data.len() >= BLOCK => {
-            if let Some(key) = encoder.header(out.run(Header::MAX_SIZE), kind, data.len()) {
+            if let Some(key) = encoder.header(out.run(Header::MAX_SIZE), first, data.len()) {
                 let _ = key.apply(&mut data);
             }
             // What is held follows what waits, not what was reserved for it.
@@ -417,7 +417,7 @@ fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, kind: Kind, payload:
             out.push_block(Bytes::from(data));
         }
         Payload::Shared(data) if data.len() >= BLOCK => {
-            let Some(key) = encoder.header(out.run(Header::MAX_SIZE), kind, data.len()) else {
+            let Some(key) = encoder.header(out.run(Header::MAX_SIZE), first, data.len()) else {
                 return out.push_block(data);
             };
             match data.try_into_mut() {
@@ -431,7 +431,7 @@ fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, kind: Kind, payload:
         }
         payload => {
             let data = payload.as_slice();
-            encoder.frame(out.run(Header::MAX_SIZE + data.len()), kind, data);
+            encoder.frame(out.run(Header::MAX_SIZE + data.len()), first, data);
         }
     }
 }

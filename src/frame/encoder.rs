@@ -11,7 +11,7 @@ use crate::entropy::Entropy;
 
 /// The first byte of a frame: what it is for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kind {
+pub(crate) struct FirstByte {
     pub(crate) fin: bool,
     pub(crate) rsv: u8,
     pub(crate) opcode: Opcode,
@@ -32,8 +32,8 @@ impl Encoder {
     /// Appends a whole frame to `out`: header, then the payload, masked. Always inlined, with
     /// the header: the calls would take as long as a short message.
     #[inline(always)]
-    pub(crate) fn frame(&mut self, out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
-        let mask = self.header(out, kind, payload.len());
+    pub(crate) fn frame(&mut self, out: &mut Vec<u8>, first: FirstByte, payload: &[u8]) {
+        let mask = self.header(out, first, payload.len());
         match mask {
             Some(key) => key.append(out, payload),
             None => out.extend_from_slice(payload),
@@ -43,10 +43,10 @@ impl Encoder {
     /// Appends a frame's header to `out`, which has room for [`Header::MAX_SIZE`], and returns the
     /// key to mask its payload with, if it has to be masked.
     #[inline(always)]
-    pub(crate) fn header(&mut self, out: &mut Vec<u8>, kind: Kind, len: usize) -> Option<MaskKey> {
+    pub(crate) fn header(&mut self, out: &mut Vec<u8>, first: FirstByte, len: usize) -> Option<MaskKey> {
         // §5.3: a new key for every frame.
         let mask = self.entropy.as_mut().map(|entropy| MaskKey::new(entropy.mask_key()));
-        let Kind { fin, rsv, opcode } = kind;
+        let FirstByte { fin, rsv, opcode } = first;
         let (bytes, size) = Header { fin, rsv, opcode, mask, len: len as u64 }.bytes();
         // A copy whose length the compiler knows costs a few stores, one that it does not a call.
         let end = out.len() + size;

@@ -26,7 +26,7 @@ mod mask;
 pub use close::CloseFrame;
 pub(crate) use decoder::Whole;
 pub use decoder::{Decoder, Piece};
-pub(crate) use encoder::{Encoder, Kind};
+pub(crate) use encoder::{Encoder, FirstByte};
 pub use header::{Header, Opcode};
 pub use mask::MaskKey;
 

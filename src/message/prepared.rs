@@ -9,7 +9,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use super::message::Message;
-use crate::frame::{Encoder, Header, Kind, Opcode};
+use crate::frame::{Encoder, FirstByte, Header, Opcode};
 
 #[cfg(feature = "deflate")]
 use super::deflate::{Deflater, RSV1};
@@ -101,7 +101,7 @@ impl Prepared {
 /// A frame without a mask.
 fn frame(rsv: u8, opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut bytes = Vec::with_capacity(Header::MAX_SIZE + payload.len());
-    Encoder::new(None).frame(&mut bytes, Kind { fin: true, rsv, opcode }, payload);
+    Encoder::new(None).frame(&mut bytes, FirstByte { fin: true, rsv, opcode }, payload);
     Bytes::from(bytes)
 }
 
