@@ -264,7 +264,7 @@ impl fmt::Debug for Piece<'_> {
 }
 
 /// §5.3: the payload is unmasked as soon as it is seen, while the bytes are still warm
-/// from the read. Also returns the header with its key turned to what comes next.
+/// from the read. Also returns the header with its key rotated to what comes next.
 #[inline]
 fn unmask(header: Header, payload: &mut [u8], first: bool, last: bool) -> (Header, Piece<'_>) {
     let mask = header.mask.map(|key| key.apply(payload));

@@ -11,7 +11,7 @@ use core::fmt;
 /// A masking key, positioned at the next byte of the payload.
 ///
 /// Masking and unmasking are the same operation (§5.3), and both hand back the
-/// key turned to the position where the next piece of the payload begins.
+/// key rotated to the position where the next piece of the payload begins.
 ///
 /// ```
 /// use openline::frame::MaskKey;
@@ -47,7 +47,7 @@ impl MaskKey {
         } else {
             self.xor_long(data)
         }
-        self.turned(data.len())
+        self.rotated(data.len())
     }
 
     /// Always inlined: into the function whose vectors it is to be compiled for.
@@ -73,7 +73,7 @@ impl MaskKey {
         // takes the time of two.
         let (front, back) = data.split_at_mut(data.as_ptr().addr().wrapping_neg() % CACHE_LINE);
         self.xor(front);
-        let key = self.turned(front.len());
+        let key = self.rotated(front.len());
         #[cfg(not(feature = "simd"))]
         key.xor(back);
         #[cfg(feature = "simd")]
@@ -96,7 +96,7 @@ impl MaskKey {
     /// The key as it stands `len` bytes further on.
     #[inline]
     #[must_use]
-    pub const fn turned(self, len: usize) -> MaskKey {
+    pub const fn rotated(self, len: usize) -> MaskKey {
         // Little-endian: a rotation to the right brings byte `len % 4` to the front.
         MaskKey(u32::from_le_bytes(self.0).rotate_right((len % 4) as u32 * 8).to_le_bytes())
     }
@@ -138,9 +138,9 @@ mod tests {
             for cut in 0..=usize::from(len) {
                 let mut data = plain.clone();
                 let (front, back) = data.split_at_mut(cut);
-                let turned = MaskKey::new(key).apply(front);
-                assert_eq!(turned, MaskKey::new(key).turned(cut));
-                assert_eq!(turned.apply(back), MaskKey::new(key).turned(usize::from(len)));
+                let rotated = MaskKey::new(key).apply(front);
+                assert_eq!(rotated, MaskKey::new(key).rotated(cut));
+                assert_eq!(rotated.apply(back), MaskKey::new(key).rotated(usize::from(len)));
                 assert_eq!(data, masked, "length {len}, cut at {cut}");
             }
         }
@@ -154,8 +154,8 @@ mod tests {
             // Wherever it lies.
             for from in 0..64 {
                 let mut data = plain.clone();
-                let turned = MaskKey::new(key).apply(&mut data[from..]);
-                assert_eq!(turned, MaskKey::new(key).turned(plain.len() - from));
+                let rotated = MaskKey::new(key).apply(&mut data[from..]);
+                assert_eq!(rotated, MaskKey::new(key).rotated(plain.len() - from));
                 assert_eq!(data[..from], plain[..from]);
                 assert_eq!(data[from..], naive(key, &plain[from..]), "length {len}, from {from}");
             }
@@ -177,9 +177,9 @@ mod tests {
     #[test]
     fn a_key_turns_round_in_four_bytes() {
         let key = MaskKey::new([1, 2, 3, 4]);
-        assert_eq!(key.turned(1).get(), [2, 3, 4, 1]);
-        assert_eq!(key.turned(2).get(), [3, 4, 1, 2]);
-        assert_eq!(key.turned(3).get(), [4, 1, 2, 3]);
-        assert_eq!(key.turned(4), key);
+        assert_eq!(key.rotated(1).get(), [2, 3, 4, 1]);
+        assert_eq!(key.rotated(2).get(), [3, 4, 1, 2]);
+        assert_eq!(key.rotated(3).get(), [4, 1, 2, 3]);
+        assert_eq!(key.rotated(4), key);
     }
 }
