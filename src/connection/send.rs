@@ -267,7 +267,7 @@ impl Connection {
         if let Some(deflater) = &self.deflater {
             return message.deflated(deflater);
         }
-        Some(message.plain())
+        Some(message.uncompressed())
     }
 
     fn queue_copy(&mut self, fin: bool, opcode: Opcode, payload: &[u8]) {
@@ -295,8 +295,8 @@ impl Connection {
         let Connection { deflater: Some(deflater), encoder, out, .. } = self else { return };
         let begins = opcode != Opcode::Continuation;
         // §6.1: RSV1 is in the first frame only.
-        let plain = FirstByte { fin, rsv: 0, opcode };
-        let compressed = FirstByte { rsv: if begins { deflate::RSV1 } else { 0 }, ..plain };
+        let uncompressed = FirstByte { fin, rsv: 0, opcode };
+        let compressed = FirstByte { rsv: if begins { deflate::RSV1 } else { 0 }, ..uncompressed };
         let data = payload.as_slice();
         if !(begins && fin) {
             return deflater.fragment(data, fin, |payload| queue_frame(encoder, out, compressed, payload.into()));
@@ -311,7 +311,7 @@ impl Connection {
             });
         }
         if !pays {
-            queue_frame(encoder, out, plain, payload);
+            queue_frame(encoder, out, uncompressed, payload);
         }
     }
 

@@ -42,7 +42,7 @@ pub struct Prepared(Arc<Inner>);
 struct Inner {
     opcode: Opcode,
     /// The whole frame, unmasked.
-    plain: Bytes,
+    uncompressed: Bytes,
     /// Where its payload begins.
     payload: usize,
     /// The whole frame with a compressed payload, by the bits of the window; `None` where
@@ -57,11 +57,11 @@ impl Prepared {
     pub fn new<'m>(message: impl Into<Message<'m>>) -> Prepared {
         let message = message.into();
         let opcode = message.opcode();
-        let plain = frame(0, opcode, message.as_bytes());
+        let uncompressed = frame(0, opcode, message.as_bytes());
         Prepared(Arc::new(Inner {
             opcode,
-            payload: plain.len() - message.len(),
-            plain,
+            payload: uncompressed.len() - message.len(),
+            uncompressed,
             #[cfg(feature = "deflate")]
             deflated: [const { std::sync::OnceLock::new() }; 16],
         }))
@@ -71,7 +71,7 @@ impl Prepared {
     #[must_use]
     #[expect(clippy::indexing_slicing, reason = "it was made of a header and the payload")]
     pub fn payload(&self) -> &[u8] {
-        &self.0.plain[self.0.payload..]
+        &self.0.uncompressed[self.0.payload..]
     }
 
     pub(crate) fn opcode(&self) -> Opcode {
@@ -79,8 +79,8 @@ impl Prepared {
     }
 
     /// The frame that a server sends.
-    pub(crate) fn plain(&self) -> &Bytes {
-        &self.0.plain
+    pub(crate) fn uncompressed(&self) -> &Bytes {
+        &self.0.uncompressed
     }
 
     /// The frame that a server sends where it has a compressor; `None` if that must have
@@ -90,11 +90,11 @@ impl Prepared {
     pub(crate) fn deflated(&self, deflater: &Deflater) -> Option<&Bytes> {
         let window = deflater.window_bits_alone()?;
         if !deflater.wants(self.payload().len()) {
-            return Some(self.plain());
+            return Some(self.uncompressed());
         }
         let made = self.0.deflated[usize::from(window)]
             .get_or_init(|| deflater.alone(self.payload(), |shorter| frame(RSV1, self.opcode(), shorter)));
-        Some(made.as_ref().unwrap_or(self.plain()))
+        Some(made.as_ref().unwrap_or(self.uncompressed()))
     }
 }
 
