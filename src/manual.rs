@@ -15,7 +15,7 @@
 //! | opening handshake | §4: the request and the 101. Its result is an [`Upgrade`](crate::Upgrade): what was agreed |
 //! | closing handshake | §7: a Close frame from each end. A connection that ends with both ends *cleanly* |
 //! | to refuse, to reject | a server refuses a request that breaks a rule; an application rejects one that is in order |
-//! | room | how much may be sent before the high-water mark; where to read to is *space*, or the room *for a message* |
+//! | room | how much may be queued before the high-water mark is reached; where to read to is *space* |
 //! | held, ahead | bytes that are kept for later; events that were read before anybody asked for them |
 //!
 //! # Driving the core
@@ -41,7 +41,7 @@
 //! their data if it had to be gathered. They never borrow from the connection, which is free to answer
 //! while an event is in use. To keep a message, make it owned; it will not hold more memory than its own length.
 //!
-//! In the middle of a long binary message [`receive_room`](crate::Connection::receive_room) lends the place where its next
+//! In the middle of a long binary message [`receive_space`](crate::Connection::receive_space) lends the place where its next
 //! bytes belong, and reading them there saves a copy. Using it is optional. A transport that needs to own what it transmits
 //! asks for it by [`take_transmit`](crate::Connection::take_transmit), and one that lends bytes which may not be changed gives
 //! them to [`receive_copied`](crate::Connection::receive_copied).
@@ -88,7 +88,7 @@
 //! |---|---|---|
 //! | received by `receive`, whole in the input | none | none |
 //! | received by `receive_owned`, or an adapter's `recv`, likewise | one, of its length | one |
-//! | a chunk read into [`receive_room`](crate::Connection::receive_room) | one | none |
+//! | a chunk read into [`receive_space`](crate::Connection::receive_space) | one | none |
 //! | sent, borrowed or shorter than 16 KiB | none while little waits | one |
 //! | sent, owned and longer | what the queue of blocks needs | none |
 //! | sent, [`Bytes`](crate::BytesMessage) or [`Prepared`](crate::Prepared), by a server | none while little waits | one below 16 KiB, none from there on |

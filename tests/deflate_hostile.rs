@@ -1425,7 +1425,7 @@ fn an_answer_between_chunks_that_wait() {
 
 #[test]
 fn compressed_payload_is_not_read_into_the_room() {
-    // `receive_room` is a place for the message itself. If any is offered inside a
+    // `receive_space` is a place for the message itself. If any is offered inside a
     // compressed one, reading there must come to the same.
     let says = prose(60_000);
     for payload in [stored(&says), sent(deflate(false), &says)] {
@@ -1436,7 +1436,7 @@ fn compressed_payload_is_not_read_into_the_room() {
             let (front, mut back) = bytes.split_at(cut);
             let (mut events, _) = hear(&mut us, front);
             while !back.is_empty() {
-                if let Some(room) = us.receive_room() {
+                if let Some(room) = us.receive_space() {
                     let len = room.len().min(back.len());
                     room[..len].copy_from_slice(&back[..len]);
                     us.handle_filled(len, s(0));

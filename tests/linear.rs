@@ -196,7 +196,7 @@ fn fragments_read_into_the_room() {
         feed(&mut us, &mut frame(Server, BINARY_BEGINS, &part));
         for _ in 0..count {
             feed(&mut us, &mut header(Server, GOES_ON, 40_000));
-            while let Some(room) = us.receive_room() {
+            while let Some(room) = us.receive_space() {
                 let len = room.len();
                 us.handle_filled(len, s(0));
             }
@@ -219,7 +219,7 @@ fn chunks_read_into_the_room() {
             let mut got = chunk.data.len();
             let info = allocation_counter::measure(|| {
                 for mut piece in rest.chunks_mut(step) {
-                    if let Some(room) = us.receive_room() {
+                    if let Some(room) = us.receive_space() {
                         let n = piece.len().min(room.len());
                         room[..n].copy_from_slice(&piece[..n]);
                         us.handle_filled(n, s(0));
@@ -290,7 +290,7 @@ fn what_was_received_holds_its_own_length() {
                     let mut rest = &mut bytes[..];
                     while !rest.is_empty() {
                         // As an adapter reads: into the room, if there is some.
-                        let room = us.receive_room();
+                        let room = us.receive_space();
                         let len = rest.len().min(room.as_ref().map_or(step, |room| room.len()));
                         let (mut read, after) = rest.split_at_mut(len);
                         rest = after;
@@ -329,7 +329,7 @@ fn chunks_take_the_room_of_one() {
         let mut read_all = |us: &mut Connection| {
             let mut rest = &mut wire[..];
             while !rest.is_empty() {
-                let room = us.receive_room();
+                let room = us.receive_space();
                 let len = rest.len().min(room.as_ref().map_or(step, |room| room.len()));
                 let (mut read, after) = rest.split_at_mut(len);
                 rest = after;

@@ -548,7 +548,7 @@ fn hear_by_room(us: &mut Connection, mut bytes: &[u8], size: usize, most: usize)
     let mut heard: Heard = (vec![], None);
     let mut through_room = 0;
     while !bytes.is_empty() && heard.1.is_none() {
-        if let Some(room) = us.receive_room() {
+        if let Some(room) = us.receive_space() {
             assert!(!room.is_empty());
             let len = room.len().min(bytes.len()).min(most);
             room[..len].copy_from_slice(&bytes[..len]);
@@ -612,7 +612,7 @@ fn the_room_may_be_ignored() {
     let mut events = vec![];
     for (nth, piece) in bytes.chunks(10_000).enumerate() {
         // Looked at, sometimes half used, never in the same rhythm as the input.
-        let _ = us.receive_room();
+        let _ = us.receive_space();
         if nth % 3 == 0 {
             us.handle_filled(0, s(0));
         }
@@ -632,7 +632,7 @@ fn there_is_no_room_before_the_bytes_have_come() {
         let info = allocation_counter::measure(|| {
             hear(&mut us, &bytes);
         });
-        assert_eq!(us.receive_room(), None);
+        assert_eq!(us.receive_space(), None);
         assert!(info.bytes_max < 4096, "{} bytes allocated for an announcement of {announced}", info.bytes_max);
     }
 }
@@ -647,7 +647,7 @@ fn memory_follows_the_bytes_that_came() {
         bytes.extend(vec![b'x'; 100_000]);
         let info = allocation_counter::measure(|| {
             hear(&mut us, &bytes);
-            us.receive_room();
+            us.receive_space();
         });
         assert!(info.bytes_max < 10 * 100_000, "{} bytes allocated for 100,000", info.bytes_max);
     }
@@ -659,25 +659,25 @@ fn there_is_room_for_binary_data_only_and_within_its_frame() {
     let begun = |first, whole: u64| [&header(Server, first, whole)[..], some.as_bytes()].concat();
     let mut us = open(Client);
     hear(&mut us, &begun(TEXT, 1 << 20));
-    assert_eq!(us.receive_room(), None, "text is checked on its way");
+    assert_eq!(us.receive_space(), None, "text is checked on its way");
     let mut us = open(Client);
     hear(&mut us, &begun(BINARY, 1 << 20));
-    let room = us.receive_room().unwrap().len();
+    let room = us.receive_space().unwrap().len();
     assert!(room <= 50_000, "no more than has come: {room}");
     let mut us = open(Client);
     hear(&mut us, &begun(BINARY, 70_000));
-    assert!(us.receive_room().unwrap().len() <= 20_000, "no more than is left of the frame");
+    assert!(us.receive_space().unwrap().len() <= 20_000, "no more than is left of the frame");
     us.handle_eof(Time::ZERO);
-    assert_eq!(us.receive_room(), None, "nothing more will come");
+    assert_eq!(us.receive_space(), None, "nothing more will come");
 }
 
 #[test]
 fn any_handle_filled_is_safe() {
     let mut us = open(Client);
     us.handle_filled(5, s(0));
-    assert_eq!(us.receive_room(), None);
+    assert_eq!(us.receive_space(), None);
     hear(&mut us, &[&header(Server, BINARY, 100_000)[..], &[1; 40_000]].concat());
-    let room = us.receive_room().unwrap().len();
+    let room = us.receive_space().unwrap().len();
     us.handle_filled(usize::MAX, s(0));
     let mut rest = vec![0; 100_000 - 40_000 - room];
     rest.extend(frame(Server, TEXT, "in step"));

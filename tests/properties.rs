@@ -194,7 +194,7 @@ proptest! {
         let (mut events, mut error) = (vec![], None);
         for (piece, mode) in cut(&bytes, &sizes).zip(modes.iter().cycle()) {
             let mut now = s(0);
-            let room = if mode & 2 != 0 { us.receive_room() } else { None };
+            let room = if mode & 2 != 0 { us.receive_space() } else { None };
             if let Some(room) = room && room.len() >= piece.len() {
                 room[..piece.len()].copy_from_slice(piece);
                 us.handle_filled(piece.len(), now);
@@ -427,7 +427,7 @@ fn hear_by_room(
     let mut sizes = sizes.iter().cycle();
     while !bytes.is_empty() && heard.1.is_none() {
         let mut size = (*sizes.next().unwrap()).min(bytes.len());
-        let piece = if let Some(room) = us.receive_room() {
+        let piece = if let Some(room) = us.receive_space() {
             size = size.min(room.len());
             room[..size].copy_from_slice(&bytes[..size]);
             us.handle_filled(size, s(0));

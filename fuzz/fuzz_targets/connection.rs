@@ -125,7 +125,7 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
                 hear(&mut us, &[&header[..size], &payload].concat(), false);
             }
             Step::Fill(len) => {
-                if let Some(room) = us.receive_room() {
+                if let Some(room) = us.receive_space() {
                     let chunks = len & 1 != 0;
                     let len = room.len().min(len.into());
                     room[..len].fill(b'x');

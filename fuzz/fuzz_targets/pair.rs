@@ -223,7 +223,7 @@ impl End {
 
     fn deliver(&mut self, mut most: usize, now: Time) {
         while self.rooms
-            && let Some(room) = self.connection.receive_room()
+            && let Some(room) = self.connection.receive_space()
             && most > 0
             && !self.line.is_empty()
         {

@@ -81,7 +81,7 @@ impl Connection {
 
     /// As [`receive`](Self::receive), but hands a message out as it arrives, in
     /// [`Event::Chunk`]s, so that a message of any length takes next to no memory: a chunk
-    /// that was read into its own [room](Self::receive_room) has 272 KiB at the most.
+    /// that was read into its own [room](Self::receive_space) has 272 KiB at the most.
     ///
     /// Both may be called in turn. If the beginning of a message has been gathered
     /// already, it comes with the first chunk. If `receive` is called after some
@@ -105,12 +105,12 @@ impl Connection {
     /// for more than has come of the message already; where chunks are handed out, not for
     /// more than four times the last one instead.
     #[inline]
-    pub fn receive_room(&mut self) -> Option<&mut [u8]> {
+    pub fn receive_space(&mut self) -> Option<&mut [u8]> {
         let remaining = self.remaining()?;
         self.assembler.space(remaining)
     }
 
-    /// As [`receive_room`](Self::receive_room), for a transport that appends to a `Vec`, so that its
+    /// As [`receive_space`](Self::receive_space), for a transport that appends to a `Vec`, so that its
     /// memory need not be filled with zeros before: append some, then call
     /// [`handle_filled`](Self::handle_filled).
     #[inline]
@@ -134,7 +134,7 @@ impl Connection {
         if header.opcode.is_control() { None } else { Some(remaining) }
     }
 
-    /// The first `len` bytes of [`receive_room`](Self::receive_room) have been filled.
+    /// The first `len` bytes of [`receive_space`](Self::receive_space) have been filled.
     /// If they end a message, or are to be a chunk, the next call to `receive` or
     /// `receive_chunk` returns it, even without input.
     pub fn handle_filled(&mut self, len: usize, now: Time) {

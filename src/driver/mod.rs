@@ -161,8 +161,8 @@ impl Driver {
     #[inline]
     pub fn space_of(&mut self, most: usize) -> &mut [u8] {
         // Asked twice because of the borrow checker: a look now, the borrow at the end.
-        if self.connection.receive_room().is_some() {
-            return self.connection.receive_room().unwrap_or_default();
+        if self.connection.receive_space().is_some() {
+            return self.connection.receive_space().unwrap_or_default();
         }
         let most = if self.connection.state() == State::Opening { most.min(OPENING_READ) } else { most };
         self.input.space(most)
@@ -172,7 +172,7 @@ impl Driver {
     #[inline]
     pub fn filled(&mut self, len: usize, now: Time) {
         self.read_at = now;
-        match self.connection.receive_room() {
+        match self.connection.receive_space() {
             _ if len == 0 => self.connection.handle_eof(now),
             Some(_) => self.connection.handle_filled(len, now),
             None => self.input.fill(len),
