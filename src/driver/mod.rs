@@ -35,7 +35,7 @@ pub struct Driver {
     /// The first failure of the transport, until it is told.
     failure: Option<io::Error>,
     /// Where in the outgoing stream the last thing ends that the application sent.
-    promised: u64,
+    sent_mark: u64,
     /// Whether the end has been reported.
     reported: bool,
     /// Whether the transport has been shut down for good.
@@ -56,8 +56,8 @@ impl Driver {
     /// A driver for a connection, of which nothing has been read that it does not know.
     #[must_use]
     pub fn new(connection: Connection, now: Time) -> Driver {
-        let (input, promised) = (ReadBuffer::default(), connection.written());
-        Driver { connection, input, read_at: now, failure: None, promised, reported: false, shut_down: false }
+        let (input, sent_mark) = (ReadBuffer::default(), connection.written());
+        Driver { connection, input, read_at: now, failure: None, sent_mark, reported: false, shut_down: false }
     }
 
     /// The connection, which [holds](Connection::hold) what was read and not taken.
@@ -264,7 +264,7 @@ impl Driver {
         self.connection.handle_write_failed(now);
     }
 
-    /// Gives the connection something to send, and notes where that ends ([`promised`](Self::promised)).
+    /// Gives the connection something to send, and notes where that ends ([`sent_mark`](Self::sent_mark)).
     ///
     /// # Errors
     ///
@@ -272,7 +272,7 @@ impl Driver {
     #[inline]
     pub fn queue(&mut self, command: impl FnOnce(&mut Connection) -> Result<(), SendError>) -> Result<(), Error> {
         command(&mut self.connection)?;
-        self.promised = self.connection.written();
+        self.sent_mark = self.connection.written();
         Ok(())
     }
 
@@ -283,7 +283,7 @@ impl Driver {
     /// As [`Connection::try_send`].
     pub fn try_queue<'m, M: Into<Outgoing<'m>>>(&mut self, message: M) -> Result<(), Unsent<M>> {
         self.connection.try_send(message)?;
-        self.promised = self.connection.written();
+        self.sent_mark = self.connection.written();
         Ok(())
     }
 
@@ -301,8 +301,8 @@ impl Driver {
 
     /// Where in the outgoing stream the last thing ends that the application [queued](Self::queue).
     #[must_use]
-    pub fn promised(&self) -> u64 {
-        self.promised
+    pub fn sent_mark(&self) -> u64 {
+        self.sent_mark
     }
 
     /// Whether the transport has taken all that was queued before `mark`, a place in the outgoing

@@ -271,7 +271,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Io`], or why the connection ended while this waited.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.write_to(self.shared.driver.promised())
+        self.write_to(self.shared.driver.sent_mark())
     }
 
     /// Closes the connection: sends a Close frame, skips what the peer still sends,
@@ -283,7 +283,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Send`] if `code` or `reason` cannot be sent, or if something that was accepted before has
     /// not left in that time; otherwise as [`recv`](Self::recv).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let mark = self.shared.driver.promised();
+        let mark = self.shared.driver.sent_mark();
         self.shared.driver.start_close(code, reason, self.shared.clock.now())?;
         self.drain()?;
         self.shared.driver.check_sent(mark)

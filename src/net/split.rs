@@ -237,7 +237,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::flush`].
     pub fn flush(&mut self) -> Result<(), Error> {
-        let mark = self.0.lock.lock().driver.promised();
+        let mark = self.0.lock.lock().driver.sent_mark();
         self.write_to(mark)
     }
 
@@ -300,7 +300,7 @@ impl<S: Transport> Sender<S> {
             leave_or_refuse(leave(&mut shared, io, mark, None))?;
             return result.map(|()| mark);
         }
-        result.map(|()| shared.driver.promised())
+        result.map(|()| shared.driver.sent_mark())
     }
 
     fn write_to(&mut self, mark: u64) -> Result<(), Error> {

@@ -294,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// [`Error::Io`], or why the connection ended while this waited.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        let mark = self.driver.promised();
+        let mark = self.driver.sent_mark();
         poll_fn(|cx| self.poll_sent(cx, mark)).await
     }
 
@@ -309,7 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`Error::Send`] if `code` or `reason` cannot be sent, or if something that was accepted before has
     /// not left in that time; otherwise as [`recv`](Self::recv).
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let mark = self.driver.promised();
+        let mark = self.driver.sent_mark();
         self.start_close(code, reason)?;
         self.drain().await?;
         self.driver.check_sent(mark)
@@ -468,7 +468,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Waits until what is queued has left, our Close frame the last of it.
     fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mark = self.driver.connection.owed().max(self.driver.promised());
+        let mark = self.driver.connection.owed().max(self.driver.sent_mark());
         ready!(self.poll_farewell(cx));
         self.let_go(cx);
         Poll::Ready(self.driver.check_sent(mark))

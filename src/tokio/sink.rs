@@ -39,7 +39,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for WebSocket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_promised))
+        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_sink_flush))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -69,7 +69,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll(cx, WebSocket::poll_promised)
+        self.poll(cx, WebSocket::poll_sink_flush)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -103,12 +103,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Waits until all that was sent has left.
-    fn poll_promised(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_sink_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.refused {
             ready!(self.poll_farewell(cx));
             return Poll::Ready(Err(SendError::Closed.into()));
         }
-        self.poll_sent(cx, self.driver.promised())
+        self.poll_sent(cx, self.driver.sent_mark())
     }
 
     /// Sends a Close frame, and waits until it has left.

@@ -218,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::flush`].
     pub async fn flush(&mut self) -> Result<(), Error> {
-        let mark = self.0.lock().driver.promised();
+        let mark = self.0.lock().driver.sent_mark();
         poll_fn(|cx| self.poll(cx, |socket, cx| socket.poll_sent(cx, mark))).await
     }
 
