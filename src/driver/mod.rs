@@ -5,7 +5,7 @@
 //! `openline::net` and `openline::tokio` are built on this and on the rest of the public API only.
 
 mod error;
-mod found;
+mod next_event;
 mod read_buffer;
 
 use std::io::{self, IoSlice};
@@ -20,7 +20,7 @@ use crate::error::{HandshakeError, SendError};
 use crate::message::{Chunk, Message, Outgoing, utf8};
 use crate::time::Time;
 pub use error::{Error, ReuniteError};
-pub use found::{Found, Lent};
+pub use next_event::{InPlace, NextEvent};
 pub use read_buffer::ReadBuffer;
 
 /// A [`Connection`] with the bytes that were read for it and not taken yet, and the first failure of
@@ -98,7 +98,7 @@ impl Driver {
     /// [`look`](Self::look): the borrow checker lets only the end of a function return
     /// it, not a loop. `None`: all that was at hand has been taken in. For the clock see
     /// [`next_message`](Self::next_message).
-    pub fn next_event(&mut self, form: Form, clock: impl FnOnce() -> Time) -> Option<Found> {
+    pub fn next_event(&mut self, form: Form, clock: impl FnOnce() -> Time) -> Option<NextEvent> {
         let (connection, now) = (&mut self.connection, self.read_at);
         let (base, before) = (self.input.address(), connection.state());
         self.input.take(|input| {
@@ -110,16 +110,16 @@ impl Driver {
                 connection.handle_late(clock());
             }
             Some(match event.ok().flatten()? {
-                Event::Message(data) => Found::data(base, data, None),
-                Event::Chunk(Chunk { data, first, last, .. }) => Found::data(base, data, Some((first, last))),
-                control => Found::Owned(control.into_owned()),
+                Event::Message(data) => NextEvent::data(base, data, None),
+                Event::Chunk(Chunk { data, first, last, .. }) => NextEvent::data(base, data, Some((first, last))),
+                control => NextEvent::Owned(control.into_owned()),
             })
         })
     }
 
     /// The event that [`next_event`](Self::next_event) has just left here.
     #[must_use]
-    pub fn look(&self, found: Lent) -> Event<'_> {
+    pub fn look(&self, found: InPlace) -> Event<'_> {
         let bytes = self.input.slice(found.at, found.len);
         let data = match found.text {
             // Valid a moment ago; safe code has to ask again.

@@ -27,7 +27,7 @@ mod turns;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::driver::{Driver, Error, Form, Found};
+use crate::driver::{Driver, Error, Form, NextEvent};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent, Upgrade,
@@ -139,9 +139,9 @@ impl<S: Transport> WebSocket<S> {
     pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
         let found = loop {
             match self.find(Form::Chunks)? {
-                Some(Found::Lent(found)) => break found,
-                Some(Found::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
-                Some(Found::Owned(_)) => {}
+                Some(NextEvent::InPlace(found)) => break found,
+                Some(NextEvent::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
+                Some(NextEvent::Owned(_)) => {}
                 None => return Ok(None),
             }
         };
@@ -172,8 +172,8 @@ impl<S: Transport> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub fn event(&mut self) -> Result<Option<Event<'_>>, Error> {
         match self.find(Form::Whole)? {
-            Some(Found::Lent(found)) => Ok(Some(self.shared.driver.look(found))),
-            Some(Found::Owned(event)) => Ok(Some(event)),
+            Some(NextEvent::InPlace(found)) => Ok(Some(self.shared.driver.look(found))),
+            Some(NextEvent::Owned(event)) => Ok(Some(event)),
             None => Ok(None),
         }
     }
@@ -354,7 +354,7 @@ impl<S: Transport> WebSocket<S> {
 
     // What the methods above share.
 
-    fn find(&mut self, form: Form) -> Result<Option<Found>, Error> {
+    fn find(&mut self, form: Form) -> Result<Option<NextEvent>, Error> {
         self.shared.set_reading(Reading::Events);
         loop {
             if let Some(found) = self.shared.next_event(form) {

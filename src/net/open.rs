@@ -5,7 +5,7 @@ use super::shared::{Alone, Goal};
 use super::timeouts::Clock;
 use super::turns::{let_go, turn, write_to};
 use super::{Transport, WebSocket};
-use crate::driver::{Error, Form, Found};
+use crate::driver::{Error, Form, NextEvent};
 use crate::{Accept, Client, Connection, Event, HandshakeError, Request, Response, Server, Time};
 
 /// Opens a WebSocket on a transport that is connected to the server already.
@@ -152,7 +152,7 @@ impl<S: Transport> WebSocket<S> {
     /// Waits for the first event of an opening handshake.
     fn opening(&mut self) -> Result<(), Error> {
         loop {
-            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.shared.next_event(Form::Whole) {
+            if let Some(NextEvent::Owned(Event::Request | Event::Opened)) = self.shared.next_event(Form::Whole) {
                 return Ok(());
             }
             if self.shared.driver.is_over() {

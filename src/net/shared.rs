@@ -28,7 +28,7 @@ use std::vec::Vec;
 
 use super::Transport;
 use super::timeouts::{Clock, Flow, Timeout};
-use crate::driver::{Driver, Form, Found};
+use crate::driver::{Driver, Form, NextEvent};
 use crate::{Message, Reading, Time};
 
 /// What a thread waits for.
@@ -95,7 +95,7 @@ impl Shared {
     }
 
     /// As [`Driver::next_event`].
-    pub(super) fn next_event(&mut self, form: Form) -> Option<Found> {
+    pub(super) fn next_event(&mut self, form: Form) -> Option<NextEvent> {
         let clock = self.clock;
         self.driver.next_event(form, || clock.now())
     }

@@ -11,7 +11,7 @@ use super::shared::{Goal, Lock, Shared};
 use super::timeouts::Clock;
 use super::turns::{check_sending, leave, let_go, turn, turn_blocked, write_to};
 use super::{Transport, WebSocket, leave_or_refuse, would_block_is_fine};
-use crate::driver::{Error, Form, Found, ReuniteError};
+use crate::driver::{Error, Form, NextEvent, ReuniteError};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent,
@@ -317,8 +317,8 @@ impl<S: Transport> Sender<S> {
 /// The next event at hand, as one that can be kept.
 fn next_owned(shared: &mut Shared, form: Form) -> Option<Event<'static>> {
     Some(match shared.next_event(form)? {
-        Found::Lent(found) => shared.driver.look(found).into_owned(),
-        Found::Owned(event) => event,
+        NextEvent::InPlace(found) => shared.driver.look(found).into_owned(),
+        NextEvent::Owned(event) => event,
     })
 }
 

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::driver::{Driver, Error, Form, Found};
+use crate::driver::{Driver, Error, Form, NextEvent};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State,
     Unsent, Upgrade,
@@ -124,9 +124,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
         let found = loop {
             match poll_fn(|cx| self.poll_event(cx, Form::Chunks)).await? {
-                Some(Found::Lent(found)) => break found,
-                Some(Found::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
-                Some(Found::Owned(_)) => {}
+                Some(NextEvent::InPlace(found)) => break found,
+                Some(NextEvent::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
+                Some(NextEvent::Owned(_)) => {}
                 None => return Ok(None),
             }
         };
@@ -159,8 +159,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub async fn event(&mut self) -> Result<Option<Event<'_>>, Error> {
         match poll_fn(|cx| self.poll_event(cx, Form::Whole)).await? {
-            Some(Found::Lent(found)) => Ok(Some(self.driver.look(found))),
-            Some(Found::Owned(event)) => Ok(Some(event)),
+            Some(NextEvent::InPlace(found)) => Ok(Some(self.driver.look(found))),
+            Some(NextEvent::Owned(event)) => Ok(Some(event)),
             None => Ok(None),
         }
     }
@@ -391,7 +391,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<Found>, Error>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<NextEvent>, Error>> {
         self.set_reading(Reading::Events);
         loop {
             if let Some(found) = self.driver.next_event(form, || self.clock.now()) {

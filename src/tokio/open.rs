@@ -11,7 +11,7 @@ use ::tokio::net::TcpStream;
 
 use super::clock::Clock;
 use super::{Goal, WebSocket};
-use crate::driver::{Error, Form, Found};
+use crate::driver::{Error, Form, NextEvent};
 use crate::{Accept, Client, ClientRequest, Connection, Event, HandshakeError, Request, Response, Server, Time};
 
 /// Connects to a `ws://` URI, with the defaults. [`Client`] and [`connect_with`] have the choices.
@@ -214,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Waits for the first event of an opening handshake.
     fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if let Some(Found::Owned(Event::Request | Event::Opened)) =
+            if let Some(NextEvent::Owned(Event::Request | Event::Opened)) =
                 self.driver.next_event(Form::Whole, || self.clock.now())
             {
                 return Poll::Ready(Ok(()));

@@ -14,7 +14,7 @@ use loom::sync::{Mutex, MutexGuard};
 
 use super::WebSocket;
 use super::wakers::Side;
-use crate::driver::{Error, Form, Found, ReuniteError};
+use crate::driver::{Error, Form, NextEvent, ReuniteError};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, SendError, State, Time, Unsent,
 };
@@ -76,8 +76,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     fn poll_owned(&self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<Event<'static>>, Error>> {
         self.poll(cx, |socket, cx| {
             Poll::Ready(Ok(match ready!(socket.poll_event(cx, form))? {
-                Some(Found::Lent(found)) => Some(socket.driver.look(found).into_owned()),
-                Some(Found::Owned(event)) => Some(event),
+                Some(NextEvent::InPlace(found)) => Some(socket.driver.look(found).into_owned()),
+                Some(NextEvent::Owned(event)) => Some(event),
                 None => None,
             }))
         })
