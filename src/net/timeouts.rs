@@ -46,7 +46,7 @@ pub(super) enum Flow {
     Expired,
     /// The transport does not block, because somebody made it so, and has nothing
     /// to give or no place to take: it is the caller's business when to try again.
-    Refused,
+    WouldBlock,
 }
 
 /// The timeout of one direction.
@@ -79,9 +79,9 @@ impl Timeout {
     /// long that took to find out. `None`: the transport has failed.
     #[cold]
     pub(super) fn judge(&mut self, error: &io::Error, took: Duration) -> Option<Flow> {
-        let quick = error.kind() == io::ErrorKind::WouldBlock && self.is_refusal(took);
+        let quick = error.kind() == io::ErrorKind::WouldBlock && self.never_waits(took);
         match error.kind() {
-            _ if quick => Some(Flow::Refused),
+            _ if quick => Some(Flow::WouldBlock),
             io::ErrorKind::Interrupted => Some(Flow::Expired),
             // On Unix a timeout that is over is called `WouldBlock`, and this is TCP
             // giving up on the peer.
@@ -92,7 +92,7 @@ impl Timeout {
                 // means to ask again; the other way round a caller would be told of
                 // a `WouldBlock` that it did not ask for.
                 Some(Some(set)) if set <= SHORT || took >= set / 4 => Flow::Expired,
-                _ => Flow::Refused,
+                _ => Flow::WouldBlock,
             }),
             _ => None,
         }
@@ -101,7 +101,7 @@ impl Timeout {
 
 impl Timeout {
     /// Whether the transport does not wait at all: a timeout may be over early, but not again and again.
-    fn is_refusal(&mut self, took: Duration) -> bool {
+    fn never_waits(&mut self, took: Duration) -> bool {
         self.quick = if took < LEAST / 2 { self.quick.saturating_add(1) } else { 0 };
         self.quick > MOST_QUICK
     }
@@ -195,9 +195,9 @@ mod tests {
         };
         let would_block = || io::Error::from(io::ErrorKind::WouldBlock);
         assert_eq!(after(millis(1000), would_block(), 999), Some(Flow::Expired));
-        assert_eq!(after(millis(1000), would_block(), 0), Some(Flow::Refused));
+        assert_eq!(after(millis(1000), would_block(), 0), Some(Flow::WouldBlock));
         assert_eq!(after(millis(5), would_block(), 0), Some(Flow::Expired), "too short to tell");
-        assert_eq!(after(None, would_block(), 5000), Some(Flow::Refused));
+        assert_eq!(after(None, would_block(), 5000), Some(Flow::WouldBlock));
         assert_eq!(after(None, io::ErrorKind::TimedOut.into(), 0), Some(Flow::Expired));
         assert_eq!(after(None, io::ErrorKind::Interrupted.into(), 0), Some(Flow::Expired));
         assert_eq!(after(millis(1000), io::ErrorKind::ConnectionReset.into(), 999), None);

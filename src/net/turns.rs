@@ -91,7 +91,7 @@ pub(super) fn turn<S: Transport, A: Access>(
                 if limit.is_some_and(|limit| limit <= now) {
                     return Err(Error::TimedOut);
                 }
-                if read == Some(Flow::Refused) || written == Flow::Refused {
+                if read == Some(Flow::WouldBlock) || written == Flow::WouldBlock {
                     return Err(would_block());
                 }
                 // A read or a write has waited already.

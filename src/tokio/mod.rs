@@ -62,7 +62,7 @@ pub struct WebSocket<S> {
     /// How many reads there were, to see that there was one.
     reads: u16,
     /// Whether a message was refused that a sink had taken: its next poll says so.
-    refused: bool,
+    sink_closed: bool,
     /// Who waits, once two tasks may: see `wakers`.
     wakers: Option<Arc<Wakers>>,
 }
@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     fn with_clock(io: S, connection: Connection, clock: Clock) -> WebSocket<S> {
         let driver = Box::new(Driver::new(connection, clock.now()));
-        WebSocket { io, driver, clock, lately: 0, reads: 0, refused: false, wakers: None }
+        WebSocket { io, driver, clock, lately: 0, reads: 0, sink_closed: false, wakers: None }
     }
 
     /// The next message; `None` once the connection is closed, and
@@ -208,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.room().await?;
         let queued = self.driver.queue(|connection| connection.queue(message));
-        if is_refused(&queued) { self.farewell().await } else { queued }
+        if is_closing(&queued) { self.farewell().await } else { queued }
     }
 
     /// Queues a message if there is room for it now, and gives it back otherwise. It waits for nothing.
@@ -236,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             SendError::Full => Ok(()),
             error => Err(error.into()),
         });
-        if is_refused(&open) { self.farewell().await } else { open }
+        if is_closing(&open) { self.farewell().await } else { open }
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].
@@ -261,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn feed_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
         self.room().await?;
         let queued = self.driver.queue(|connection| connection.queue_fragment(data, fin));
-        if is_refused(&queued) { self.farewell().await } else { queued }
+        if is_closing(&queued) { self.farewell().await } else { queued }
     }
 
     /// Sends a Ping. Its Pong, which [`recv`](Self::recv) takes in, sets
@@ -276,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.room().await?;
         let now = self.clock.now();
         let queued = self.driver.queue(|connection| connection.ping(payload, now));
-        if is_refused(&queued) {
+        if is_closing(&queued) {
             return self.farewell().await;
         }
         queued?;
@@ -488,6 +488,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
 /// Whether a command was refused because the connection is closing.
 #[inline]
-fn is_refused(result: &Result<(), Error>) -> bool {
+fn is_closing(result: &Result<(), Error>) -> bool {
     result.as_ref().is_err_and(Error::is_closed)
 }

@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// it; so what was accepted before leaves first.
     fn poll_sink_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_room(cx))?;
-        if self.state() != State::Open || self.refused {
+        if self.state() != State::Open || self.sink_closed {
             ready!(self.poll_farewell(cx));
             return Poll::Ready(Err(SendError::Closed.into()));
         }
@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn start_send_now(&mut self, message: Message<'_>) -> Result<(), Error> {
         match self.driver.queue(|connection| connection.queue(message)) {
             Err(error) if error.is_closed() && self.state() == State::Closing => {
-                self.refused = true;
+                self.sink_closed = true;
                 Ok(())
             }
             other => other,
@@ -104,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Waits until all that was sent has left.
     fn poll_sink_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.refused {
+        if self.sink_closed {
             ready!(self.poll_farewell(cx));
             return Poll::Ready(Err(SendError::Closed.into()));
         }
@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_sink_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.start_close(CloseCode::NORMAL, "")?;
         let said = ready!(self.poll_goodbye(cx));
-        Poll::Ready(if self.refused { said.and(Err(SendError::Closed.into())) } else { said })
+        Poll::Ready(if self.sink_closed { said.and(Err(SendError::Closed.into())) } else { said })
     }
 }
 

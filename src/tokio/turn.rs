@@ -121,20 +121,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     return Poll::Ready(());
                 }
                 Poll::Pending => {
-                    let refused = self.refused(cx);
+                    let blocked = self.blocked(cx);
                     // Who waits for what has been taken need not wait for the rest.
                     let _ = self.poll_flush(cx, timed);
-                    return refused;
+                    return blocked;
                 }
             }
         }
         let flushed = self.poll_flush(cx, timed);
-        if flushed.is_pending() { self.refused(cx) } else { flushed }
+        if flushed.is_pending() { self.blocked(cx) } else { flushed }
     }
 
     /// The transport takes nothing now. Or the runtime has put it off, which says nothing of the peer:
     /// then the task is woken.
-    fn refused(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn blocked(&mut self, cx: &Context<'_>) -> Poll<()> {
         if has_budget_remaining() {
             self.driver.connection.handle_blocked(self.clock.now());
         } else {
