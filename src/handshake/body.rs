@@ -1,6 +1,6 @@
-//! RFC 9112 §6, §7.1: the body of the answer of a server that refused, up to the limit. It is kept
-//! to be shown to people, and the connection ends with it: so a body whose framing is wrong is no
-//! error, but ends where it goes wrong.
+//! RFC 9112 §6, §7.1: the body of a server's answer other than 101, up to the limit. A body whose framing
+//! is wrong is no error; it ends where the framing goes wrong. The body is only shown to people, and
+//! nothing else comes on the connection after it.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -14,9 +14,9 @@ use crate::http::Headers;
 
 /// RFC 9112 §6.3: where the body ends.
 pub(super) enum BodyReader {
-    /// After this many bytes more; `u64::MAX` stands for the end of the connection.
+    /// The body ends after this many more bytes; for `u64::MAX`, at the end of the connection.
     Length(u64),
-    /// In chunks: the line that is being read, and what is left of the chunk.
+    /// The body comes in chunks: the line that is being read, and how much is left of the chunk.
     Chunked { line: Vec<u8>, left: u64 },
 }
 
@@ -36,8 +36,8 @@ impl BodyReader {
         }
     }
 
-    /// Takes the body's bytes off the front of `input`. True: it has ended, or `limit`
-    /// bytes of it are there.
+    /// Takes the body's bytes off the front of `input`. Returns true when the body has ended, or `limit`
+    /// bytes of it have come.
     pub(super) fn receive(&mut self, input: &mut &[u8], body: &mut Vec<u8>, limit: usize) -> bool {
         while body.len() < limit {
             let wanted = match self {
@@ -78,7 +78,8 @@ impl BodyReader {
     }
 }
 
-/// RFC 9110 §8.6: digits only. RFC 9112 §6.3: several are one if they agree.
+/// The value of Content-Length. RFC 9110 §8.6: it has digits only. RFC 9112 §6.3: several equal values
+/// count as one.
 fn content_length(headers: &Headers) -> Option<u64> {
     let mut lengths = headers.list("Content-Length").map(|len| {
         let digits = len.iter().all(u8::is_ascii_digit).then_some(len)?;
@@ -88,7 +89,7 @@ fn content_length(headers: &Headers) -> Option<u64> {
     lengths.all(|len| len == Some(first)).then_some(first)
 }
 
-/// The bytes of the body may be secret.
+/// `Debug` shows no byte of the body, which may be secret.
 impl fmt::Debug for BodyReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -98,7 +99,7 @@ impl fmt::Debug for BodyReader {
     }
 }
 
-/// The longest line with a chunk's size, in bytes. The body ends at a longer one.
+/// The longest line with a chunk's size, in bytes. A longer line ends the body.
 const MAX_CHUNK_LINE: usize = 256;
 
 #[cfg(test)]
@@ -107,7 +108,7 @@ mod tests {
     use std::format;
     use std::string::String;
 
-    /// The body and whether it has ended, which must be the same byte by byte.
+    /// The body, and whether it has ended. Both are the same whether `bytes` come at once or one by one.
     fn read(fields: &[(&str, &str)], bytes: &[u8], limit: usize) -> (String, bool) {
         let mut headers = Headers::new();
         for (name, value) in fields {

@@ -1,5 +1,5 @@
-//! §4.1: the client's side of the opening handshake, as bytes. The rules are in [`request`](super::request)
-//! and [`confirm`](super::confirm).
+//! §4.1: the client's side of the opening handshake. It writes and reads the bytes; the rules are in
+//! [`request`](super::request) and [`confirm`](super::confirm).
 
 #![expect(clippy::arithmetic_side_effects, reason = "`spent` counts heads that lie in memory")]
 
@@ -27,7 +27,8 @@ pub(crate) struct ClientOpening {
     spent: usize,
     subprotocols: Vec<String>,
     accept: String,
-    /// The connection goes on with this generator, so that no random number is used twice.
+    /// The generator that made the nonce. The connection goes on with it, so that no random number is used
+    /// twice.
     entropy: Option<Entropy>,
     part: Part,
     response: Option<Box<Response>>,
@@ -42,7 +43,7 @@ enum Part {
 }
 
 impl ClientOpening {
-    /// Appends the request to `out`.
+    /// A client that has appended its request to `out`.
     pub(crate) fn new(
         request: &ClientRequest,
         config: Arc<HandshakeConfig>,
@@ -64,7 +65,7 @@ impl ClientOpening {
         }
     }
 
-    /// No more of the answer will come.
+    /// The error, if no more of the answer will come.
     fn ended(&self, error: HandshakeError) -> HandshakeError {
         match (&self.part, &self.response) {
             (Part::Body(_), Some(response)) => HandshakeError::Refused { status: response.status },
@@ -72,7 +73,7 @@ impl ClientOpening {
         }
     }
 
-    /// The answer is a 101.
+    /// Judges the answer, which has the status 101.
     fn upgrade(&mut self) -> Result<Upgrade, HandshakeError> {
         let Some(response) = &self.response else { return Err(HandshakeError::NothingToDecide) };
         let offered = Offered { accept: &self.accept, subprotocols: &self.subprotocols };
@@ -95,14 +96,14 @@ impl Opening for ClientOpening {
                     if !head.receive(input)? {
                         return Ok(None);
                     }
-                    // RFC 9110 §15.2: interim answers come before the final one. They
-                    // share its limit, so there is an end to them.
+                    // RFC 9110 §15.2: interim answers come before the final one. All of them together have the
+                    // limit of one head, so that a server cannot send them for ever.
                     self.spent += head.len();
                     let next = HeadReader::response(self.spent, self.config.max_head, self.config.max_headers);
                     let ResponseHead { minor, status, headers } = mem::replace(head, next).into_response()?;
                     let response = self.response.insert(Box::new(Response { status, headers, body: Vec::new() }));
                     match status {
-                        // §4.1: for an upgrade it takes HTTP/1.1; to refuse, any will do.
+                        // §4.1: a 101 must be HTTP/1.1. Any other answer may be HTTP/1.0 too.
                         101 if minor == 0 => return Err(HandshakeError::HttpVersionTooOld),
                         101 => return self.upgrade().map(|upgrade| Some(Opened::Agreed(upgrade))),
                         100..=199 => self.response = None,
@@ -126,7 +127,7 @@ impl Opening for ClientOpening {
     }
 }
 
-/// The key and the answer may be secret.
+/// `Debug` shows neither the key nor the answer: both may be secret.
 impl fmt::Debug for ClientOpening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientOpening").field("part", &self.part).finish_non_exhaustive()
@@ -145,7 +146,7 @@ mod tests {
         (opening, String::from_utf8(out).unwrap())
     }
 
-    /// What it makes of the answer with this first line and these fields besides the key's.
+    /// The client's error for an answer with this first line, these fields and the right Sec-WebSocket-Accept.
     fn answer(line: &str, fields: &str) -> Option<HandshakeError> {
         let (mut opening, _) = asking(&ClientRequest::new("ws://h/").unwrap());
         let response = format!("{line}\r\nSec-WebSocket-Accept: {}\r\n{fields}\r\n", opening.accept);

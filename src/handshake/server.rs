@@ -1,6 +1,6 @@
-//! §4.2: the server's side of the opening handshake, as bytes. Whatever comes gets a complete
-//! HTTP answer, and nothing is sent before the request is complete or wrong. The rules are in
-//! [`judge`](super::judge) and [`accept`](super::accept).
+//! §4.2: the server's side of the opening handshake. It reads and writes the bytes; the rules are in
+//! [`judge`](super::judge) and [`accept`](super::accept). Every request gets a complete HTTP answer, and
+//! nothing is sent before the request is complete or wrong.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,12 +13,12 @@ use crate::http::{Accept, Request, Response};
 use crate::opening::{Opened, Opening};
 use crate::upgrade::Upgrade;
 
-/// A server that reads a request, or waits for a decision on it.
+/// A server that reads a request, or waits for the application's decision on it.
 #[derive(Debug)]
 pub(crate) struct ServerOpening {
     config: Arc<HandshakeConfig>,
     stage: Stage,
-    /// The request's method is HEAD: no answer to it has a body.
+    /// Whether the request's method is HEAD, so that the answer has no body.
     is_head: bool,
 }
 
@@ -68,7 +68,7 @@ impl Opening for ServerOpening {
 
     fn handle_eof(&mut self, out: &mut Vec<u8>) -> Option<HandshakeError> {
         match &self.stage {
-            // The peer may have ended its own side only, and listen.
+            // The peer may have ended only its own side, and may still read an answer.
             Stage::Reading(head) if head.len() > 0 => Some(self.answer(HandshakeError::UnexpectedEof, None, out)),
             Stage::Reading(_) => Some(HandshakeError::UnexpectedEof),
             Stage::Deciding(_) => None,
@@ -113,7 +113,7 @@ mod tests {
     use std::format;
     use std::string::String;
 
-    /// A server that has heard this, what it made of it, and what it has answered.
+    /// A server that has read this request, its error, and its answer.
     fn read(request: &str) -> (ServerOpening, Option<HandshakeError>, String) {
         let config = HandshakeConfig { max_head: 1 << 20, ..HandshakeConfig::default() };
         let (mut opening, mut out) = (ServerOpening::new(Arc::new(config)), Vec::new());
@@ -121,7 +121,7 @@ mod tests {
         (opening, error, String::from_utf8(out).unwrap())
     }
 
-    /// The answer to a request with these fields besides the usual ones.
+    /// The server's error for a request with these fields and the usual ones.
     fn offer(fields: &str) -> Option<HandshakeError> {
         let usual = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
