@@ -1,4 +1,4 @@
-//! One message for many: encoded, and compressed, once.
+//! A message for many connections, which is encoded and compressed once.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a header of 14 bytes and a payload that lies in memory")]
 
@@ -16,13 +16,12 @@ use super::deflate::{Deflater, RSV1};
 
 /// A message that is encoded once, to be sent to many connections.
 ///
-/// A server's connections send the bytes as they lie here. Those that have agreed on
-/// permessage-deflate without context takeover share one compressed form for each size
-/// of window, made when it is first asked for. With context takeover every connection
-/// must compress for itself, and a client must mask for itself; to them this is a
-/// message like any other.
+/// A server's connections send the encoded bytes without a copy of their own. Connections that agreed on
+/// permessage-deflate without context takeover share one compressed form for each window size; it is made when
+/// it is first needed. A connection with context takeover must compress the message itself, and a client must
+/// mask it itself: they treat it as any other message.
 ///
-/// A clone is the same message: it costs a reference count.
+/// A clone is cheap: it shares the bytes.
 ///
 /// ```
 /// use openline::{Agreement, Config, Connection, Prepared, Time, Upgrade};
@@ -45,14 +44,14 @@ struct Inner {
     uncompressed: Bytes,
     /// Where its payload begins.
     payload: usize,
-    /// The whole frame with a compressed payload, by the bits of the window; `None` where
-    /// that would be no shorter.
+    /// The whole frame with a compressed payload, for each number of window bits. `None` if compressing does
+    /// not make the payload shorter.
     #[cfg(feature = "deflate")]
     deflated: [std::sync::OnceLock<Option<Bytes>>; 16],
 }
 
 impl Prepared {
-    /// Encodes the message: its payload is copied once, owned or not, to lie behind its header.
+    /// Encodes the message. The payload is copied once, even if it was owned: it must lie behind its header.
     #[must_use]
     pub fn new<'m>(message: impl Into<Message<'m>>) -> Prepared {
         let message = message.into();
@@ -78,13 +77,13 @@ impl Prepared {
         self.0.opcode
     }
 
-    /// The frame that a server sends.
+    /// The frame that a server sends without permessage-deflate.
     pub(crate) fn uncompressed(&self) -> &Bytes {
         &self.0.uncompressed
     }
 
-    /// The frame that a server sends where it has a compressor; `None` if that must have
-    /// seen the message.
+    /// The frame that a server sends with permessage-deflate. `None` with context takeover: the compressor of
+    /// the connection must see the message.
     #[cfg(feature = "deflate")]
     #[expect(clippy::indexing_slicing, reason = "a window has 15 bits at the most")]
     pub(crate) fn deflated(&self, deflater: &Deflater) -> Option<&Bytes> {
@@ -98,7 +97,7 @@ impl Prepared {
     }
 }
 
-/// A frame without a mask.
+/// A whole frame, not masked.
 fn frame(rsv: u8, opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut bytes = Vec::with_capacity(Header::MAX_SIZE + payload.len());
     Encoder::new(None).frame(&mut bytes, FirstByte { fin: true, rsv, opcode }, payload);
