@@ -1,5 +1,5 @@
-//! What was found in the read buffer and left there: the borrow checker lets only the
-//! end of a function lend it, not a loop.
+//! An event that was found, and may have been left in the read buffer. A loop that looks for an event cannot return a
+//! borrow of the buffer (the borrow checker does not allow it), so it returns the place.
 
 use std::borrow::Cow;
 
@@ -9,17 +9,17 @@ use crate::message::{Chunk, Message};
 /// What [`Driver::next_event`](super::Driver::next_event) found.
 #[derive(Debug)]
 pub enum NextEvent {
-    /// A message or chunk that lies in the read buffer.
+    /// A message or chunk that lies in the read buffer: [`Driver::look`](super::Driver::look) borrows it.
     InPlace(InPlace),
-    /// Anything else.
+    /// Any other event.
     Owned(Event<'static>),
 }
 
-/// A message or chunk, and where its payload lies in the read buffer.
+/// A message or chunk that lies in the read buffer: its type, and where its payload lies.
 #[derive(Debug)]
 pub struct InPlace {
     pub(super) text: bool,
-    /// Where in the buffer's memory it begins.
+    /// Where the payload begins in the buffer's memory.
     pub(super) at: usize,
     pub(super) len: usize,
     /// For a chunk: whether it is the first, and the last.
@@ -27,7 +27,7 @@ pub struct InPlace {
 }
 
 impl NextEvent {
-    /// `base` is the address of the read buffer, to know the place of a slice in it.
+    /// A message or chunk. `base` is the address of the read buffer, from which the place of the payload follows.
     pub(super) fn data(base: usize, data: Message<'_>, chunk: Option<(bool, bool)>) -> NextEvent {
         let (text, len) = (data.is_text(), data.len());
         // An empty slice may lie anywhere.
