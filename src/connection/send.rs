@@ -217,6 +217,7 @@ impl Connection {
 
     fn check_control(&self, payload: &[u8]) -> Result<(), SendError> {
         self.check_open()?;
+        // §5.5: the payload of a control frame is at most 125 bytes.
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(SendError::ControlTooLong { len: payload.len() });
         }

@@ -65,7 +65,7 @@ impl Driver {
         self.connection
     }
 
-    // Events at hand.
+    // Events.
 
     /// The next message in what was read, if there is one. Control frames before it are handled. `clock` is called
     /// only if the connection begins to close, since the bytes may have been read long ago.

@@ -48,8 +48,8 @@ impl Encoder {
         let mask = self.entropy.as_mut().map(|entropy| MaskKey::new(entropy.mask_key()));
         let FirstByte { fin, rsv, opcode } = first;
         let (bytes, size) = Header { fin, rsv, opcode, mask, len: len as u64 }.bytes();
-        // All of `bytes` is copied, and the end cut off: a copy of constant length takes a few instructions, any
-        // other a call.
+        // All of `bytes` is copied, and then the end is cut off. A copy of constant length takes a few instructions; a
+        // copy of any other length takes a call.
         let end = out.len() + size;
         out.extend_from_slice(&bytes);
         out.truncate(end);

@@ -133,7 +133,7 @@ impl Wake for Wakers {
             waiting.woken = true;
             return;
         }
-        // Woken outside the lock: a waker may poll at once.
+        // The tasks are woken outside the lock, since a waker may poll at once.
         let woken = Woken(std::mem::take(&mut waiting.wakers));
         drop(waiting);
         woken.wake();
