@@ -334,9 +334,9 @@ fn there_is_no_room_in_front_of_bytes_that_are_held() {
     assert!(hear(&mut us, &whole[..70_000]).0.is_empty());
     us.hold(&whole[70_000..71_000]);
     let mut at = 71_000;
-    if let Some(room) = us.receive_space() {
-        let len = room.len().min(whole.len() - at);
-        room[..len].copy_from_slice(&whole[at..at + len]);
+    if let Some(space) = us.receive_space() {
+        let len = space.len().min(whole.len() - at);
+        space[..len].copy_from_slice(&whole[at..at + len]);
         us.handle_filled(len, s(0));
         at += len;
     }

@@ -74,9 +74,9 @@ fn messages_keep_their_order_in_any_mix() {
                 && at < wire.len()
             {
                 let some = 1 + rng.next(30_000) as usize;
-                if let Some(room) = us.receive_space().filter(|_| rng.next(2) == 0) {
-                    let len = room.len().min(wire.len() - at).min(some);
-                    room[..len].copy_from_slice(&wire[at..at + len]);
+                if let Some(space) = us.receive_space().filter(|_| rng.next(2) == 0) {
+                    let len = space.len().min(wire.len() - at).min(some);
+                    space[..len].copy_from_slice(&wire[at..at + len]);
                     us.handle_filled(len, s(0));
                     at += len;
                 } else {
@@ -203,7 +203,7 @@ fn nothing_panics_and_a_clock_always_runs() {
                         _ => drop(us.receive_ahead(&mut &mut bytes[..], now)),
                     }
                 }
-                _ => drop(us.receive_space().map(|room| room.len())),
+                _ => drop(us.receive_space().map(|space| space.len())),
             }
             let opening = us.state() == State::Opening;
             us.handle_timeout(now);
