@@ -1,5 +1,5 @@
-//! Close codes: the numbers 0 to 65535 and which of them may travel (§7.4 and
-//! the IANA registry). Nothing else in the crate compares a close code.
+//! Close codes: the numbers 0 to 65535, and which of them may be sent (§7.4 and the IANA registry). No other file
+//! compares a close code with a number.
 
 use core::fmt;
 
@@ -23,13 +23,13 @@ impl CloseCode {
     pub const GOING_AWAY: CloseCode = CloseCode(1001);
     /// 1002: the peer broke the protocol.
     pub const PROTOCOL_ERROR: CloseCode = CloseCode(1002);
-    /// 1003: a kind of data arrived that this end does not take.
+    /// 1003: this end does not accept the kind of data that came.
     pub const UNSUPPORTED_DATA: CloseCode = CloseCode(1003);
-    /// 1005: the Close frame carried no code. Never on the wire.
+    /// 1005: the Close frame carried no code. It is never sent.
     pub const NO_STATUS: CloseCode = CloseCode(1005);
-    /// 1006: the connection ended without a Close frame. Never on the wire.
+    /// 1006: the connection ended without a Close frame. It is never sent.
     pub const ABNORMAL: CloseCode = CloseCode(1006);
-    /// 1007: data did not fit its type, such as text that is not UTF-8.
+    /// 1007: the payload did not match its type, for example text that is not UTF-8.
     pub const INVALID_PAYLOAD: CloseCode = CloseCode(1007);
     /// 1008: a message broke a policy of this end.
     pub const POLICY_VIOLATION: CloseCode = CloseCode(1008);
@@ -45,11 +45,11 @@ impl CloseCode {
     pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
     /// 1014: a gateway got an invalid response from upstream.
     pub const BAD_GATEWAY: CloseCode = CloseCode(1014);
-    /// 1015: the TLS handshake failed. Never on the wire.
+    /// 1015: the TLS handshake failed. It is never sent.
     pub const TLS_HANDSHAKE: CloseCode = CloseCode(1015);
 
-    /// The code with this number. Every number can be *named*;
-    /// [`is_sendable`](Self::is_sendable) says which may travel.
+    /// The code with this number. Every number makes a code; [`is_sendable`](Self::is_sendable) says which may
+    /// be sent.
     #[must_use]
     pub const fn new(code: u16) -> CloseCode {
         CloseCode(code)
@@ -63,31 +63,30 @@ impl CloseCode {
 
     /// Whether a Close frame may carry this code (§7.4.1, §7.4.2).
     ///
-    /// These may: 1000–1003 and 1007–1014 (registered), 3000–3999 (libraries
-    /// and applications, by registration) and 4000–4999 (private use).
-    /// These may not: 0–999 (unused), 1004 (reserved without a meaning), 1005,
-    /// 1006 and 1015 (only ever reported, never sent), 1016–2999 (kept for the
-    /// protocol's future) and 5000 upwards (undefined).
+    /// These may be sent: 1000–1003 and 1007–1014 (registered), 3000–3999 (libraries and applications, by
+    /// registration) and 4000–4999 (private use). These may not: 0–999 (unused), 1004 (reserved without a
+    /// meaning), 1005, 1006 and 1015 (they are only reported to the application), 1016–2999 (reserved for later
+    /// versions of the protocol) and 5000 upwards (undefined).
     #[must_use]
     pub const fn is_sendable(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 
-    /// Whether coming back later may help: whether a client that wants to stay connected should
-    /// connect again, after a while, when a connection has ended with this code.
+    /// Whether connecting again later may help: whether a client that wants to stay connected should connect again,
+    /// after a while, when a connection has ended with this code.
     ///
     /// | code | | |
     /// |---|---|---|
-    /// | 1000, 1005 | no | an ordinary end: both ends were done |
-    /// | 1001, 1006, 1011–1014 | yes | the other end, or the way to it, is gone or troubled for now |
-    /// | 1002, 1003, 1007–1010 | no | one end does what the other does not take, and would again |
+    /// | 1000, 1005 | no | it is an ordinary end |
+    /// | 1001, 1006, 1011–1014 | yes | the other end, or the network to it, does not work now |
+    /// | 1002, 1003, 1007–1010 | no | one end does something that the other refuses, and would do it again |
     /// | 1015 | no | the certificate would be refused again |
-    /// | 3000–4499 | yes | libraries' and applications' own codes, unless they say otherwise |
-    /// | 4500–4999 | no | applications' own codes for ends that are final, by this crate's convention |
-    /// | all others | no | nobody knows what they mean |
+    /// | 3000–4499 | yes | codes of libraries and applications |
+    /// | 4500–4999 | no | codes of applications for a final end, by a convention of this crate |
+    /// | all others | no | their meaning is unknown |
     ///
-    /// Neither RFC 6455 nor the registry says so of each code: an application that gives its own
-    /// codes other meanings should ask itself first.
+    /// RFC 6455 and the registry do not say this of each code. An application whose own codes have other meanings
+    /// should look at those before it calls this.
     ///
     /// ```
     /// use openline::CloseCode;
@@ -147,7 +146,7 @@ impl fmt::Debug for CloseCode {
 mod tests {
     use super::*;
 
-    /// The table once more, from the other side: every number has its line.
+    /// Every number has a line in the table of [`CloseCode::is_transient`].
     #[test]
     fn every_code_is_transient_or_not() {
         for code in 0..=u16::MAX {

@@ -1,20 +1,18 @@
-//! Chance as an input: a generator that the caller seeds. The same seed gives
-//! the same masking keys and the same nonce, so a conversation can be replayed.
+//! Random numbers, from a generator that the caller seeds. The same seed gives the same nonce and the same masking
+//! keys, so a conversation can be replayed.
 
 #[cfg(feature = "std")]
 use rand::TryRng;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// 32 bytes that nobody else can guess, from which a client draws its nonce and
-/// all its masking keys.
+/// 32 bytes that nobody else can guess. A client makes its nonce and all its masking keys from them.
 ///
-/// The adapters take it from the operating system, by `Seed::from_os` (feature `std`).
-/// Embedders must too, or take 32 bytes from a hardware source: RFC 6455 §10.3 rests on masking
-/// keys being unpredictable. Each connection needs a seed of its own. It is neither `Clone` nor
-/// `Copy`, so that none is used twice by oversight, and its `Debug` shows nothing.
+/// Take it from the operating system with `Seed::from_os` (feature `std`), as the adapters do, or from a hardware
+/// source: RFC 6455 §10.3 demands that masking keys cannot be predicted. Each connection needs a seed of its own.
+/// So `Seed` is neither `Clone` nor `Copy`. Its `Debug` shows nothing.
 ///
-/// Only tests and fuzzers should use a fixed one: whatever takes a seed takes `[7; 32]` too.
+/// Only tests and fuzzers should use a fixed seed. Every function that takes a seed takes `[7; 32]` too.
 ///
 /// ```
 /// use openline::{Agreement, Seed, Upgrade};
@@ -32,8 +30,7 @@ impl Seed {
     ///
     /// # Errors
     ///
-    /// The operating system has no randomness to give: it is too old, or a sandbox keeps us
-    /// from asking.
+    /// The operating system gives no random bytes: it is too old, or a sandbox forbids the call.
     #[cfg(feature = "std")]
     pub fn from_os() -> std::io::Result<Seed> {
         let mut seed = [0; 32];
@@ -44,7 +41,7 @@ impl Seed {
 
 #[cfg(feature = "std")]
 impl Seed {
-    /// The same again, for a client that was told to replay.
+    /// The same seed again, for a [`Client`](crate::Client) with a fixed seed.
     pub(crate) fn again(&self) -> Seed {
         Seed(self.0)
     }
@@ -57,13 +54,13 @@ impl From<[u8; 32]> for Seed {
 }
 
 impl core::fmt::Debug for Seed {
-    // Whoever reads it can predict every key.
+    // `Debug` hides the seed: whoever reads it can predict every key.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Seed(..)")
     }
 }
 
-/// A cryptographically secure generator (ChaCha), drawn from once a frame.
+/// A cryptographically secure generator (ChaCha). It makes one key for each frame.
 pub(crate) struct Entropy(StdRng);
 
 impl Entropy {
@@ -71,12 +68,12 @@ impl Entropy {
         Entropy(StdRng::from_seed(seed.0))
     }
 
-    /// The next masking key (§5.3: fresh and unpredictable for every frame).
+    /// The next masking key. §5.3: every frame has a new one, which cannot be predicted.
     pub(crate) fn mask_key(&mut self) -> [u8; 4] {
         self.0.next_u32().to_le_bytes()
     }
 
-    /// The next nonce for `Sec-WebSocket-Key` (§4.1: 16 bytes, chosen at random).
+    /// A nonce for `Sec-WebSocket-Key`. §4.1: it has 16 bytes, which are chosen at random.
     pub(crate) fn nonce(&mut self) -> [u8; 16] {
         let mut nonce = [0; 16];
         self.0.fill_bytes(&mut nonce);
@@ -85,7 +82,7 @@ impl Entropy {
 }
 
 impl core::fmt::Debug for Entropy {
-    // The state would let a reader predict every later key.
+    // `Debug` hides the state: whoever reads it can predict every later key.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Entropy(..)")
     }

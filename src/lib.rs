@@ -1,6 +1,5 @@
-//! **openline** is WebSocket (RFC 6455) as a pure state machine, with two thin
-//! adapters that carry its bytes: [`net`] over blocking `std::net`, and
-//! [`tokio`](https://docs.rs/tokio) in the module of that name.
+//! **openline** is WebSocket (RFC 6455) as a state machine without IO, with two thin adapters that carry its bytes:
+//! [`net`] for blocking `std::net`, and `openline::tokio` for [tokio](https://docs.rs/tokio).
 //!
 //! ```text
 //!  socket ─bytes─► frames ─► unmask ─► (inflate) ─► UTF-8 ─► messages ─► Event ─► application
@@ -10,25 +9,25 @@
 //!  socket ◄─bytes─ send buffer ◄─ mask ◄─ frames ◄─ (deflate) ◄──── send, ping, close ┘
 //! ```
 //!
-//! # Which way in
+//! # Where to begin
 //!
 //! - Most programs want an **adapter**: `openline::tokio::connect` and `accept`, or the same in
 //!   [`net`].
 //! - Networking code of your own (an event loop, another runtime, no operating system) embeds a
-//!   [`Connection`]: it begins with the opening handshake, as
-//!   [`Connection::server`] or [`Connection::client`].
-//! - If somebody else has made the opening handshake (an HTTP library, HTTP/2), an [`Upgrade`]
-//!   says what was agreed, and [`Connection::new`] goes on from there. The adapters take one too.
-//! - An adapter for another runtime is written with [`driver`], as the two here are.
+//!   [`Connection`]. [`Connection::server`] and [`Connection::client`] begin with the opening handshake.
+//! - If other code makes the opening handshake (an HTTP library, HTTP/2), an [`Upgrade`] says what
+//!   was agreed on, and [`Connection::new`] begins after the handshake. The adapters take an
+//!   [`Upgrade`] too.
+//! - An adapter for another runtime is written with [`driver`], as the two adapters here are.
 //! - Protocol tools and fuzzers find single frames in [`frame`].
 //!
-//! [`manual`] explains how to drive the core, how connections end, what is bounded by
-//! what, and why things are as they are.
+//! [`manual`] explains the words, how to drive the core, how connections end, all limits, and the
+//! reasons.
 //!
 //! # The core in a loop
 //!
-//! Bytes, time and chance are inputs; what to do next is the answer. This is a whole
-//! server for one connection, with a blocking socket as the smallest of adapters:
+//! Bytes, time and random numbers are inputs, and the core says what to do next. This is a whole
+//! server for one connection, with a small adapter for a blocking socket:
 //!
 //! ```
 //! use std::io::{self, ErrorKind, Read, Write};
@@ -41,7 +40,7 @@
 //! fn serve(mut socket: TcpStream, server: &Server) -> io::Result<()> {
 //!     let epoch = Instant::now();
 //!     let now = || Time::from_epoch(epoch.elapsed());
-//!     // A socket that takes nothing for so long is blocked. Then the other direction has its turn.
+//!     // A socket that takes nothing for this long is blocked. Then the loop looks at the other direction.
 //!     let short = Duration::from_millis(50);
 //!     socket.set_write_timeout(Some(short))?;
 //!     let mut connection = Connection::server(server, now());
@@ -61,7 +60,7 @@
 //!                 Err(_) => connection.handle_write_failed(now()),
 //!             },
 //!             Step::End => {
-//!                 // If this fails, so will the next read.
+//!                 // If this fails, the next read fails too.
 //!                 let _ = socket.shutdown(Shutdown::Write);
 //!                 connection.handle_shutdown();
 //!             }
@@ -71,30 +70,30 @@
 //!                 socket.set_read_timeout(if wants.write { Some(short) } else { left })?;
 //!                 match socket.read(&mut buffer) {
 //!                     Ok(0) => connection.handle_eof(now()),
-//!                     // However much comes, each read is followed by an attempt to write.
+//!                     // Each read is followed by an attempt to write, even if bytes come without end.
 //!                     Ok(read) => (len, ready.write) = (read, true),
 //!                     Err(error) if is_timeout(&error) => ready.read = false,
 //!                     Err(_) => connection.handle_reset(),
 //!                 }
 //!             }
 //!             Step::Timeout => connection.handle_timeout(now()),
-//!             // The calls have waited already.
+//!             // The read and the write have waited already.
 //!             Step::Wait => ready = both,
 //!         }
 //!     }
 //! }
 //!
-//! /// The application. It answers what has come, as long as there is room for answers: the rest is
-//! /// held, and nothing is read, until it is called again and there is room.
+//! /// The application. It answers what has come while there is room for answers. After that the rest of
+//! /// the input is held, and nothing is read, until there is room again.
 //! fn answer(connection: &mut Connection, mut input: &mut [u8], now: Time) {
 //!     while connection.check_send() != Err(SendError::Full) {
 //!         connection.set_reading(Reading::Events, now);
 //!         match connection.receive(&mut input, now) {
-//!             // Both are refused when the connection ends, and it says so itself.
+//!             // Both fail only when the connection ends, which `wants` says too.
 //!             Ok(Some(Event::Request)) => drop(connection.accept(Accept::default(), now)),
 //!             Ok(Some(Event::Message(message))) => drop(connection.queue(message)),
 //!             Ok(Some(_)) => {}
-//!             // All has been taken; or the peer broke the protocol, and the answer is queued.
+//!             // All input has been taken; or the peer broke the protocol, and the answer is queued.
 //!             Ok(None) | Err(_) => return,
 //!         }
 //!     }
@@ -107,35 +106,28 @@
 //! }
 //! ```
 //!
-//! A peer that never reads, one that reads slowly, one that sends all it has at once: each is
-//! bounded by the deadlines and limits of [`Config`]. `examples/epoll_server.rs` has the same
-//! loop for many connections on one thread.
+//! The deadlines and limits of [`Config`] hold for every peer, also for one that never reads, reads slowly, or
+//! sends everything at once. `examples/epoll_server.rs` has the same loop for many connections on one thread.
 //!
 //! # Features
 //!
-//! | feature | default | what it adds |
-//! |---|---|---|
-//! | `std` | yes | [`net`], [`Error`] |
-//! | `simdutf8` | yes | faster UTF-8 checks of text from 64 bytes up |
-//! | `simd` | no | masks payloads from 512 B up with the widest vectors of the machine: twice as fast, 1 to 2 % of an echo of 1 MiB |
-//! | `tokio` | no | the tokio adapter |
-//! | `deflate` | no | permessage-deflate (RFC 7692), to be asked for in [`HandshakeConfig`] |
+#![doc = include_str!("features.md")]
 //!
 //! Without `std` and `deflate` the crate is `no_std`: it needs an allocator and CAS atomics
 //! (compare-and-swap, for pointers).
 //!
 //! # What it does not do
 //!
-//! - TLS: bring a stream that has it. A `wss://` URI is refused where there is none.
+//! - TLS: give the adapters a stream that has it. Without TLS a `wss://` URI is an error.
 //! - Proxies, redirects and reconnecting.
-//! - HTTP besides the upgrade, but for one answer to a plain request
+//! - HTTP other than the upgrade, except for one answer to each plain request
 //!   ([`HandshakeConfig::on_plain_request`]).
-//! - WebSocket over HTTP/2 (RFC 8441): the handshake is somebody else's then, and an [`Upgrade`]
-//!   stands for it.
+//! - WebSocket over HTTP/2 (RFC 8441): other code makes the handshake, and gives an [`Upgrade`] to this
+//!   crate.
 
 #![no_std]
-// Nothing that a peer sends may panic: where one of these is needed, its reason stands beside it,
-// or at the head of the file for sums and differences.
+// Nothing that a peer sends may cause a panic. Where one of these is used, the reason stands beside it; for
+// arithmetic, at the head of the file.
 #![cfg_attr(
     not(test),
     warn(
@@ -196,7 +188,7 @@ pub use role::Role;
 pub use time::Time;
 pub use upgrade::{Agreement, Upgrade};
 
-/// The README's code is compiled, and run where it can be.
+/// This compiles the README's code, and runs what can run.
 #[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

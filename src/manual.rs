@@ -1,5 +1,5 @@
-//! The manual: the words, how to drive the core, its states, how connections end, what is bounded
-//! by what, and why. Nothing here is code.
+//! The manual: the words, how to drive the core, its states, how connections end, the limits, and the reasons.
+//! This module has no code.
 //!
 //! # Words
 //!
@@ -7,23 +7,28 @@
 //! |---|---|
 //! | frame | §5.2: a header and its payload, as they stand on the wire |
 //! | control frame | §5.5: Close, Ping or Pong; at most 125 bytes, never in fragments |
-//! | message | §5.4: text or bytes, in one frame or in several; what an application sends and gets |
-//! | fragment | §5.4: one of the frames of a message that has several |
-//! | piece | as much of one frame as one input had ([`frame::Piece`](crate::frame::Piece)) |
-//! | chunk | a part of a message, handed out as it arrived ([`Chunk`](crate::Chunk)); where it is cut says nothing |
+//! | message | §5.4: text or bytes, in one or more frames; what an application sends and receives |
+//! | fragment | §5.4: one frame of a message that has several frames |
+//! | piece | the part of one frame that lies in one input ([`frame::Piece`](crate::frame::Piece)) |
+//! | chunk | a part of a message, returned as it arrived ([`Chunk`](crate::Chunk)); the places of the cuts have no meaning |
 //! | transport | what carries the bytes: a TCP socket, a TLS stream, a pipe |
-//! | opening handshake | §4: the request and the 101. Its result is an [`Upgrade`](crate::Upgrade): what was agreed |
-//! | closing handshake | §7: a Close frame from each end. A connection that ends with both ends *cleanly* |
-//! | to refuse, to reject | a server refuses a request that breaks a rule; an application rejects one that is in order |
-//! | room | how much may be sent before the high-water mark; where to read to is *space*, or the room *for a message* |
-//! | held, ahead | bytes that are kept for later; events that were read before anybody asked for them |
+//! | opening handshake | §4: the request and the 101; its result is an [`Upgrade`](crate::Upgrade), which says what was agreed on |
+//! | closing handshake | §7: a Close frame from each end; with both of them a connection ends *cleanly* |
+//! | to refuse, to reject | a server refuses a request that breaks a rule; an application rejects a valid one |
+//! | room | how much may be queued before the high-water mark is reached; where to read to is *space* |
+//! | queued | waits to be transmitted: what the application sent, Pongs, the Close frame ([`queued`](crate::Connection::queued) counts the bytes) |
+//! | outgoing stream | all bytes that a connection ever sends, one after the other |
+//! | mark | a place in the outgoing stream, counted from its beginning: [`written`](crate::Connection::written) is the end of the queue, [`transmitted`](crate::Connection::transmitted) how far the transport has passed it on |
+//! | held | bytes that were read, and are kept because nobody takes events now |
+//! | ahead | events that were read before the application asked for them |
+//! | blocked | a transport that takes no bytes now; a send that waits for such a transport |
 //!
 //! # Driving the core
 //!
-//! A [`Connection`](crate::Connection) lives from the first byte of the opening handshake to the end of the transport. A
-//! host tells it what happened, tells it what to do, and asks it one question: what now? The answer is
-//! [`wants`](crate::Connection::wants), four wishes that stand for themselves, and [`Wants::step`](crate::Wants::step) says
-//! which of them comes first:
+//! A [`Connection`](crate::Connection) lives from the first byte of the opening handshake to the end of the transport.
+//! The host is the code that drives it. The host tells it what happened and what to do, and asks what comes next.
+//! [`wants`](crate::Connection::wants) says what the connection wants: to read, to write, to end the writing side, and
+//! to be called at some time. [`Wants::step`](crate::Wants::step) says which of them comes first:
 //!
 //! | step | the host | and then |
 //! |---|---|---|
@@ -33,26 +38,27 @@
 //! | `Timeout` | nothing | [`handle_timeout`](crate::Connection::handle_timeout) |
 //! | `Wait` | waits, for what is wanted and could not be done, or until [`until`](crate::Wants::until) | asks again |
 //!
-//! When `wants` says `None` it is over, and the host drops the transport. `examples/epoll_server.rs` is such a host, for many
-//! connections; the page of this crate has one for a single blocking socket. The order is the core's business and not the
-//! host's, since a host that looks at a deadline before it reads gives up a peer whose Pong lies in the socket.
+//! When `wants` returns `None` the connection is over, and the host drops the transport. `examples/epoll_server.rs`
+//! is such a host for many connections; the front page of this crate has one for a single blocking socket. The core
+//! decides on the order, because it matters: a host that looked at a deadline before it read would give up a peer
+//! whose Pong lies in the socket.
 //!
-//! Events borrow from the bytes that were read if a message lay there whole, and own
-//! their data if it had to be gathered. They never borrow from the connection, which is free to answer
-//! while an event is in use. To keep a message, make it owned; it will not hold more memory than its own length.
+//! An event borrows from the bytes that were read if its message lies there whole, and owns its data otherwise. It
+//! never borrows from the connection, so the application can answer while it uses the event. To keep a message, make
+//! it owned; it then holds no more memory than its own length.
 //!
-//! In the middle of a long binary message [`receive_room`](crate::Connection::receive_room) lends the place where its next
-//! bytes belong, and reading them there saves a copy. Using it is optional. A transport that needs to own what it transmits
-//! asks for it by [`take_transmit`](crate::Connection::take_transmit), and one that lends bytes which may not be changed gives
-//! them to [`receive_copied`](crate::Connection::receive_copied).
+//! In the middle of a long binary message [`receive_space`](crate::Connection::receive_space) lends the memory that the
+//! next bytes belong to. Reading into it saves a copy; it is optional. A transport that must own what it transmits uses
+//! [`take_transmit`](crate::Connection::take_transmit). A transport whose bytes may not be changed uses
+//! [`receive_copied`](crate::Connection::receive_copied).
 //!
 //! # States
 //!
-//! What a connection is at:
+//! The phases of a connection:
 //!
 #![doc = include_str!("connection/states.md")]
 //!
-//! What becomes of bytes that come, a state of its own ([`Reading`](crate::Reading)), which the host sets:
+//! What is done with received bytes. The host sets this state ([`Reading`](crate::Reading)):
 //!
 //! ```text
 //!           ┌── Events ◄──────────────────────────────┐   receive: the application takes events
@@ -64,7 +70,7 @@
 //!  Paused: nothing is read; the transport slows the peer down
 //! ```
 //!
-//! And what becomes of bytes that go, which is in the answers of the transport:
+//! What happens to queued bytes. The answers of the transport set this state:
 //!
 //! ```text
 //!  nothing waits ──send──► waits ──written────────────────────► nothing waits
@@ -76,9 +82,10 @@
 //!          a write fails, handle_write_failed ──► ReadOnly
 //! ```
 //!
-//! While nothing is read, a Pong cannot be seen, so no Pong is waited for: what judges the peer then is whether it takes. Its
-//! time to answer begins anew when reading goes on. No peer is given up for a missing Pong before the transport itself has said
-//! that nothing is there to read. All other time limits hold also while bytes come without end.
+//! While nothing is read, no Pong is waited for, since none could be seen. Then the peer is judged only by whether it
+//! takes bytes. When reading goes on, its time to answer begins anew. No peer is given up for a missing Pong before
+//! the transport has said that nothing is there to read. All other time limits hold even while bytes come without
+//! end.
 //!
 //! # What a message costs
 //!
@@ -87,126 +94,121 @@
 //! | | allocations | copies of the payload |
 //! |---|---|---|
 //! | received by `receive`, whole in the input | none | none |
-//! | received by `receive_owned`, or an adapter's `recv`, likewise | one, of its length | one |
-//! | a chunk read into [`receive_room`](crate::Connection::receive_room) | one | none |
+//! | received by `receive_owned`, or an adapter's `recv`, whole in the input | one, of its length | one |
+//! | a chunk read into [`receive_space`](crate::Connection::receive_space) | one | none |
 //! | sent, borrowed or shorter than 16 KiB | none while little waits | one |
-//! | sent, owned and longer | what the queue of blocks needs | none |
+//! | sent, owned, 16 KiB or longer | what the queue of blocks needs | none |
 //! | sent, [`Bytes`](crate::BytesMessage) or [`Prepared`](crate::Prepared), by a server | none while little waits | one below 16 KiB, none from there on |
 //!
-//! A read of an adapter brings all that has come, up to 64 KiB, in one system call; what was
-//! fed meanwhile leaves in one. A client masks on the way, and unmasking happens where the
-//! bytes lie or on their way to where they will: no pass over the memory of its own.
+//! One system call of an adapter reads all that has come, up to 64 KiB, and one writes all that was fed since.
+//! Masking and unmasking take no pass of their own over the memory, unless the payload stays where it lies.
 //!
 //! # Closing
 //!
-//! - After [`close`](crate::Connection::close) the peer's messages still come until its
-//!   own Close frame does; nothing can be sent any more. Pings that come meanwhile are answered (§5.5.2).
-//! - The peer's Close frame is answered by itself, with its own code, behind all that waits. What the peer sends after
-//!   that is ignored.
-//! - When both have said Close, the server ends the TCP connection first (§7.1.1): it
-//!   shuts down its writing side, and reads until the client's end comes too. Closing at
-//!   once could destroy, by a reset, what the client has not read yet. A refusal of the opening handshake ends in the same way.
-//! - All of it has one time limit, [`close_timeout`](crate::Config::close_timeout), that
-//!   begins with the first Close frame; and not before this end has tried to answer, if the application was busy meanwhile.
-//! - A send of an adapter that fails because the connection is closing returns when what was accepted before has left, or that
-//!   time is over. So a loop that ends there, and drops its socket, loses nothing that it had sent.
-//! - [`closed`](crate::Connection::closed) says how it ended. Codes 1005 and 1006 only
-//!   ever stand there; they are never sent.
+//! - After [`close`](crate::Connection::close) nothing can be sent any more. The peer's messages still come, until
+//!   its own Close frame comes. Pings that come before it are answered (§5.5.2).
+//! - The core answers the peer's Close frame by itself, with the peer's code, after everything that is queued. Bytes of
+//!   the peer that follow its Close frame are ignored.
+//! - When both ends have sent Close, the server ends the TCP connection first (§7.1.1): it shuts down its writing side,
+//!   and reads until the client ends its side too. If it closed the socket at once, a reset could destroy bytes that
+//!   the client has not read yet. A refusal of the opening handshake ends in the same way.
+//! - All of this has one time limit, [`close_timeout`](crate::Config::close_timeout), which begins with the first Close
+//!   frame. If the application was busy when the frame came, it begins when this end first tries to answer.
+//! - If a send of an adapter fails because the connection is closing, it returns when everything that was accepted
+//!   before has left, or that time is over. So a loop that ends there and drops its socket loses nothing that it had
+//!   sent.
+//! - [`closed`](crate::Connection::closed) says how the connection ended. The codes 1005 and 1006 occur only there;
+//!   they are never sent.
 //!
 //! # Limits
 //!
 #![doc = include_str!("limits.md")]
 //!
-//! Memory grows with the bytes that came, at most to four times as much, and never with
-//! a length that was only announced. A connection is bounded by its message limit (twice, if one was read ahead), its
-//! high-water mark, what one buffer of events makes the application queue, and a constant of about 200 KiB.
+//! Memory grows with the bytes that came, at most to four times as much, and never with a length that was only
+//! announced. The memory of a connection is at most the sum of its message limit (twice, if a message was read
+//! ahead), its high-water mark, what the events of one buffer make the application queue, and a constant of about 200
+//! KiB.
 //!
 //! # Compression
 //!
 //! permessage-deflate (RFC 7692, feature `deflate`) is negotiated if
-//! [`HandshakeConfig::deflate`](crate::HandshakeConfig) says so. Nothing else changes:
-//! messages, chunks and fragments are plain on this side of the connection.
+//! [`HandshakeConfig::deflate`](crate::HandshakeConfig) says so. For the application nothing else changes: it never
+//! sees compressed data.
 //!
-//! - A message limit holds for the inflated message, and is checked while it is inflated: a
-//!   bomb costs the limit and 32 KiB, not more. In chunk mode 32 KiB are handed out at a time.
-//! - A message that was cut short, or is no DEFLATE data, fails the connection with 1007. It
-//!   is never delivered.
-//! - After a block with BFINAL a new stream begins, with nothing to refer back to.
-//! - Without context takeover (the default) connections hold no state between messages.
-//!   The docs of `Deflate` have a table of what they hold with it.
+//! - The message limit holds for the inflated message, and is checked while the message is inflated: a short message
+//!   that inflates to a huge one costs at most the limit and 32 KiB. A chunk has at most 32 KiB.
+//! - A message that was cut short, or is not valid DEFLATE data, fails the connection with 1007. It is never delivered.
+//! - After a block with BFINAL a new DEFLATE stream begins, which does not refer to data before it.
+//! - Without context takeover (the default) a connection keeps no compression state between messages. `Deflate` has a
+//!   table of what it keeps with context takeover.
 //! - A [`Prepared`](crate::Prepared) message is compressed once for all connections without
 //!   context takeover.
-//! - [`Accept::uncompressed`](crate::Accept::uncompressed) declines it for one request.
+//! - [`Accept::uncompressed`](crate::Accept::uncompressed) declines compression for one request.
 //!
 //! # Back-pressure
 //!
-//! Inwards: what is not asked for is not read, so TCP slows the peer down. Outwards:
-//! [`has_room`](crate::Connection::has_room) turns false at the high-water mark, and the
-//! adapters' `feed` and `send` wait. While they wait they go on reading until one
-//! message is at hand, so that two ends that send to each other at once both get on. A host that answers the events of a buffer
-//! cannot stop in the middle of it: it [queues](crate::Connection::queue) the answers, which are never refused, and
-//! [pauses](crate::Reading::Paused) reading until there is room again.
+//! Receiving: while the application asks for nothing, nothing is read, so TCP slows the peer down. Sending: at the
+//! high-water mark [`has_room`](crate::Connection::has_room) becomes false, and `feed` and `send` of the adapters
+//! wait. While they wait they read until they have one message, so that two ends which send to each other at the same
+//! time do not wait for each other. A host that answers the events of a buffer cannot stop in the middle of it: it
+//! [queues](crate::Connection::queue) the answers, which needs no room, and [pauses](crate::Reading::Paused) reading
+//! until there is room again.
 //!
 //! # Questions
 //!
-//! **Why does `wants` not say one thing at a time?** A host that waits, waits for several things at once: something to read,
-//! a place to write to, a time. So the wishes stand side by side. Which comes first is a rule of its own, which only
-//! needs the wishes and what the transport can do; so it is a function beside them, and an adapter may change a wish before
-//! it asks. Both were tried in hosts of some thirty lines: with the wishes alone, the order was the host's to get wrong, and most
-//! of its mistakes showed nowhere until a peer misbehaved.
+//! **Why does `wants` not say one thing at a time?** A host waits for several things at once: for bytes to read, for
+//! a transport that takes bytes, for a time. So `wants` says all of them. Which comes first depends only on them and
+//! on what the transport can do now. So it is a separate function, `step`, and an adapter may change `wants` before
+//! it calls `step`. Without `step` each host would have to know the order, and most mistakes in it show only when a
+//! peer misbehaves.
 //!
-//! **Why do events come from `receive`, and not from the answer to "what now"?** A message that lies whole in the input
-//! is lent from there, in some three nanoseconds. A host asks what to do once for each read, and takes many events from one.
+//! **Why do events come from `receive`, and not from `wants`?** A message that lies whole in the input is lent from
+//! there in about three nanoseconds. A host asks `wants` once for each read, and takes many events from one read.
 //!
-//! **Why does `receive` take `&mut &mut [u8]`?** The input is a cursor: the core cuts
-//! what it takes off the front and unmasks it there. So an event borrows from the
-//! caller's buffer and not from the connection; and whoever owns the buffer is up to the caller: one for each thread, a
-//! ring, a page of io_uring. Nothing that was given has to be given again, since a header
-//! that was cut is kept inside, and so is a message that was.
+//! **Why does `receive` take `&mut &mut [u8]`?** The input is a cursor: the core cuts what it takes off the front,
+//! and unmasks it there. So an event borrows from the caller's buffer and not from the connection, and the caller
+//! decides whose buffer it is: one for each thread, a ring, a page of io_uring. No byte has to be given twice: the
+//! core keeps a header or a message of which it has got only a part.
 //!
-//! **Why are messages `Cow`s of `str` and `[u8]`, and not `Bytes`?** What is received
-//! either lies in the read buffer or has its own memory. A slice of a shared buffer would
-//! be a third case, in which a message of 20 bytes that is kept pins a buffer of 64 KiB. An owned message becomes `Bytes`
-//! without a copy.
+//! **Why are messages `Cow`s of `str` and `[u8]`, and not `Bytes`?** A received message lies in the read buffer, or
+//! has its own memory. `Bytes` would be a slice of a shared buffer: a message of 20 bytes that the application keeps
+//! would keep a buffer of 64 KiB alive. An owned message becomes `Bytes` without a copy.
 //!
-//! **Why is the peer's Close frame not acted upon while a send is blocked?** It would end the send, and what the application
-//! was about to say would be lost. A closing handshake may be answered when the current messages are sent (§5.5.1). So it
-//! waits until the application takes it, at most for [`close_timeout`](crate::Config::close_timeout).
+//! **Why is the peer's Close frame not acted upon while a send is blocked?** It would end the send, and the message
+//! of the application would be lost. §5.5.1 allows to answer a Close frame after the current messages. So the frame
+//! waits until the application receives it, at most for [`close_timeout`](crate::Config::close_timeout).
 //!
-//! **Why does an invalid text inside an unfinished frame fail at once?** §8.1 allows to
-//! wait, but the rest may never come. Text is checked as it is gathered, each byte once.
+//! **Why does an invalid text fail before its frame has ended?** §8.1 allows to wait for the rest, but the rest may
+//! never come. Text is checked as it is gathered, each byte once.
 //!
-//! **Why is every Ping answered, although one Pong would do?** §5.5.3 allows to answer
-//! only the latest. But as long as the transport takes what is sent, an answer to each is what peers that
-//! count expect; when it does not, one Pong waits at the most.
+//! **Why is every Ping answered, although §5.5.3 allows to answer only the latest?** Some peers count the Pongs. So
+//! every Ping is answered while the transport takes bytes. While it does not, at most one Pong waits.
 //!
-//! **Why does keepalive accept any sign of life, and not only a Pong?** A peer that is
-//! sending a frame of 1 GiB over a slow line cannot answer before its end, and lives. So does one that takes a long message of
-//! ours slowly: its Pong comes late. But a write that simply goes through is no sign of life, since it may have gone
-//! no further than this machine's own socket buffer.
+//! **Why does keepalive accept any sign of life, and not only a Pong?** A peer that sends a frame of 1 GiB over a
+//! slow network cannot answer before the end of the frame, but it is alive. A peer that takes a long message of ours
+//! slowly is alive too, and its Pong comes late. But a write that succeeds at once is no sign of life: the bytes may
+//! lie in the socket buffer of this machine.
 //!
-//! **Why is a peer that just goes away no error?** It happens all the time: phones lose
-//! their network, laptops are shut. A server that takes it for an error logs little else.
-//! `closed()` has the code 1006, so it can be told from a goodbye.
+//! **Why is it no error if a peer goes away without a Close frame?** It happens all the time: phones lose their
+//! network, laptops are shut. A server that reported it as an error would log little else. `closed()` has the code
+//! 1006 then, so the application can tell it from a clean end.
 //!
-//! **Why does `feed` exist?** A write for each message costs more than everything else
-//! together. Fed messages leave in one write when the receiver would otherwise wait;
-//! `send` means sent.
+//! **Why does `feed` exist?** A write for each message costs more than everything else together. Fed messages leave
+//! in one write, before the receiver waits. `send` returns when the transport has taken the message.
 //!
-//! **What must a program do that only sends?** Receive all the same: Pings want an answer, and the peer's Close frame wants to be
-//! seen. `drain`, on the socket or on its receiving half, takes and drops what comes, in a task or thread of its own.
+//! **What must a program do that only sends?** It must receive too: Pings must be answered, and the peer's Close
+//! frame must be seen. Call `drain`, on the socket or on its receiving half, in a task or thread of its own: it takes
+//! and drops what comes.
 //!
-//! **Why does a thread share memory, where all state is said to be in the connection?** A
-//! compressor takes 371 KiB and is of use for some microseconds a message. Shared by the
-//! connections of a thread it costs them nothing, and what comes out depends on it in no way:
-//! it begins anew with every message. A pool that is passed in would need a lock, or tie a
-//! connection to its thread.
+//! **Why do the connections of a thread share memory, although all state is in the connection?** A compressor takes
+//! 371 KiB, and each message uses it for some microseconds. So the connections of a thread share one. It begins anew
+//! with every message, so the result does not depend on who used it before. A pool that is passed in would need a
+//! lock, or tie a connection to one thread.
 //!
-//! **Why `zlib-rs` itself, and not `flate2` around it?** `flate2` has no memory level, and adds
-//! nothing that is needed here.
+//! **Why `zlib-rs` itself, and not `flate2`, which wraps it?** `flate2` has no memory level, and adds nothing that this
+//! crate needs.
 //!
-//! **How is a message found to be cut short?** RFC 7692 takes four bytes off the end of each
-//! message, and the receiver puts them back. They must end a block, with the last of them, and
-//! say nothing. If the data before was cut, they are taken for something else: a code or a stored
-//! byte, which would say something, or lengths that do not match. Most implementations look at
-//! none of this, and deliver what they have.
+//! **How is a compressed message found to be cut short?** In RFC 7692 the sender removes four bytes from the end of
+//! each message, and the receiver appends them. In a complete message the last of them ends a block, and they give no
+//! output. If the message was cut short, they are read as something else: a code or a stored byte, which gives
+//! output, or lengths that do not match. Most implementations do not check this, and deliver the part that they have.

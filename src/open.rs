@@ -1,5 +1,5 @@
-//! How to open a connection, as values without IO, and where an opening handshake and a connection
-//! meet. Above both, so that neither knows the other.
+//! How to open a connection: values without IO. This file knows both the opening handshake and the connection, so
+//! that neither of them knows the other.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -12,9 +12,9 @@ use crate::handshake::{ClientOpening, ClientRequest, HandshakeConfig, ServerOpen
 use crate::role::Role;
 use crate::time::Time;
 
-/// How to open connections as a client: what to ask for, limits and choices.
+/// How to open connections as a client: the request, limits and choices.
 ///
-/// It opens nothing by itself: `net::connect_with` and `tokio::connect_with` do, and
+/// It opens nothing by itself: give it to `net::connect_with`, `tokio::connect_with` or
 /// [`Connection::client`].
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -45,16 +45,16 @@ impl Client {
         self
     }
 
-    /// Sets what the nonce and the masking keys are drawn from, so that a conversation can be
-    /// replayed. Without it the adapters ask the operating system, as RFC 6455 §10.3 demands of
-    /// everything but tests.
+    /// Sets the seed for the nonce and the masking keys, so that a conversation can be replayed. This is for
+    /// tests only: RFC 6455 §10.3 demands that masking keys cannot be predicted. Without it the adapters take a
+    /// seed from the operating system.
     #[must_use]
     pub fn seed(mut self, seed: impl Into<Seed>) -> Client {
         self.seed = Some(Arc::new(seed.into()));
         self
     }
 
-    /// What it asks for.
+    /// The request that it makes.
     #[must_use]
     pub fn request(&self) -> &ClientRequest {
         &self.request
@@ -66,8 +66,8 @@ impl Client {
         self.handshake.timeout
     }
 
-    /// The seed for one connection: the one that was [set](Self::seed), or a new one from the
-    /// operating system.
+    /// The seed for one connection: the one that was [set](Self::seed), or else a new one from the operating
+    /// system.
     ///
     /// # Errors
     ///
@@ -81,9 +81,9 @@ impl Client {
     }
 }
 
-/// How to accept connections as a server: limits and choices, one value for all connections.
+/// How to accept connections as a server: limits and choices. One value serves all connections.
 ///
-/// It accepts nothing by itself: `net::accept_with` and `tokio::accept_with` do, and
+/// It accepts nothing by itself: give it to `net::accept_with`, `tokio::accept_with` or
 /// [`Connection::server`].
 ///
 /// ```
@@ -122,9 +122,10 @@ impl Server {
 }
 
 impl Connection {
-    /// A server's connection, from the first byte of the request on. [`Event::Request`](crate::Event::Request)
-    /// says that there is a request to [accept](Self::accept) or [reject](Self::reject); all of it
-    /// must be done within [`HandshakeConfig::timeout`] from `now` on.
+    /// A server's connection, which begins with the first byte of the request.
+    /// [`Event::Request`](crate::Event::Request) says that there is a request to [accept](Self::accept) or
+    /// [reject](Self::reject). The opening handshake must be over within [`HandshakeConfig::timeout`] from
+    /// `now` on.
     #[must_use]
     pub fn server(server: &Server, now: Time) -> Connection {
         let opening = Box::new(ServerOpening::new(Arc::clone(&server.handshake)));
@@ -132,9 +133,9 @@ impl Connection {
         Connection::opening(Role::Server, opening, &[], by, Arc::clone(&server.config), now)
     }
 
-    /// A client's connection, whose request is queued. [`Event::Opened`](crate::Event::Opened) says
-    /// that the server has agreed; it must have within [`HandshakeConfig::timeout`] from `now` on.
-    /// See [`Seed`] for where the seed must come from.
+    /// A client's connection, whose request is queued. [`Event::Opened`](crate::Event::Opened) says that the
+    /// server has agreed, which it must do within [`HandshakeConfig::timeout`] from `now` on. [`Seed`] says
+    /// where the seed must come from.
     #[must_use]
     pub fn client(client: &Client, seed: impl Into<Seed>, now: Time) -> Connection {
         let mut request = Vec::new();

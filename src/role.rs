@@ -1,10 +1,10 @@
-//! Which end of the line we are. Knows nothing else.
+//! The two ends of a connection.
 
 /// Which end of the connection this is.
 ///
-/// The two ends differ in three rules only: a client masks every frame it
-/// sends and a server none (RFC 6455 §5.1), and the server is the first to
-/// close the TCP connection (§7.1.1).
+/// The two ends differ in these rules only: the client sends the opening request and the server answers it (RFC 6455
+/// §4); the client masks every frame it sends, and the server none (§5.1); the server closes the TCP connection
+/// first (§7.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The end that sent the opening request.

@@ -1,15 +1,13 @@
-//! Time as a number that the caller supplies. Nothing here, nor anything below
-//! the adapters, can learn the hour by itself.
+//! Time as a number that the caller supplies. Only the adapters read a clock.
 
 use core::ops::{Add, AddAssign};
 use core::time::Duration;
 
-/// A moment, counted from an epoch of the caller's choosing.
+/// A moment, counted from an epoch that the caller chooses.
 ///
-/// Any monotonic clock will do: a microcontroller's tick count, an
-/// `Instant` minus the one taken at start-up, or a test's own variable. Only
-/// differences matter. Resolution is one nanosecond, range 584 years;
-/// arithmetic saturates, so a deadline of `Duration::MAX` means *never*.
+/// Any monotonic clock can be used: a microcontroller's tick count, an `Instant` minus one that was taken at
+/// start-up, or a variable of a test. Only differences matter. The resolution is one nanosecond and the range 584
+/// years. Arithmetic saturates, so a deadline of `Duration::MAX` means *never*.
 ///
 /// ```
 /// use core::time::Duration;
@@ -33,19 +31,19 @@ impl Time {
         Time(nanos(elapsed))
     }
 
-    /// How long after the caller's epoch this is: what [`from_epoch`](Self::from_epoch) was given.
+    /// How long after the caller's epoch this is. It is the inverse of [`from_epoch`](Self::from_epoch).
     #[must_use]
     pub const fn since_epoch(self) -> Duration {
         Duration::from_nanos(self.0)
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// How long after `earlier` this is; zero if it is not later.
     #[must_use]
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// The earlier of two deadlines, of which there may be none.
+    /// The earlier of two deadlines, each of which may be absent.
     pub(crate) fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {
         match (one, other) {
             (Some(one), Some(other)) => Some(one.min(other)),

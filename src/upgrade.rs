@@ -1,6 +1,5 @@
-//! What an opening handshake leaves behind. The handshake and the connection
-//! meet here and nowhere else, so a handshake made by somebody else (hyper,
-//! HTTP/2, a proxy) can stand in for ours.
+//! The result of an opening handshake. It is all that a connection knows of a handshake, so other code (hyper,
+//! HTTP/2, a proxy) can make the handshake too.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -16,18 +15,16 @@ use crate::role::Role;
 pub struct Agreement {
     /// The subprotocol in use (RFC 6455 §1.9), if one was chosen.
     pub subprotocol: Option<String>,
-    /// permessage-deflate (RFC 7692) as agreed, if it was.
+    /// The parameters of permessage-deflate (RFC 7692), if it was agreed on.
     #[cfg(feature = "deflate")]
     pub deflate: Option<Deflate>,
 }
 
-/// A completed opening handshake: everything that a
-/// [`Connection`](crate::Connection) has to know of it.
+/// The result of an opening handshake: everything that a [`Connection`](crate::Connection) must know of it.
 ///
-/// A connection that begins with the opening handshake makes its own, see
-/// [`Connection::client`](crate::Connection::client) and
-/// [`Connection::server`](crate::Connection::server). When other code has
-/// done the handshake (hyper, axum, an HTTP/2 stream), make one by hand:
+/// [`Connection::client`](crate::Connection::client) and [`Connection::server`](crate::Connection::server) begin
+/// with the opening handshake, and make their own `Upgrade`. If other code has made the handshake (hyper, axum, an
+/// HTTP/2 stream), make one by hand:
 ///
 /// ```
 /// use openline::{Agreement, Config, Connection, Time, Upgrade};
@@ -40,26 +37,25 @@ pub struct Agreement {
 #[derive(Debug)]
 pub struct Upgrade {
     pub(crate) agreement: Agreement,
-    /// Present in a client only, since only a client masks. Boxed: a server's
-    /// connection should not pay 300 bytes for it.
+    /// The source of the masking keys in a client; a server does not mask (§5.1). It is boxed, so that a server's
+    /// connection does not need 300 bytes for it.
     pub(crate) entropy: Option<Box<Entropy>>,
 }
 
 impl Upgrade {
-    /// The server's end of a handshake that was done elsewhere.
+    /// The server's end of a handshake that other code has made.
     #[must_use]
     pub fn server(agreement: Agreement) -> Upgrade {
         Upgrade { agreement, entropy: None }
     }
 
-    /// The client's end of a handshake that was done elsewhere. See [`Seed`]
-    /// for where the seed must come from.
+    /// The client's end of a handshake that other code has made. [`Seed`] says where the seed must come from.
     #[must_use]
     pub fn client(agreement: Agreement, seed: impl Into<Seed>) -> Upgrade {
         Upgrade::client_with(agreement, Entropy::new(seed.into()))
     }
 
-    /// As [`client`](Self::client), going on with a generator already in use.
+    /// As [`client`](Self::client), with a generator that is in use already.
     pub(crate) fn client_with(agreement: Agreement, entropy: Entropy) -> Upgrade {
         Upgrade { agreement, entropy: Some(Box::new(entropy)) }
     }

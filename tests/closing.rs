@@ -186,7 +186,7 @@ fn closed_stays_closed() {
             assert_eq!(us.close(CloseCode::NORMAL, "", s(9)), Err(SendError::Closed));
             assert_eq!(us.send(""), Err(SendError::Closed));
             assert_eq!((us.closed().cloned(), us.closed().unwrap().cause), (before, cause));
-            assert_eq!((us.queued(), us.until(), us.receive_room()), (0, None, None));
+            assert_eq!((us.queued(), us.until(), us.receive_space()), (0, None, None));
         }
     }
 }

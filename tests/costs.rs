@@ -73,9 +73,9 @@ fn a_chunk_of_a_long_message_costs_one_allocation_of_what_was_read() {
         let (mut rest, mut got, mut chunks) = (&mut wire[..], 0, 0_u64);
         while got < len {
             let mut none: &mut [u8] = &mut [];
-            let event = if let Some(room) = us.receive_room() {
-                let n = room.len();
-                room.copy_from_slice(&rest[..n]);
+            let event = if let Some(space) = us.receive_space() {
+                let n = space.len();
+                space.copy_from_slice(&rest[..n]);
                 rest = &mut rest[n..];
                 us.handle_filled(n, s(0));
                 us.receive_chunk(&mut none, s(0))

@@ -1424,21 +1424,21 @@ fn an_answer_between_chunks_that_wait() {
 }
 
 #[test]
-fn compressed_payload_is_not_read_into_the_room() {
-    // `receive_room` is a place for the message itself. If any is offered inside a
+fn compressed_payload_is_not_read_into_the_space() {
+    // `receive_space` is a place for the message itself. If any is offered inside a
     // compressed one, reading there must come to the same.
     let says = prose(60_000);
     for payload in [stored(&says), sent(deflate(false), &says)] {
         let bytes = frame(Client, BINARY | RSV1, &payload);
-        // Two frames in clear text: a mask runs over the room too.
+        // Two frames in clear text: a mask runs over the space too.
         for cut in [1, 8, 20, 100, bytes.len() / 2] {
             let mut us = plain(Server);
             let (front, mut back) = bytes.split_at(cut);
             let (mut events, _) = hear(&mut us, front);
             while !back.is_empty() {
-                if let Some(room) = us.receive_room() {
-                    let len = room.len().min(back.len());
-                    room[..len].copy_from_slice(&back[..len]);
+                if let Some(space) = us.receive_space() {
+                    let len = space.len().min(back.len());
+                    space[..len].copy_from_slice(&back[..len]);
                     us.handle_filled(len, s(0));
                     back = &back[len..];
                     events.extend(hear(&mut us, b"").0);

@@ -324,7 +324,7 @@ fn a_request_that_was_read_ahead_is_told_before_it_is_accepted() {
     assert_eq!(rest(&mut us, s(0)), []);
 }
 
-/// `receive` looks at held bytes "before its own input", so no later byte may pass them. `receive_room` lends the place
+/// `receive` looks at held bytes "before its own input", so no later byte may pass them. `receive_space` lends the place
 /// of the next byte though bytes of that frame are held, and the message comes out of order.
 #[test]
 fn there_is_no_room_in_front_of_bytes_that_are_held() {
@@ -334,9 +334,9 @@ fn there_is_no_room_in_front_of_bytes_that_are_held() {
     assert!(hear(&mut us, &whole[..70_000]).0.is_empty());
     us.hold(&whole[70_000..71_000]);
     let mut at = 71_000;
-    if let Some(room) = us.receive_room() {
-        let len = room.len().min(whole.len() - at);
-        room[..len].copy_from_slice(&whole[at..at + len]);
+    if let Some(space) = us.receive_space() {
+        let len = space.len().min(whole.len() - at);
+        space[..len].copy_from_slice(&whole[at..at + len]);
         us.handle_filled(len, s(0));
         at += len;
     }

@@ -22,7 +22,7 @@ const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Messages come whole, once, and in order, however `receive`, `receive_owned`, `receive_copied`, `receive_ahead`, `hold`,
-/// `receive_room` and `set_reading` are mixed.
+/// `receive_space` and `set_reading` are mixed.
 #[test]
 fn messages_keep_their_order_in_any_mix() {
     for seed in 1..400_u64 {
@@ -74,9 +74,9 @@ fn messages_keep_their_order_in_any_mix() {
                 && at < wire.len()
             {
                 let some = 1 + rng.next(30_000) as usize;
-                if let Some(room) = us.receive_room().filter(|_| rng.next(2) == 0) {
-                    let len = room.len().min(wire.len() - at).min(some);
-                    room[..len].copy_from_slice(&wire[at..at + len]);
+                if let Some(space) = us.receive_space().filter(|_| rng.next(2) == 0) {
+                    let len = space.len().min(wire.len() - at).min(some);
+                    space[..len].copy_from_slice(&wire[at..at + len]);
                     us.handle_filled(len, s(0));
                     at += len;
                 } else {
@@ -203,7 +203,7 @@ fn nothing_panics_and_a_clock_always_runs() {
                         _ => drop(us.receive_ahead(&mut &mut bytes[..], now)),
                     }
                 }
-                _ => drop(us.receive_room().map(|room| room.len())),
+                _ => drop(us.receive_space().map(|space| space.len())),
             }
             let opening = us.state() == State::Opening;
             us.handle_timeout(now);

@@ -185,7 +185,7 @@ fn fragments_of_one_byte() {
 }
 
 #[test]
-fn fragments_read_into_the_room() {
+fn fragments_read_into_the_space() {
     let part = vec![7; 40_000];
     doubles(50, |count| {
         let mut us = connection(Client, {
@@ -196,8 +196,8 @@ fn fragments_read_into_the_room() {
         feed(&mut us, &mut frame(Server, BINARY_BEGINS, &part));
         for _ in 0..count {
             feed(&mut us, &mut header(Server, GOES_ON, 40_000));
-            while let Some(room) = us.receive_room() {
-                let len = room.len();
+            while let Some(space) = us.receive_space() {
+                let len = space.len();
                 us.handle_filled(len, s(0));
             }
             feed(&mut us, &mut []);
@@ -206,22 +206,22 @@ fn fragments_read_into_the_room() {
     });
 }
 
-/// What comes a few bytes at a time, in chunk mode, is not given new room each time.
+/// What comes a few bytes at a time, in chunk mode, is not given new space each time.
 #[test]
-fn chunks_read_into_the_room() {
+fn chunks_read_into_the_space() {
     for step in [1, 100, 20_000] {
         doubles(200_000, |len| {
             let mut us = connection(Client, unlimited());
             let mut wire = frame(Server, BINARY, vec![7; len]);
-            // The first piece is long, so that there is room for the next one.
+            // The first piece is long, so that there is space for the next one.
             let (mut first, rest) = wire.split_at_mut(64 * 1024);
             let Ok(Some(Event::Chunk(chunk))) = us.receive_chunk(&mut first, s(0)) else { panic!("no chunk") };
             let mut got = chunk.data.len();
             let info = allocation_counter::measure(|| {
                 for mut piece in rest.chunks_mut(step) {
-                    if let Some(room) = us.receive_room() {
-                        let n = piece.len().min(room.len());
-                        room[..n].copy_from_slice(&piece[..n]);
+                    if let Some(space) = us.receive_space() {
+                        let n = piece.len().min(space.len());
+                        space[..n].copy_from_slice(&piece[..n]);
                         us.handle_filled(n, s(0));
                         let mut none: &mut [u8] = &mut [];
                         while let Ok(Some(Event::Chunk(chunk))) = us.receive_chunk(&mut none, s(0)) {
@@ -262,7 +262,7 @@ fn memory_stays_below_the_limit() {
 }
 
 /// What is kept of the peer holds its own length and no more, however it came; a chunk that was
-/// read into its own room 272 KiB at the most.
+/// read into its own space 272 KiB at the most.
 #[test]
 fn what_was_received_holds_its_own_length() {
     fn excess(message: &Message<'_>) -> usize {
@@ -289,13 +289,13 @@ fn what_was_received_holds_its_own_length() {
                     let (mut bytes, mut got, mut most) = (wire.clone(), 0, 0);
                     let mut rest = &mut bytes[..];
                     while !rest.is_empty() {
-                        // As an adapter reads: into the room, if there is some.
-                        let room = us.receive_room();
-                        let len = rest.len().min(room.as_ref().map_or(step, |room| room.len()));
+                        // As an adapter reads: into the space, if there is some.
+                        let space = us.receive_space();
+                        let len = rest.len().min(space.as_ref().map_or(step, |space| space.len()));
                         let (mut read, after) = rest.split_at_mut(len);
                         rest = after;
-                        if let Some(room) = room {
-                            room[..len].copy_from_slice(read);
+                        if let Some(space) = space {
+                            space[..len].copy_from_slice(read);
                             us.handle_filled(len, s(0));
                             read = &mut [];
                         }
@@ -320,7 +320,7 @@ fn what_was_received_holds_its_own_length() {
     }
 }
 
-/// Handed out in chunks and dropped, a message of any length takes the room of one chunk.
+/// Handed out in chunks and dropped, a message of any length takes the space of one chunk.
 #[test]
 fn chunks_take_the_room_of_one() {
     for step in [1000, 64 * 1024, 300_000] {
@@ -329,12 +329,12 @@ fn chunks_take_the_room_of_one() {
         let mut read_all = |us: &mut Connection| {
             let mut rest = &mut wire[..];
             while !rest.is_empty() {
-                let room = us.receive_room();
-                let len = rest.len().min(room.as_ref().map_or(step, |room| room.len()));
+                let space = us.receive_space();
+                let len = rest.len().min(space.as_ref().map_or(step, |space| space.len()));
                 let (mut read, after) = rest.split_at_mut(len);
                 rest = after;
-                if let Some(room) = room {
-                    room[..len].copy_from_slice(read);
+                if let Some(space) = space {
+                    space[..len].copy_from_slice(read);
                     us.handle_filled(len, s(0));
                     read = &mut [];
                 }
@@ -349,7 +349,7 @@ fn chunks_take_the_room_of_one() {
 
 // What the adapters hold.
 
-/// A transport that says how much room each read has, and brings so much.
+/// A transport that says how much space each read has, and brings so much.
 #[cfg(feature = "std")]
 #[derive(Clone, Default)]
 struct Rooms(std::sync::Arc<std::sync::Mutex<(Reads, Vec<usize>)>>);

@@ -542,18 +542,18 @@ fn a_long_message_in_chunks_takes_no_memory() {
 
 // Reading straight into the message.
 
-/// As an adapter does: reads into the room wherever there is some, at most `most` bytes
+/// As an adapter does: reads into the space wherever there is some, at most `most` bytes
 /// at a time; into a buffer of `size` elsewhere.
-fn hear_by_room(us: &mut Connection, mut bytes: &[u8], size: usize, most: usize) -> (Heard, usize) {
+fn hear_by_space(us: &mut Connection, mut bytes: &[u8], size: usize, most: usize) -> (Heard, usize) {
     let mut heard: Heard = (vec![], None);
-    let mut through_room = 0;
+    let mut through_space = 0;
     while !bytes.is_empty() && heard.1.is_none() {
-        if let Some(room) = us.receive_room() {
-            assert!(!room.is_empty());
-            let len = room.len().min(bytes.len()).min(most);
-            room[..len].copy_from_slice(&bytes[..len]);
+        if let Some(space) = us.receive_space() {
+            assert!(!space.is_empty());
+            let len = space.len().min(bytes.len()).min(most);
+            space[..len].copy_from_slice(&bytes[..len]);
             us.handle_filled(len, s(0));
-            through_room += len;
+            through_space += len;
             bytes = &bytes[len..];
             let (events, error) = hear(us, b"");
             heard.0.extend(events);
@@ -566,11 +566,11 @@ fn hear_by_room(us: &mut Connection, mut bytes: &[u8], size: usize, most: usize)
             heard.1 = error;
         }
     }
-    (heard, through_room)
+    (heard, through_space)
 }
 
 #[test]
-fn reading_into_the_room_is_reading() {
+fn reading_into_the_space_is_reading() {
     let data: Vec<u8> = (0..300_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for us in BOTH {
         let cases = [
@@ -585,9 +585,9 @@ fn reading_into_the_room_is_reading() {
             let expected = hear(&mut open(us), &bytes);
             for size in [16_384, 20_001, 65_536] {
                 for most in [1000, 16_385, usize::MAX] {
-                    let (heard, through_room) = hear_by_room(&mut open(us), &bytes, size, most);
+                    let (heard, through_space) = hear_by_space(&mut open(us), &bytes, size, most);
                     assert!(heard == expected, "buffer of {size}, at most {most}");
-                    assert!(through_room > 100_000, "{through_room} bytes through the room");
+                    assert!(through_space > 100_000, "{through_space} bytes through the space");
                 }
             }
         }
@@ -595,10 +595,10 @@ fn reading_into_the_room_is_reading() {
 }
 
 #[test]
-fn a_message_read_into_the_room_is_right_sized() {
+fn a_message_read_into_the_space_is_right_sized() {
     for len in [40_000, 1_000_000] {
         let bytes = frame(Client, BINARY, vec![7; len]);
-        let ((events, _), _) = hear_by_room(&mut open(Server), &bytes, 16_384, usize::MAX);
+        let ((events, _), _) = hear_by_space(&mut open(Server), &bytes, 16_384, usize::MAX);
         let [Event::Message(Message::Binary(Cow::Owned(data)))] = &events[..] else { panic!() };
         assert_eq!((data.len(), data.capacity()), (len, len));
     }
@@ -612,7 +612,7 @@ fn the_room_may_be_ignored() {
     let mut events = vec![];
     for (nth, piece) in bytes.chunks(10_000).enumerate() {
         // Looked at, sometimes half used, never in the same rhythm as the input.
-        let _ = us.receive_room();
+        let _ = us.receive_space();
         if nth % 3 == 0 {
             us.handle_filled(0, s(0));
         }
@@ -622,7 +622,7 @@ fn the_room_may_be_ignored() {
 }
 
 #[test]
-fn there_is_no_room_before_the_bytes_have_come() {
+fn there_is_no_space_before_the_bytes_have_come() {
     for announced in [100, 1 << 20, 1 << 40] {
         let mut config = quiet();
         config.max_message_size = u64::MAX;
@@ -632,7 +632,7 @@ fn there_is_no_room_before_the_bytes_have_come() {
         let info = allocation_counter::measure(|| {
             hear(&mut us, &bytes);
         });
-        assert_eq!(us.receive_room(), None);
+        assert_eq!(us.receive_space(), None);
         assert!(info.bytes_max < 4096, "{} bytes allocated for an announcement of {announced}", info.bytes_max);
     }
 }
@@ -647,7 +647,7 @@ fn memory_follows_the_bytes_that_came() {
         bytes.extend(vec![b'x'; 100_000]);
         let info = allocation_counter::measure(|| {
             hear(&mut us, &bytes);
-            us.receive_room();
+            us.receive_space();
         });
         assert!(info.bytes_max < 10 * 100_000, "{} bytes allocated for 100,000", info.bytes_max);
     }
@@ -659,27 +659,27 @@ fn there_is_room_for_binary_data_only_and_within_its_frame() {
     let begun = |first, whole: u64| [&header(Server, first, whole)[..], some.as_bytes()].concat();
     let mut us = open(Client);
     hear(&mut us, &begun(TEXT, 1 << 20));
-    assert_eq!(us.receive_room(), None, "text is checked on its way");
+    assert_eq!(us.receive_space(), None, "text is checked on its way");
     let mut us = open(Client);
     hear(&mut us, &begun(BINARY, 1 << 20));
-    let room = us.receive_room().unwrap().len();
-    assert!(room <= 50_000, "no more than has come: {room}");
+    let space = us.receive_space().unwrap().len();
+    assert!(space <= 50_000, "no more than has come: {space}");
     let mut us = open(Client);
     hear(&mut us, &begun(BINARY, 70_000));
-    assert!(us.receive_room().unwrap().len() <= 20_000, "no more than is left of the frame");
+    assert!(us.receive_space().unwrap().len() <= 20_000, "no more than is left of the frame");
     us.handle_eof(Time::ZERO);
-    assert_eq!(us.receive_room(), None, "nothing more will come");
+    assert_eq!(us.receive_space(), None, "nothing more will come");
 }
 
 #[test]
 fn any_handle_filled_is_safe() {
     let mut us = open(Client);
     us.handle_filled(5, s(0));
-    assert_eq!(us.receive_room(), None);
+    assert_eq!(us.receive_space(), None);
     hear(&mut us, &[&header(Server, BINARY, 100_000)[..], &[1; 40_000]].concat());
-    let room = us.receive_room().unwrap().len();
+    let space = us.receive_space().unwrap().len();
     us.handle_filled(usize::MAX, s(0));
-    let mut rest = vec![0; 100_000 - 40_000 - room];
+    let mut rest = vec![0; 100_000 - 40_000 - space];
     rest.extend(frame(Server, TEXT, "in step"));
     let (events, _) = hear(&mut us, &rest);
     assert_eq!(events.last(), Some(&text("in step")));

@@ -165,15 +165,15 @@ proptest! {
         prop_assert!(outcome(&mut us, (events, heard.1)) == whole, "in chunks");
         prop_assert!(unfinished <= 1);
 
-        // Through the room to read into, wherever there is some.
+        // Through the space to read into, wherever there is some.
         let mut us = connection(role, config);
-        let heard = hear_by_room(&mut us, &bytes, &sizes, hear);
-        prop_assert!(outcome(&mut us, heard) == whole, "by room");
+        let heard = hear_by_space(&mut us, &bytes, &sizes, hear);
+        prop_assert!(outcome(&mut us, heard) == whole, "by space");
 
         let mut us = connection(role, config);
-        let heard = hear_by_room(&mut us, &bytes, &sizes, |us, piece| hear_chunks(us, [piece]));
+        let heard = hear_by_space(&mut us, &bytes, &sizes, |us, piece| hear_chunks(us, [piece]));
         let (events, unfinished) = join(heard.0);
-        prop_assert!(outcome(&mut us, (events, heard.1)) == whole, "in chunks by room");
+        prop_assert!(outcome(&mut us, (events, heard.1)) == whole, "in chunks by space");
         prop_assert!(unfinished <= 1);
     }
 
@@ -194,9 +194,9 @@ proptest! {
         let (mut events, mut error) = (vec![], None);
         for (piece, mode) in cut(&bytes, &sizes).zip(modes.iter().cycle()) {
             let mut now = s(0);
-            let room = if mode & 2 != 0 { us.receive_room() } else { None };
-            if let Some(room) = room && room.len() >= piece.len() {
-                room[..piece.len()].copy_from_slice(piece);
+            let space = if mode & 2 != 0 { us.receive_space() } else { None };
+            if let Some(space) = space && space.len() >= piece.len() {
+                space[..piece.len()].copy_from_slice(piece);
                 us.handle_filled(piece.len(), now);
             } else if mode & 1 != 0 {
                 let heard = hear_chunks(&mut us, [piece]);
@@ -416,8 +416,8 @@ fn naive(receiver: Role, config: Config, mut bytes: &[u8]) -> (Vec<Event<'static
     }
 }
 
-/// As an adapter reads: into the room if there is some, else into a buffer.
-fn hear_by_room(
+/// As an adapter reads: into the space if there is some, else into a buffer.
+fn hear_by_space(
     us: &mut Connection,
     mut bytes: &[u8],
     sizes: &[usize],
@@ -427,9 +427,9 @@ fn hear_by_room(
     let mut sizes = sizes.iter().cycle();
     while !bytes.is_empty() && heard.1.is_none() {
         let mut size = (*sizes.next().unwrap()).min(bytes.len());
-        let piece = if let Some(room) = us.receive_room() {
-            size = size.min(room.len());
-            room[..size].copy_from_slice(&bytes[..size]);
+        let piece = if let Some(space) = us.receive_space() {
+            size = size.min(space.len());
+            space[..size].copy_from_slice(&bytes[..size]);
             us.handle_filled(size, s(0));
             &[]
         } else {

@@ -22,7 +22,7 @@ enum Step<'a> {
         byte: u8,
         come: u16,
     },
-    /// What comes next is read where it belongs, if there is room for it.
+    /// What comes next is read where it belongs, if there is space for it.
     Fill(u16),
     Eof,
     Reset,
@@ -125,10 +125,10 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
                 hear(&mut us, &[&header[..size], &payload].concat(), false);
             }
             Step::Fill(len) => {
-                if let Some(room) = us.receive_room() {
+                if let Some(space) = us.receive_space() {
                     let chunks = len & 1 != 0;
-                    let len = room.len().min(len.into());
-                    room[..len].fill(b'x');
+                    let len = space.len().min(len.into());
+                    space[..len].fill(b'x');
                     us.handle_filled(len, now);
                     hear(&mut us, b"", chunks);
                 }

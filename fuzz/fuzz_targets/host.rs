@@ -267,9 +267,9 @@ impl Host {
             Call::Shutdown => self.tell(Connection::handle_shutdown),
             Call::Late => self.tell(|us| us.handle_late(now)),
             Call::Fill(len) => self.tell(|us| {
-                let Some(room) = us.receive_room() else { return };
-                let len = room.len().min(len.into());
-                room[..len].fill(7);
+                let Some(space) = us.receive_space() else { return };
+                let len = space.len().min(len.into());
+                space[..len].fill(7);
                 us.handle_filled(len, now);
             }),
             Call::Hold(len) => {
@@ -410,12 +410,12 @@ impl Host {
                 Step::Read => {
                     assert!(self.kept.is_empty(), "what was read has not been taken");
                     if !self.incoming.is_empty() {
-                        let room = self.us.receive_room().map(|room| room.len());
-                        let len = self.incoming.len().min(room.unwrap_or(1000));
+                        let space = self.us.receive_space().map(|space| space.len());
+                        let len = self.incoming.len().min(space.unwrap_or(1000));
                         let bytes: Vec<u8> = self.incoming.drain(..len).collect();
-                        if room.is_some() {
+                        if space.is_some() {
                             self.tell(|us| {
-                                us.receive_room().expect("it has just been there")[..len].copy_from_slice(&bytes);
+                                us.receive_space().expect("it has just been there")[..len].copy_from_slice(&bytes);
                                 us.handle_filled(len, now);
                             });
                         } else {

@@ -223,12 +223,12 @@ impl End {
 
     fn deliver(&mut self, mut most: usize, now: Time) {
         while self.rooms
-            && let Some(room) = self.connection.receive_room()
+            && let Some(space) = self.connection.receive_space()
             && most > 0
             && !self.line.is_empty()
         {
-            let len = room.len().min(most).min(self.line.len());
-            room[..len].iter_mut().zip(self.line.drain(..len)).for_each(|(to, from)| *to = from);
+            let len = space.len().min(most).min(self.line.len());
+            space[..len].iter_mut().zip(self.line.drain(..len)).for_each(|(to, from)| *to = from);
             self.connection.handle_filled(len, now);
             most -= len;
             self.receive(&mut [], now);

@@ -1,11 +1,11 @@
-//! What an application may choose about a connection, with safe defaults.
+//! The limits and deadlines of a connection, with safe defaults.
 
 use core::time::Duration;
 
 /// Limits and deadlines of one connection.
 ///
-/// Connections share one `Arc` of it until [`set_config`](crate::Connection::set_config) gives one
-/// of them another.
+/// Connections can share one `Arc` of it. [`set_config`](crate::Connection::set_config) gives one connection
+/// another.
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,29 +18,32 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The longest message to receive, in payload bytes; a longer one fails the
-    /// connection with 1009, as soon as its length is announced. Default 16 MiB.
-    /// A compressed message is refused when more has been inflated, and also when more than
-    /// twice this and 16 KiB are announced in compressed form.
-    /// It holds in chunk mode too: raise it to `u64::MAX`, and
-    /// [`max_fragments`](Self::max_fragments) too, to take messages without end there,
-    /// at no cost in memory. Without a limit whole messages are not read ahead while a send is blocked.
+    /// The longest message to receive, in payload bytes. A longer one fails the connection with 1009, as soon as
+    /// its length is announced. Default 16 MiB.
+    ///
+    /// A compressed message fails when more than this has been inflated, and also when its compressed form is
+    /// announced to be longer than twice this and 16 KiB.
+    ///
+    /// The limit holds for chunks too. To receive messages without end in chunks, set it and
+    /// [`max_fragments`](Self::max_fragments) to their greatest values; this takes no more memory. With `u64::MAX`
+    /// no whole message is read ahead while a send is blocked.
     pub max_message_size: u64,
-    /// The most fragments that one received message may come in, empty ones
-    /// counted; more fail the connection with 1008. Default 131,072.
+    /// The most fragments of one received message, empty ones counted. More of them fail the connection with
+    /// 1008. Default 131,072.
     pub max_fragments: u32,
     /// Once this many bytes wait to be transmitted, [`has_room`] is false and
-    /// [`send`](crate::Connection::send) refuses. A message taken before may exceed it. Default 64 KiB.
+    /// [`send`](crate::Connection::send) fails. A message that is queued while there is room may exceed it.
+    /// Default 64 KiB.
     ///
     /// [`has_room`]: crate::Connection::has_room
     pub high_water: usize,
-    /// When to look whether the peer still lives; `None` for never. Default:
-    /// a Ping every 25 s, answered within 20 s.
+    /// How to check that the peer is still there; `None` for not at all. Default: a Ping every 25 s, which must be
+    /// answered within 20 s.
     pub keepalive: Option<Keepalive>,
-    /// How long the peer may take nothing at all while something waits for it; `None` for as long
-    /// as it likes. The time begins when the transport is found to take nothing, and a single byte
-    /// that it takes ends it: a slow peer lives. A transport with a buffer of its own shows
-    /// nothing of what goes on in it: there the peer must take what lies in the buffer in this time. Default 60 s.
+    /// How long the peer may take no byte at all while bytes wait for it; `None` for any time. The time begins when
+    /// the transport takes nothing, and ends when it takes a byte, so a slow peer is not given up. A transport with
+    /// a buffer of its own does not show when bytes leave the buffer: there the peer must take all that lies in the
+    /// buffer in this time. Default 60 s.
     pub stall_timeout: Option<Duration>,
     /// How long the closing handshake may take, from the first Close frame until
     /// the peer has closed the transport (§7.1.1). Default 10 s.
@@ -64,13 +67,13 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keepalive {
-    /// The time from one Ping to the next. The default, 25 s, is well below the
-    /// 60 s after which common proxies cut a silent connection.
+    /// The time from one Ping to the next. The default is 25 s, since common proxies end a silent connection after
+    /// 60 s.
     pub interval: Duration,
-    /// How long after a Ping the peer may be silent. Anything it sends counts: a
-    /// peer in the middle of a long frame cannot answer before its end. So does
-    /// its taking what waits for it. While this end does not read it could not see
-    /// an answer, so the time begins anew when it reads again. Default 20 s.
+    /// How long after a Ping the peer may give no sign of life. Every byte that it sends is one: a peer in the middle
+    /// of a long frame cannot answer before the end of the frame. If bytes wait for the peer, every byte that it takes
+    /// is one too. While this end does not read, it cannot see an answer, so the time begins anew when it reads again.
+    /// Default 20 s.
     pub timeout: Duration,
 }
 

@@ -8,25 +8,24 @@ use crate::message::{Chunk, Message, Received};
 
 /// Something that came from the peer.
 ///
-/// An event borrows from the input buffer if it lay there whole, and owns what
-/// had to be gathered. It never borrows from the connection, which is free to
-/// answer while the event is in use.
+/// An event borrows from the input buffer if its payload lies there whole, and owns the payload otherwise. It never
+/// borrows from the connection, so the application can answer while it uses the event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'b> {
-    /// A request is complete and in order, in a server that began with the opening handshake:
+    /// In a server that began with the opening handshake: a complete and valid request has come.
     /// [`request`](crate::Connection::request) has it, and it waits for
     /// [`accept`](crate::Connection::accept) or [`reject`](crate::Connection::reject).
     Request,
-    /// The server has agreed, in a client that began with the opening handshake:
+    /// In a client that began with the opening handshake: the server has agreed.
     /// [`agreement`](crate::Connection::agreement) and [`response`](crate::Connection::response) say to what.
     Opened,
     /// A whole message, from [`receive`](crate::Connection::receive).
     Message(Message<'b>),
     /// A part of a message, from [`receive_chunk`](crate::Connection::receive_chunk).
     Chunk(Chunk<'b>),
-    /// A Ping (§5.5.2). Its Pong is queued by itself, unless this end has said Close, or
-    /// later Pings take its place because the peer does not take what we send.
+    /// A Ping (§5.5.2). The core answers it by itself. If the peer does not take what we send, only the latest of
+    /// several Pings is answered.
     Ping(Cow<'b, [u8]>),
     /// A Pong (§5.5.3).
     Pong {
@@ -35,13 +34,12 @@ pub enum Event<'b> {
         /// The time since the Ping, if this answers the last one.
         latency: Option<Duration>,
     },
-    /// The peer's Close frame, the last thing it says; our own is queued, or was
-    /// sent before (§5.5.1).
+    /// The peer's Close frame. No event follows it. Our own Close frame is queued, or was sent before (§5.5.1).
     Close(CloseFrame),
 }
 
 impl Event<'_> {
-    /// An event that can be kept, copied only if it borrowed.
+    /// An event that can be kept. Its payload is copied only if it was borrowed.
     #[must_use]
     pub fn into_owned(self) -> Event<'static> {
         match self {

@@ -1,9 +1,8 @@
-//! §5.5.2: is the peer alive, does it take what we send, and how far away is it? All that judges a
-//! peer which is neither opening nor closing lies here. Never reads a clock.
+//! §5.5.2: whether the peer is alive, whether it takes what we send, and the latency. Here are all time limits for a
+//! peer that is neither opening nor closing. The caller gives the time.
 //!
-//! Two signs of life count: bytes that came, and bytes that the transport took after it had been
-//! found to take nothing. (A write that goes through says nothing: the bytes may lie in this
-//! machine's own socket buffer.)
+//! There are two signs of life: bytes that came, and bytes that the transport took after it had been blocked. (A write
+//! that succeeds at once is none: the bytes may lie in the socket buffer of this machine.)
 
 #![expect(clippy::arithmetic_side_effects, reason = "a count of Pings, in 64 bits")]
 
@@ -14,42 +13,43 @@ use super::config::Config;
 use super::state::Cause;
 use crate::time::Time;
 
-/// Pings sent by themselves, the Ping that waits for its Pong, a transport that takes nothing, and
-/// the latency.
+/// The state of keepalive, of a blocked transport, and of the latency.
 #[derive(Debug)]
 pub(crate) struct Liveness {
+    /// When keepalive sends its next Ping.
     next_ping: Time,
-    /// The number of the last Ping sent by itself: its payload.
+    /// How many Pings keepalive has sent. The number is the payload of the last one.
     count: u64,
-    /// The last sign of life.
+    /// When the last sign of life came.
     seen: Time,
-    /// Since when the transport has taken nothing while something waited, or could not pass on what it
-    /// had taken.
+    /// Since when the transport has been blocked: it takes nothing while bytes wait, or cannot pass on what it has
+    /// taken.
     blocked: Option<Time>,
-    /// Whether it could not pass it on. Then what it takes into a buffer of its own says nothing.
+    /// Whether it could not pass on what it had taken. Then it is no sign of life if it takes bytes into a buffer of
+    /// its own.
     stuck: bool,
-    /// Boxed: most of the time there is none.
+    /// It is boxed, since most of the time there is none.
     waiting: Option<Box<Waiting>>,
     latency: Option<Duration>,
 }
 
-/// The last Ping, which has not been answered, and for how long none has been.
+/// The last Ping, which has not been answered, and since when the peer has not answered any Ping.
 #[derive(Debug)]
 struct Waiting {
     payload: Box<[u8]>,
-    /// Where in the outgoing stream it ends.
+    /// The mark where it ends in the outgoing stream.
     end: u64,
-    /// When it had left.
+    /// When the transport had taken all of it.
     left: Option<Time>,
-    /// Where the first Ping ends that was not answered: later ones do not buy the
-    /// peer more time.
+    /// The mark where the first unanswered Ping ends. The time to answer counts from that Ping, so that later Pings
+    /// do not give the peer more time.
     first_end: u64,
-    /// When that one was queued, or when it or anything before it was last transmitted, or when
-    /// reading was resumed.
+    /// From when the time to answer counts: when the first unanswered Ping was queued, or when it or anything before
+    /// it was last transmitted.
     since: Time,
 }
 
-/// What the clock asks for.
+/// What must be done when a deadline has come.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Nothing,
@@ -63,7 +63,7 @@ impl Liveness {
         Liveness { next_ping, count: 0, seen: now, blocked: None, stuck: false, waiting: None, latency: None }
     }
 
-    /// The connection is open now. What is known of the transport still holds.
+    /// Begins anew, because the connection is open now. What is known of the transport is kept.
     pub(crate) fn opened(&mut self, config: &Config, now: Time) {
         let (blocked, stuck) = (self.blocked, self.stuck);
         *self = Liveness { blocked, stuck, ..Liveness::new(config, now) };
@@ -73,13 +73,13 @@ impl Liveness {
         self.latency
     }
 
-    /// Whether [`transmitted`](Self::transmitted) has a use for the time.
+    /// Whether [`transmitted`](Self::transmitted) needs the right time.
     #[inline]
     pub(crate) fn needs_time(&self) -> bool {
         self.waiting.is_some() || self.blocked.is_some()
     }
 
-    /// Keepalive begins: a Ping that was sent before was not to be answered in time.
+    /// Keepalive begins. A Ping that was sent before has no time limit, and is forgotten.
     pub(crate) fn begin_keepalive(&mut self) {
         self.waiting = None;
     }
@@ -87,24 +87,24 @@ impl Liveness {
     /// Something came from the peer.
     #[inline]
     pub(crate) fn heard(&mut self, now: Time) {
-        // A clock that went back must not make the silence longer.
+        // If the clock went back, the silence does not become longer.
         self.seen = self.seen.max(now);
     }
 
-    /// A Ping was queued that ends at `end` in the outgoing stream. It replaces one
-    /// that still waits: only the last is measured.
+    /// A Ping was queued that ends at the mark `end`. It replaces an unanswered one: the latency is measured from the
+    /// last Ping only.
     pub(crate) fn pinged(&mut self, payload: &[u8], end: u64, now: Time) {
         let (first_end, since) = self.waiting.as_ref().map_or((end, now), |first| (first.first_end, first.since));
         self.waiting = Some(Box::new(Waiting { payload: payload.into(), end, left: None, first_end, since }));
     }
 
-    /// The transport took nothing; or, if nothing waits, it could not pass on what it had taken.
+    /// The transport takes nothing. If nothing waits, it cannot pass on what it has taken.
     pub(crate) fn blocked(&mut self, nothing_waits: bool, now: Time) {
         self.blocked.get_or_insert(now);
         self.stuck |= nothing_waits;
     }
 
-    /// Whether the transport has taken nothing for so long that the peer is given up.
+    /// Whether the transport has been blocked for so long that the peer is given up.
     pub(crate) fn is_stalled(&self, config: &Config, now: Time) -> bool {
         self.stall_deadline(config).is_some_and(|deadline| deadline <= now)
     }
@@ -113,7 +113,7 @@ impl Liveness {
         self.blocked.zip(config.stall_timeout).map(|(blocked, timeout)| blocked + timeout)
     }
 
-    /// The transport took something. If it had been found to take nothing, the peer must have made room.
+    /// The transport took bytes. If it had been blocked, the peer must have taken bytes, which is a sign of life.
     #[inline]
     pub(crate) fn took(&mut self, now: Time) {
         if self.blocked.is_some() && !self.stuck {
@@ -122,7 +122,7 @@ impl Liveness {
         }
     }
 
-    /// The outgoing stream, gone up to `before` until now, has got to `position`.
+    /// The transport has passed on the outgoing stream up to the mark `position`, after `before`.
     #[inline]
     pub(crate) fn transmitted(&mut self, before: u64, position: u64, now: Time) {
         if self.needs_time() {
@@ -131,14 +131,13 @@ impl Liveness {
     }
 
     fn noted(&mut self, before: u64, position: u64, now: Time) {
-        // What had been taken before has been passed on. That says something of the peer only if it could not
-        // be until now.
+        // The transport has passed on what it had taken. If it could not until now, this is a sign of life.
         if core::mem::take(&mut self.stuck) {
             self.took(now);
         }
         let Some(waiting) = &mut self.waiting else { return };
-        // The time to answer runs from when the Ping has left, and while data
-        // before it is still being taken, somebody is alive there.
+        // The time to answer counts from when the Ping has left. As long as the peer takes bytes before it, the peer
+        // is alive.
         if before < position && before < waiting.first_end {
             waiting.since = waiting.since.max(now);
         }
@@ -147,29 +146,29 @@ impl Liveness {
         }
     }
 
-    /// A Pong came. If it answers the Ping that waits, that is the latency now.
+    /// A Pong came. If it answers the last Ping, returns the latency.
     pub(crate) fn ponged(&mut self, payload: &[u8], now: Time) -> Option<Duration> {
         // §5.5.3: a Pong may also be unsolicited, or answer an older Ping.
         let waiting = self.waiting.take_if(|waiting| *waiting.payload == *payload)?;
-        // A host may hear of the answer before it hears that the Ping has left.
+        // A host may report the Pong before it reports that the Ping has left. Then there is no latency.
         let latency = now.since(waiting.left?);
         self.latency = Some(latency);
         self.latency
     }
 
-    /// Reading goes on after it was suspended. The Pong may have come long ago, so the time to
-    /// answer begins anew.
+    /// Reading goes on after it was suspended. The time to answer begins anew: the Pong may lie unread in the
+    /// transport.
     pub(crate) fn resumed(&mut self, now: Time) {
         self.heard(now);
     }
 
-    /// The next deadline while no Ping waits, and the transport takes what there is.
+    /// The next deadline, if no Ping is unanswered and the transport is not blocked.
     #[inline]
     pub(crate) fn next_ping(&self, config: &Config) -> Option<Time> {
         config.keepalive.map(|_| self.next_ping)
     }
 
-    /// The next deadline. `reads` says whether a Pong could be seen.
+    /// The next deadline. `reads` says whether this end reads, so that it could see a Pong.
     pub(crate) fn deadline(&self, config: &Config, reads: bool) -> Option<Time> {
         Time::earlier(self.stall_deadline(config), self.ping_deadline(config, reads))
     }
@@ -183,6 +182,7 @@ impl Liveness {
         })
     }
 
+    /// What must be done now.
     pub(crate) fn due(&mut self, config: &Config, reads: bool, now: Time) -> Due {
         let reached = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= now);
         if self.is_stalled(config, now) {
@@ -194,7 +194,7 @@ impl Liveness {
         if self.waiting.as_ref().is_some_and(|waiting| waiting.is_judged(reads)) {
             return Due::Dead(Cause::PongTimeout);
         }
-        // A Ping whose answer could not be seen says nothing: the next one begins anew.
+        // An unanswered Ping is forgotten if its answer could not be seen.
         self.waiting = None;
         self.next_ping = now + keepalive.interval;
         self.count += 1;
@@ -203,8 +203,8 @@ impl Liveness {
 }
 
 impl Waiting {
-    /// Whether silence means something. While this end does not read, a Pong could not be seen;
-    /// but a Ping that has not left yet says that the peer takes nothing.
+    /// Whether the time to answer counts. While this end does not read, it cannot see a Pong, so the time does not
+    /// count; but it does if the Ping has not left, since then the peer takes nothing.
     fn is_judged(&self, reads: bool) -> bool {
         reads || self.left.is_none()
     }

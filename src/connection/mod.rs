@@ -1,5 +1,5 @@
-//! §7, and all that has a clock: the whole protocol from the first byte to the last, for both
-//! roles, as one state machine without a socket, a clock or a die.
+//! §7, and everything that has a deadline: the whole protocol from the first byte to the last, for both roles, as one
+//! state machine without IO, clock or random source.
 
 mod config;
 mod event;
@@ -42,21 +42,18 @@ pub use wants::{Ready, Step, Wants};
 
 /// A WebSocket connection from its first byte to its last, without IO.
 ///
-/// It begins with the opening handshake ([`server`](Self::server), [`client`](Self::client)), or after a
-/// handshake that was made elsewhere ([`new`](Self::new)). Four kinds of method drive it, and any
-/// order of calls is legal:
+/// It begins with the opening handshake ([`server`](Self::server), [`client`](Self::client)), or after a handshake
+/// that other code made ([`new`](Self::new)). It has four kinds of methods, and any order of calls is legal:
 ///
 /// - *tell* it what happened: [`receive`](Self::receive), [`handle_eof`](Self::handle_eof),
 ///   [`handle_transmitted`](Self::handle_transmitted), [`handle_blocked`](Self::handle_blocked),
 ///   [`handle_timeout`](Self::handle_timeout), …
 /// - tell it what to *do*: [`accept`](Self::accept), [`send`](Self::send),
 ///   [`send_fragment`](Self::send_fragment), [`ping`](Self::ping), [`close`](Self::close), …
-/// - *take* what is next: [`wants`](Self::wants), [`transmits`](Self::transmits)
+/// - *take* what is next: [`wants`](Self::wants), [`transmits`](Self::transmits), …
 /// - *ask*: [`state`](Self::state), [`closed`](Self::closed), [`latency`](Self::latency), …
 ///
-/// Memory is bounded by [`max_message_size`](Config::max_message_size), plus
-/// [`high_water`](Config::high_water), plus what one buffer of events makes the application queue,
-/// plus a few kilobytes, whatever the peer does.
+/// Whatever the peer does, memory is bounded: [`manual`](crate::manual) has the limits.
 ///
 /// ```
 /// use openline::{Agreement, Config, Connection, Event, Message, Time, Upgrade};
@@ -86,7 +83,7 @@ pub struct Connection {
     liveness: Liveness,
     /// The server's answer, in a client.
     response: Option<Box<Response>>,
-    /// The 101 of a server, until it has left. Boxed: it leaves at once mostly.
+    /// The 101 of a server, until it has left. It is boxed, since it usually leaves at once.
     answer: Option<Box<Answer>>,
 
     // Reading.
@@ -97,7 +94,7 @@ pub struct Connection {
     assembler: Assembler,
     /// The payload of a control frame that did not come in one piece.
     control: Vec<u8>,
-    /// Boxed: most of the time there is none.
+    /// It is boxed, since most of the time there is none.
     ahead: Option<Box<Ahead>>,
 
     // Writing.
@@ -107,22 +104,22 @@ pub struct Connection {
     out: SendBuffer,
     /// The type of the message that is being sent in fragments.
     sending: Option<Opcode>,
-    /// The payload of the Pong that waits for room, see `queue_pong`.
+    /// The payload of a Pong that is not queued yet, see `queue_pong`.
     pong: Option<Vec<u8>>,
-    /// Where the last Pong ends in the outgoing stream.
+    /// The mark where the last Pong ends.
     pong_end: u64,
-    /// Where our Close frame ends in the outgoing stream, once it is queued.
+    /// The mark where our Close frame ends, once it is queued.
     close_end: Option<u64>,
-    /// How much of the outgoing stream the transport has passed on, out of a buffer of its own.
+    /// The mark up to which the transport has passed on the outgoing stream.
     passed_on: u64,
-    /// How much of it the transport had taken when it failed: that is not waited for.
+    /// The mark up to which the transport had taken it when it failed. Those bytes are not waited for.
     lost: u64,
     /// Whether the writing side of the transport has been shut down.
     shut_down: bool,
 }
 
 impl Connection {
-    /// A connection that begins `now`, after the handshake that left `upgrade`.
+    /// A connection that begins `now`, after an opening handshake with the result `upgrade`.
     #[must_use]
     pub fn new(upgrade: Upgrade, config: impl Into<Arc<Config>>, now: Time) -> Connection {
         let mut connection = Connection::in_phase(Phase::Open, upgrade.role(), config.into(), now);
@@ -130,8 +127,8 @@ impl Connection {
         connection
     }
 
-    /// A connection that begins with an opening handshake, of which it has `opening` to judge and
-    /// `out` to send, and which must be over by then.
+    /// A connection that begins with an opening handshake: `opening` judges what comes, `out` is sent first, and it
+    /// must be over at the time `by`.
     pub(crate) fn opening(
         role: Role,
         opening: Box<dyn Opening>,
@@ -177,7 +174,7 @@ impl Connection {
         }
     }
 
-    /// The opening handshake is done: what was agreed holds from now on.
+    /// The opening handshake is done. What was agreed on holds from now on.
     fn begin(&mut self, upgrade: Upgrade, now: Time) {
         #[cfg(feature = "deflate")]
         if let Some(agreed) = &upgrade.agreement.deflate {
@@ -198,7 +195,7 @@ impl Connection {
         self.role
     }
 
-    /// What was agreed in the opening handshake.
+    /// What was agreed on in the opening handshake.
     #[must_use]
     pub fn agreement(&self) -> &Agreement {
         &self.agreement
@@ -233,10 +230,9 @@ impl Connection {
         &self.config
     }
 
-    /// Sets other limits and deadlines, which hold from now on. A message of which some has come
-    /// is judged by its next frame. Time limits that run already count from where they began, but for
-    /// that of the closing handshake, which stays as it is. The next Ping is sent when it was due
-    /// before; one that was not due, for there was no keepalive, is due at once.
+    /// Sets other limits and deadlines, which hold from now on. An unfinished message is judged by them at its next
+    /// frame. A running time limit counts from when it began; that of the closing handshake is not changed. The next
+    /// Ping is sent when it was due before. If there was no keepalive before, the first Ping is due at once.
     pub fn set_config(&mut self, config: impl Into<Arc<Config>>) {
         let config = config.into();
         if self.config.keepalive.is_none() {
@@ -246,8 +242,8 @@ impl Connection {
         self.assembler.set_limits(limits(&self.config));
     }
 
-    /// Whether fewer than [`Config::high_water`] bytes wait to be transmitted, or none, so
-    /// that [`send`](Self::send) will not be refused for lack of room.
+    /// Whether fewer than [`Config::high_water`] bytes wait to be transmitted, or none: then [`send`](Self::send) does
+    /// not fail with [`SendError::Full`](crate::SendError::Full).
     #[must_use]
     #[inline]
     pub fn has_room(&self) -> bool {
@@ -261,22 +257,22 @@ impl Connection {
         self.out.len()
     }
 
-    /// Where in the outgoing stream the last byte ends that has been queued so far. What was
-    /// queued before has left once [`transmitted`](Self::transmitted) is not below this.
+    /// The mark (a place in the outgoing stream) behind the last byte that has been queued. All that is queued now has
+    /// left once [`transmitted`](Self::transmitted) is not below this.
     #[must_use]
     #[inline]
     pub fn written(&self) -> u64 {
         self.out.written()
     }
 
-    /// Where in the outgoing stream the last byte ends that must leave: that of our Close frame once it
-    /// is queued, since what may follow it is Pongs; before that, [all](Self::written).
+    /// The mark behind the last byte that must leave. Once our Close frame is queued this is its end, since only Pongs
+    /// may follow it; before that it is [`written`](Self::written).
     #[must_use]
     pub fn owed(&self) -> u64 {
         self.close_end.unwrap_or_else(|| self.written())
     }
 
-    /// How many bytes the transport has taken so far, and passed on if it has a buffer of its own.
+    /// How many bytes the transport has taken so far. If it has a buffer of its own, those that it has passed on.
     #[must_use]
     #[inline]
     pub fn transmitted(&self) -> u64 {
@@ -285,9 +281,8 @@ impl Connection {
 
     // Take.
 
-    /// All bytes that wait to be transmitted, in order, for a vectored write.
-    /// No slice is empty. Say how many have gone with
-    /// [`handle_transmitted`](Self::handle_transmitted).
+    /// All bytes that wait to be transmitted, in order, for a vectored write. They stay queued until
+    /// [`handle_transmitted`](Self::handle_transmitted) says how many have gone. No slice is empty.
     pub fn transmits(&self) -> impl Iterator<Item = &[u8]> {
         self.out.slices()
     }
@@ -302,24 +297,23 @@ impl Connection {
         }
     }
 
-    /// Never inlined: mostly all lies in one piece.
+    /// It is never inlined, since usually all bytes lie in one piece.
     #[inline(never)]
     fn first_transmit(&self) -> Option<&[u8]> {
         self.transmits().next()
     }
 
-    /// The next bytes to transmit, `most` at the most, as a value of their own, for a transport that keeps what it
-    /// transmits: completion-based IO, HTTP/2, QUIC. Long payloads are not copied, and the bytes never
-    /// change. They count as waiting until [`handle_transmitted`](Self::handle_transmitted) says
-    /// that they have gone; [`transmits`](Self::transmits) goes on behind them.
+    /// At most `most` of the next bytes to transmit, for a transport that must own what it transmits: completion-based
+    /// IO, HTTP/2, QUIC. Long payloads are not copied, and the bytes never change. They count as waiting until
+    /// [`handle_transmitted`](Self::handle_transmitted) says that they have gone. [`transmits`](Self::transmits) goes
+    /// on behind them.
     #[must_use]
     pub fn take_transmit(&mut self, most: usize) -> Option<Bytes> {
         self.out.take(most)
     }
 
-    /// Whether something waits without which the end is not clean: our Close frame, or what is
-    /// queued where there is none. What may follow our Close frame is Pongs (§5.5.2), which nobody
-    /// needs then.
+    /// Whether bytes wait that must leave before the end: up to our Close frame, or all if there is none. Pongs that
+    /// follow our Close frame (§5.5.2) need not leave.
     #[inline]
     fn is_unsent(&self) -> bool {
         match self.close_end {
@@ -335,20 +329,20 @@ impl Connection {
     }
 }
 
-/// A 101 on its way.
+/// A 101 that has not left yet.
 struct Answer {
-    /// Where it ends in the outgoing stream.
+    /// The mark where it ends.
     end: u64,
     /// When it must have left.
     by: Time,
 }
 
-/// What the assembler has to know of a configuration.
+/// The part of a configuration that the assembler needs.
 fn limits(config: &Config) -> Limits {
     Limits { message_size: config.max_message_size, fragments: config.max_fragments }
 }
 
-/// No payload is shown: it is the application's, or the peer's.
+/// `Debug` shows no payload.
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")

@@ -1,5 +1,4 @@
-//! The opening handshake (§4) of a connection: what the two ends say in it goes through the same queue,
-//! and it has the same deadline and end, as all that follows.
+//! The opening handshake (§4) of a connection. It uses the connection's queue, deadline and end.
 
 use alloc::boxed::Box;
 
@@ -23,22 +22,22 @@ impl Connection {
         }
     }
 
-    /// What the server answered to a client: its 101, or what it said instead, with as much of the
-    /// body as came and [`HandshakeConfig::max_body`](crate::HandshakeConfig::max_body) allows.
+    /// In a client, the answer of the server: a 101, or another answer with as much of its body as has come and
+    /// [`HandshakeConfig::max_body`](crate::HandshakeConfig::max_body) allows.
     #[must_use]
     pub fn response(&self) -> Option<&Response> {
         self.response.as_deref()
     }
 
-    /// Accepts the request: the 101 is queued, and messages may be sent behind it at once. It must
-    /// leave within the time of the opening handshake.
+    /// Accepts the request. The 101 is queued, and messages may be sent after it at once. It must leave within the
+    /// time of the opening handshake.
     ///
     /// # Errors
     ///
     /// [`HandshakeError::NothingToDecide`] if no request waits, and
-    /// [`HandshakeError::TimedOut`] if the time for the opening handshake is over; the client is
-    /// answered with 408 then. If the answer cannot be sent (a header that the handshake sets
-    /// itself, a subprotocol that was not offered) the request still waits.
+    /// [`HandshakeError::TimedOut`] if the time for the opening handshake is over; then the client is answered with
+    /// 408. [`HandshakeError::SubprotocolNotOffered`] if `answer` has such a subprotocol; then the request still
+    /// waits.
     ///
     /// ```
     /// use openline::{Accept, Connection, Event, Response, Server, Time};
@@ -80,9 +79,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers the request with something else than a WebSocket. When the answer has left the
-    /// transport is ended, and the connection lingers until the client has ended it too, so that no
-    /// reset destroys the answer on its way; all within the time of the opening handshake.
+    /// Rejects the request with this answer. When the answer has left, the writing side of the transport is shut down,
+    /// and the connection waits until the client ends its side too, so that no reset destroys the answer. All of it
+    /// has the time of the opening handshake.
     ///
     /// # Errors
     ///
@@ -107,12 +106,12 @@ impl Connection {
         matches!(&self.phase, Phase::Opening { opening, .. } if opening.request().is_some())
     }
 
-    /// §4: what came is the other end's opening handshake.
+    /// Takes bytes of the opening handshake.
     pub(super) fn receive_opening(&mut self, input: &mut &[u8], now: Time) -> Result<Option<Event<'static>>, Fault> {
         let held = self.held();
         let Phase::Opening { opening, .. } = &mut self.phase else { return Ok(None) };
         if opening.request().is_some() {
-            // §4.1: a client waits for the answer. What comes before is held, but not without bound.
+            // §4.1: a client must wait for the answer. Bytes that come before it are held, up to a limit.
             let most = opening.max_held();
             if input.len() > most.saturating_sub(held) {
                 *input = &[];
@@ -151,29 +150,28 @@ impl Connection {
     /// The transport has failed during the opening handshake.
     pub(super) fn opening_reset(&mut self) {
         let Phase::Opening { opening, .. } = &mut self.phase else { return };
-        // What came before is worth as much as before an end.
+        // The error is the same as after an ordinary end of the transport.
         let error = opening.handle_eof(self.out.run(0)).unwrap_or(HandshakeError::UnexpectedEof);
         self.out.clear();
         self.opening_failed(error, None, Time::ZERO);
     }
 
-    /// The time for the opening handshake is over. What there is to say is offered to the transport
-    /// once, and not waited for.
+    /// The time for the opening handshake is over. The answer is offered to the transport once, without waiting.
     pub(super) fn opening_timed_out(&mut self, now: Time) -> HandshakeError {
         let Phase::Opening { opening, .. } = &mut self.phase else { return HandshakeError::TimedOut };
         let error = opening.handle_timeout(self.out.run(0));
         self.opening_failed(error, Some(now), now)
     }
 
-    /// The opening handshake has failed; the answer, if there is one, is queued. Until when it may be
-    /// waited for: `by`, or as long as the handshake might have taken.
+    /// The opening handshake has failed. The answer, if there is one, is queued, and must leave until `by`, or else
+    /// within the time of the opening handshake.
     fn opening_failed(&mut self, error: HandshakeError, by: Option<Time>, now: Time) -> HandshakeError {
         let Phase::Opening { by: deadline, opening, eof } = &mut self.phase else { return error };
         let (by, eof) = (by.unwrap_or(*deadline), *eof);
         self.response = opening.take_response();
         self.ahead = None;
         self.phase.on(match self.role {
-            // The client that is refused is to get its answer.
+            // There is an answer, which must reach the client.
             Role::Server if !self.out.is_empty() => Input::Failed { by, fault: Fault::Opening(error) },
             _ => Input::Dead(Cause::Opening(error)),
         });

@@ -1,5 +1,5 @@
-//! What the application does with what comes: takes it, is busy sending, or does not want it now.
-//! And what was read before it was wanted.
+//! What is done with received bytes: the application takes events, or waits for a send, or takes nothing now. Also what
+//! was read before the application asked for it.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -13,35 +13,37 @@ use crate::error::Fault;
 use crate::message::{Chunk, Delivery};
 use crate::time::Time;
 
-/// What becomes of bytes that the peer sends.
+/// What is done with bytes that the peer sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reading {
-    /// The application takes events: what is read goes to [`receive`](Connection::receive).
+    /// The application takes events. The host gives what it reads to [`receive`](Connection::receive).
     #[default]
     Events,
-    /// The application waits for a send to go on. Two ends that wait so for each other would
-    /// wait for ever if neither read. So what is read goes to
-    /// [`receive_ahead`](Connection::receive_ahead), until one message or the peer's Close frame has
-    /// been read ahead; then nothing more is read. For who takes messages in chunks or without a
-    /// limit, no message is gathered: reading stops at the first data.
+    /// A send is blocked, and the application waits for it. The host gives what it reads to
+    /// [`receive_ahead`](Connection::receive_ahead), until one message or the peer's Close frame has been read; then
+    /// it reads nothing more. If neither of two ends read while they send to each other, both would wait for ever.
+    ///
+    /// If the application takes messages in chunks, or has no limit for them, no message is read ahead: reading stops
+    /// at the first data.
     OneAhead,
-    /// The application takes nothing now. Nothing is read, so the transport slows the peer down.
-    /// That no Pong can be seen meanwhile is no fault of the peer's.
+    /// The application takes nothing now. Nothing is read, so the transport slows the peer down. Meanwhile no Pong is
+    /// waited for, since none could be seen.
     Paused,
 }
 
-/// What was read ahead, in order: events, then bytes that have not been looked at.
+/// What was read ahead, in order: first events, then bytes that have not been decoded.
 #[derive(Default)]
 pub(super) struct Ahead {
     events: VecDeque<Event<'static>>,
-    /// Whether nothing more is to be read: a message or the Close frame is among the events, or data
-    /// waits that is not to be gathered.
+    /// Whether nothing more may be read: the events have a message or the Close frame, or the next bytes are data that
+    /// may not be gathered.
     full: bool,
-    /// When the peer's Close frame, which is among the events, is acted upon at the latest.
+    /// When the peer's Close frame, which is one of the events, is acted upon at the latest.
     close_by: Option<Time>,
     /// Whether the peer has ended its side behind what is held.
     ended: bool,
+    /// Bytes that have not been decoded.
     held: Vec<u8>,
     /// How much of `held` has been taken.
     taken: usize,
@@ -54,18 +56,18 @@ impl fmt::Debug for Ahead {
 }
 
 impl Connection {
-    /// What becomes of bytes that the peer sends.
+    /// What is done with bytes that the peer sends.
     #[must_use]
     #[inline]
     pub fn reading(&self) -> Reading {
         self.reading
     }
 
-    /// Says what becomes of bytes that the peer sends from now on; see [`Reading`].
+    /// Sets what is done with bytes that the peer sends from now on; see [`Reading`].
     ///
-    /// Before anything is read after that, call [`receive`](Self::receive) until it returns `Ok(None)`, or
-    /// [`receive_ahead`](Self::receive_ahead), with an empty input if need be: events may have been
-    /// read ahead, or bytes [held](Self::hold).
+    /// After that, and before more is read, call [`receive`](Self::receive) until it returns `Ok(None)`, or
+    /// [`receive_ahead`](Self::receive_ahead). The input may be empty: events may have been read ahead, or bytes
+    /// [held](Self::hold).
     pub fn set_reading(&mut self, reading: Reading, now: Time) {
         let could = self.may_read();
         self.reading = reading;
@@ -74,21 +76,20 @@ impl Connection {
         }
     }
 
-    /// As [`receive`](Self::receive), while [reading](Self::set_reading) is [`Reading::OneAhead`]:
-    /// takes bytes off the front of `input`, and keeps the events for later calls of `receive`. Pings
-    /// are answered at once. The peer's Close frame is not acted upon before `receive` returns it, so
-    /// that what the application is about to send still goes out; but it is at the latest when
-    /// [`Config::close_timeout`](crate::Config::close_timeout) is over.
+    /// As [`receive`](Self::receive), while [reading](Self::set_reading) is [`Reading::OneAhead`]: takes bytes off the
+    /// front of `input`, and keeps the events for later calls of `receive`. Pings are answered at once. The peer's
+    /// Close frame is acted upon when `receive` returns it, so that the application can still send what it waits to
+    /// send; but at the latest when [`Config::close_timeout`](crate::Config::close_timeout) is over.
     ///
-    /// It stops behind one message; for who takes messages in chunks or without a limit, before the
-    /// first data. What is left of `input` then comes after it: give it to `receive` later, or to
-    /// [`hold`](Self::hold). Of control events 16 are kept; later ones are acted upon, but not told.
+    /// It stops after one message. If messages are taken in chunks or have no limit, it stops before the first data.
+    /// Give the rest of `input` to `receive` later, or to [`hold`](Self::hold). It keeps at most 16 Pings and Pongs;
+    /// later ones are acted upon, but make no event.
     ///
     /// # Errors
     ///
     /// As [`receive`](Self::receive).
     pub fn receive_ahead(&mut self, input: &mut &mut [u8], now: Time) -> Result<(), Fault> {
-        // Bytes that mean nothing any more are not kept.
+        // Bytes that have no meaning any more are not kept.
         if !self.phase.may_receive() && !matches!(self.phase, Phase::Opening { .. }) {
             return self.next_unheld(input, now, Delivery::Messages, OnClose::Act).map(drop);
         }
@@ -122,10 +123,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Keeps the rest of an input that the application cannot take events from now. Later calls of
-    /// [`receive`](Self::receive) look at it before their own input.
+    /// Keeps the rest of an input from which the application takes no events now. Later calls of
+    /// [`receive`](Self::receive) decode it before their own input.
     ///
-    /// It is copied, and what is kept is not bounded here: give it no more than what one read brought.
+    /// The rest is copied, and its length has no limit here: give it no more than one read brought.
     pub fn hold(&mut self, rest: &[u8]) {
         if !rest.is_empty() && !matches!(self.phase, Phase::Closed(_)) {
             let ahead = self.ahead.get_or_insert_default();
@@ -139,15 +140,15 @@ impl Connection {
         self.ahead.as_ref().map_or(0, |ahead| ahead.held.len().saturating_sub(ahead.taken))
     }
 
-    /// Whether an event or bytes have been read ahead, for [`receive`](Self::receive) to return or look at.
+    /// Whether events were read ahead, or bytes are held, for a later call of [`receive`](Self::receive).
     #[must_use]
     #[inline]
     pub fn has_ahead(&self) -> bool {
         self.ahead.is_some()
     }
 
-    /// Whether a message may be gathered that nobody waits for: not one without bound, nor one that
-    /// the application wants in chunks.
+    /// Whether a message may be read ahead. It may not if the application wants chunks, or if messages have no
+    /// limit.
     pub(super) fn may_gather(&self) -> bool {
         self.delivery == Delivery::Messages && self.config.max_message_size < u64::MAX
     }
@@ -159,12 +160,12 @@ impl Connection {
         self.assembler.has_rest() || (!next.is_empty() && self.decoder.is_at_data(next))
     }
 
-    /// Whether more may be taken in while nobody asks for events.
+    /// Whether more may be read ahead.
     fn may_take_ahead(&self) -> bool {
         self.ahead.as_ref().is_none_or(|ahead| !ahead.full)
     }
 
-    /// Whether bytes of the peer can be taken in an open connection.
+    /// Whether an open connection may read bytes of the peer.
     #[inline]
     pub(super) fn may_read(&self) -> bool {
         match self.reading {
@@ -180,7 +181,7 @@ impl Connection {
         self.ahead.as_ref().is_some_and(|ahead| ahead.ended)
     }
 
-    /// The peer has ended its side, but bytes are held that came before.
+    /// Notes that the peer has ended its side behind the bytes that are held.
     pub(super) fn end_behind_held(&mut self) {
         self.ahead.get_or_insert_default().ended = true;
     }
@@ -191,8 +192,7 @@ impl Connection {
         self.ahead.as_ref()?.close_by
     }
 
-    /// A Close frame that was read ahead is acted upon now: nothing that the application sends will come
-    /// before the answer any more.
+    /// Acts upon a Close frame that was read ahead. What the application sends later will not leave any more.
     pub(super) fn act_on_close_ahead(&mut self, now: Time) {
         let frame = self.ahead.as_ref().and_then(|ahead| match ahead.events.back() {
             Some(Event::Close(frame)) => Some(frame.clone()),
@@ -203,7 +203,7 @@ impl Connection {
         }
     }
 
-    /// The next event that was read ahead, as `delivery` asks for it. `None`: nothing is left.
+    /// The next event that was read ahead, in the form of `delivery`. `None` if nothing is left.
     pub(super) fn next_ahead(&mut self, now: Time, delivery: Delivery) -> Result<Option<Event<'static>>, Fault> {
         while let Some(ahead) = &mut self.ahead {
             if let Some(event) = ahead.events.pop_front() {
@@ -211,7 +211,7 @@ impl Connection {
                 self.tidy_ahead(now);
                 return Ok(Some(event));
             }
-            // What waits behind a request that has not been decided on is no frame yet.
+            // Bytes behind a request that waits for a decision are not decoded.
             if self.is_deciding() {
                 return Ok(None);
             }
@@ -222,7 +222,7 @@ impl Connection {
         Ok(None)
     }
 
-    /// The next event in what is held. `None`: nothing is held any more.
+    /// The next event in the bytes that are held. `None` if nothing is held any more.
     fn next_held(&mut self, now: Time, delivery: Delivery, on_close: OnClose) -> Result<Option<Event<'static>>, Fault> {
         let Some(ahead) = &mut self.ahead else { return Ok(None) };
         let mut held = mem::take(&mut ahead.held);
@@ -230,7 +230,7 @@ impl Connection {
         let mut rest = held.get_mut(from..).unwrap_or_default();
         let event = self.next_unheld(&mut rest, now, delivery, on_close).map(|event| event.map(Event::into_owned));
         let left = rest.len();
-        // Bytes that were decoded may have ended the connection, and all that was held with it.
+        // If the bytes ended the connection, `ahead` is gone.
         if let Some(ahead) = &mut self.ahead
             && left > 0
         {
@@ -241,7 +241,7 @@ impl Connection {
         event
     }
 
-    /// Something of what was read ahead has been taken.
+    /// Tidies up after a part of what was read ahead has been taken.
     fn tidy_ahead(&mut self, now: Time) {
         let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.events.is_empty()) else { return };
         if mem::take(&mut ahead.full) {
@@ -258,7 +258,7 @@ impl Connection {
         }
     }
 
-    /// An event that was read ahead, in the form that is asked for.
+    /// An event that was read ahead, in the form of `delivery`. A Close frame is acted upon.
     fn delivered(&mut self, event: Event<'static>, delivery: Delivery, now: Time) -> Event<'static> {
         match (event, delivery) {
             (Event::Message(data), Delivery::Chunks) => Event::Chunk(Chunk { data, first: true, last: true }),
@@ -271,12 +271,12 @@ impl Connection {
     }
 }
 
-/// What becomes of the peer's Close frame.
+/// When the peer's Close frame is acted upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnClose {
-    /// It is answered at once, as the application is told of it.
+    /// At once: the application gets its event now.
     Act,
-    /// The application is told later, and it is answered then.
+    /// Later, when the application gets its event.
     Keep,
 }
 

@@ -16,30 +16,26 @@ use crate::message::{Chunk, Delivery, Message};
 use crate::time::Time;
 
 impl Connection {
-    /// Takes bytes that came from the peer off the front of `input`, up to and with
-    /// those that make the next event. Call it until it returns `Ok(None)`: then all
-    /// of `input` has been taken, and none of it has to be kept.
+    /// Takes bytes that came from the peer off the front of `input`, up to the end of the next event. Call it until
+    /// it returns `Ok(None)`: then all of `input` has been taken, and the caller need not keep it.
     ///
-    /// The bytes are unmasked where they lie, and events borrow from them; what was
-    /// [read ahead](Self::receive_ahead) comes before them. Bytes that come after the
-    /// peer's Close frame are ignored (§5.5.1). `now` is when the bytes were read:
-    /// if that was not just now, see [`handle_late`](Self::handle_late).
+    /// The bytes are unmasked where they lie, and events borrow from them. Events that were
+    /// [read ahead](Self::receive_ahead) come first. Bytes after the peer's Close frame are ignored (§5.5.1). `now` is
+    /// the time when the bytes were read; if that was some time ago, see [`handle_late`](Self::handle_late).
     ///
     /// # Errors
     ///
-    /// The opening handshake failed, or the peer broke the protocol. The messages before
-    /// that have been returned by earlier calls, the answer that says why is queued, and
-    /// every later call returns the same fault. Go on to do what [`wants`](Self::wants)
-    /// says (§7.1.7).
+    /// The opening handshake failed, or the peer broke the protocol (§7.1.7). All messages before that have been
+    /// returned by earlier calls. The answer is queued, and every later call returns the same fault. Go on with what
+    /// [`wants`](Self::wants) says.
     #[inline]
     pub fn receive<'b>(&mut self, input: &mut &'b mut [u8], now: Time) -> Result<Option<Event<'b>>, Fault> {
         self.delivery = Delivery::Messages;
         self.next_event(self.find_message(input), input, now, Delivery::Messages)
     }
 
-    /// As [`receive`](Self::receive), for events that are to be kept: the same as
-    /// [`Event::into_owned`] after it, but a binary message is unmasked on its way into
-    /// its own memory, so that it is walked only once.
+    /// As [`receive`](Self::receive) and then [`Event::into_owned`], for events that are kept. But a binary message is
+    /// copied and unmasked in one pass.
     ///
     /// # Errors
     ///
@@ -52,13 +48,13 @@ impl Connection {
             self.liveness.heard(now);
             return Ok(Some(Event::Message(Message::from(self.decoder.copy_message(found, input)))));
         }
-        // Text is checked where it lies: to check it in its own memory would take longer.
+        // Text is unmasked and checked where it lies, and then copied, which takes less time than to check the copy.
         Ok(Some(Event::Message(self.take_message(found, input, now)?.into_owned())))
     }
 
-    /// As [`receive_owned`](Self::receive_owned), for bytes that may not be changed, such as a
-    /// `Bytes` of another library. A message that lies whole in `input` is unmasked on its way into
-    /// its own memory; anything else is copied once more than by `receive`.
+    /// As [`receive_owned`](Self::receive_owned), for bytes that may not be changed, such as `Bytes` of another
+    /// library. A binary message that lies whole in `input` is copied and unmasked in one pass. Anything else is copied
+    /// once more than by `receive`.
     ///
     /// # Errors
     ///
@@ -79,13 +75,12 @@ impl Connection {
         self.next_owned(&mut &mut [][..], now)
     }
 
-    /// As [`receive`](Self::receive), but hands a message out as it arrives, in
-    /// [`Event::Chunk`]s, so that a message of any length takes next to no memory: a chunk
-    /// that was read into its own [room](Self::receive_room) has 272 KiB at the most.
+    /// As [`receive`](Self::receive), but returns a message as it arrives, in [`Event::Chunk`]s, so that a message of
+    /// any length takes little memory: a chunk that was read into [`receive_space`](Self::receive_space) has at most
+    /// 272 KiB.
     ///
-    /// Both may be called in turn. If the beginning of a message has been gathered
-    /// already, it comes with the first chunk. If `receive` is called after some
-    /// chunks, the rest of that message is skipped.
+    /// Both methods may be called on one connection. If a part of a message has been gathered already, the first chunk
+    /// has it. If `receive` is called after some chunks, the rest of that message is skipped.
     ///
     /// # Errors
     ///
@@ -95,34 +90,31 @@ impl Connection {
         self.next_event(self.find_message(input), input, now, Delivery::Chunks)
     }
 
-    /// A place to read into instead of a buffer, in the middle of a long binary message:
-    /// what comes next goes there, and reading it there saves a copy, of the message that
-    /// is gathered or of the chunk that it becomes. Fill some of the front, then call
-    /// [`handle_filled`](Self::handle_filled). Using it is optional, but all earlier input
-    /// must have been given to `receive` first.
+    /// In the middle of a long binary message: the memory that its next bytes belong to. Reading into it, and not into
+    /// a buffer, saves a copy. Fill the front of it, then call [`handle_filled`](Self::handle_filled). Using it is
+    /// optional, but all earlier input must have been given to `receive` first.
     ///
-    /// It never asks for more than the rest of the frame, nor for more than 272 KiB, nor
-    /// for more than has come of the message already; where chunks are handed out, not for
-    /// more than four times the last one instead.
+    /// It is never longer than the rest of the frame, than 272 KiB, and than the part of the message that has come. If
+    /// chunks are received, it is instead of the last never longer than four times the last chunk.
     #[inline]
-    pub fn receive_room(&mut self) -> Option<&mut [u8]> {
+    pub fn receive_space(&mut self) -> Option<&mut [u8]> {
         let remaining = self.remaining()?;
-        self.assembler.room(remaining)
+        self.assembler.space(remaining)
     }
 
-    /// As [`receive_room`](Self::receive_room), for a transport that appends to a `Vec`, so that its
-    /// memory need not be filled with zeros before: append some, then call
-    /// [`handle_filled`](Self::handle_filled).
+    /// As [`receive_space`](Self::receive_space), for a transport that appends, so that the memory need not be filled
+    /// with zeros first. Append some bytes, then call [`handle_filled`](Self::handle_filled).
     #[inline]
     pub fn receive_spare(&mut self) -> Option<impl BufMut + '_> {
         let remaining = self.remaining()?;
-        self.assembler.spare_room(remaining)
+        self.assembler.spare_space(remaining)
     }
 
-    /// What is still to come of a data frame that has begun.
+    /// How many bytes are still to come of a data frame that has begun, if they may be read into its message.
     #[inline]
     fn remaining(&self) -> Option<u64> {
-        // What is to be held while a send is blocked is held in one piece, as it came.
+        // Nothing is read past bytes that are held. While a send is blocked, data that may not be gathered is held
+        // too.
         if self.assembler.is_idle()
             || !self.phase.may_receive()
             || self.held() > 0
@@ -134,9 +126,8 @@ impl Connection {
         if header.opcode.is_control() { None } else { Some(remaining) }
     }
 
-    /// The first `len` bytes of [`receive_room`](Self::receive_room) have been filled.
-    /// If they end a message, or are to be a chunk, the next call to `receive` or
-    /// `receive_chunk` returns it, even without input.
+    /// The first `len` bytes of [`receive_space`](Self::receive_space) have been filled. If they end a message or
+    /// make a chunk, the next call to `receive` or `receive_chunk` returns it, even without input.
     pub fn handle_filled(&mut self, len: usize, now: Time) {
         if len > 0 {
             self.liveness.heard(now);
@@ -146,31 +137,29 @@ impl Connection {
         }
     }
 
-    /// What has just made this end close was [received](Self::receive) from bytes that were read some time ago:
-    /// an application was busy with what came before them, which is no fault of the peer's. The time
-    /// to close begins `now`.
+    /// The bytes that have just made this end close were read some time ago. The time to close begins `now`, since the
+    /// peer is not to blame for the delay.
     ///
-    /// For hosts that keep unread bytes while the application is at work.
+    /// This is for hosts that keep read bytes while the application is busy with earlier ones.
     pub fn handle_late(&mut self, now: Time) {
         self.phase.put_off(now + self.config.close_timeout);
     }
 
-    /// Whether the next bytes, if any come, begin a frame that the application may see,
-    /// and none that came before has anything to say.
+    /// Whether the connection is open, no message is unfinished, and nothing was read ahead.
     #[inline]
     pub(crate) fn is_between_messages(&self) -> bool {
         matches!(self.phase, Phase::Open) && self.assembler.is_idle() && self.ahead.is_none()
     }
 
-    /// The common case: a whole message, to begin with. Speed only: whatever does not match takes
-    /// the general path.
+    /// The common case: `input` begins with a whole message in one frame.
+    /// Speed only; whatever does not match takes the general path.
     #[inline]
     fn find_message(&self, input: &[u8]) -> Option<Whole> {
         if self.is_between_messages() { self.decoder.find_message(input) } else { None }
     }
 
-    /// Always inlined, as what it calls for the common case: a call that hands an event over
-    /// in memory takes three times as long as finding a short message.
+    /// It is always inlined, as are the calls of the common case: a call that returns an event in memory takes three
+    /// times as long as finding a short message.
     #[inline(always)]
     fn next_event<'b>(
         &mut self,
@@ -179,7 +168,7 @@ impl Connection {
         now: Time,
         delivery: Delivery,
     ) -> Result<Option<Event<'b>>, Fault> {
-        // Speed only: `next_of_any` decides all of this too.
+        // Speed only; whatever does not match takes the general path, `next_of_any`.
         let Some(found) = found else {
             let at_rest = input.is_empty() && self.is_at_rest();
             return if at_rest { Ok(None) } else { self.next_of_any(input, now, delivery) };
@@ -191,19 +180,19 @@ impl Connection {
         }))
     }
 
-    /// Whatever comes next, but no message that was found.
+    /// The next event, owned, on the general path.
     #[inline(never)]
     fn next_owned(&mut self, input: &mut &mut [u8], now: Time) -> Result<Option<Event<'static>>, Fault> {
         Ok(self.next_event(None, input, now, Delivery::Messages)?.map(Event::into_owned))
     }
 
-    /// Never inlined: the answer is not worth keeping while a message is looked for.
+    /// It is never inlined, so that the search for a message does not keep its result in a register.
     #[inline(never)]
     fn is_at_rest(&self) -> bool {
         self.is_between_messages()
     }
 
-    /// Takes the message that was found, and leaves it where it lies.
+    /// Takes the message that was found. Its payload stays where it lies.
     #[inline(always)]
     fn take_message<'b>(&mut self, found: Whole, input: &mut &'b mut [u8], now: Time) -> Result<Message<'b>, Fault> {
         self.liveness.heard(now);
@@ -226,7 +215,7 @@ impl Connection {
         self.next_unheld(input, now, delivery, OnClose::Act)
     }
 
-    /// The next event in `input`, whatever was read before it.
+    /// The next event in `input`, whatever was read ahead.
     pub(super) fn next_unheld<'b>(
         &mut self,
         input: &mut &'b mut [u8],
@@ -234,7 +223,7 @@ impl Connection {
         delivery: Delivery,
         on_close: OnClose,
     ) -> Result<Option<Event<'b>>, Fault> {
-        // A flood of bytes does not stop the clock of a connection that is closing or opening.
+        // The time limit of a connection that is opening or closing holds even while bytes come without end.
         if self.phase.is_over_time(now) {
             self.handle_timeout(now);
         }
@@ -251,8 +240,7 @@ impl Connection {
                 let fault = *fault;
                 *ignored = ignored.saturating_add(input.len());
                 *input = &mut [];
-                // What a client still says after it was refused is read, so that the answer arrives; but
-                // not without end.
+                // The rest of a refused request is read, up to a limit, so that no reset destroys the answer.
                 if matches!(fault, Fault::Opening(_)) && *ignored > MOST_IGNORED {
                     self.handle_reset();
                 }
@@ -266,7 +254,7 @@ impl Connection {
                     _ => Ok(None),
                 };
             }
-            // §5.5.1: after the peer's Close frame nothing that it sends means anything.
+            // §5.5.1: bytes after the peer's Close frame are ignored.
             Phase::Draining { .. } => {
                 *input = &mut [];
                 return Ok(None);
@@ -301,7 +289,7 @@ impl Connection {
         Ok(self.assembler.filled_chunk(delivery)?.map(Event::from))
     }
 
-    /// §5.5: control frames may come between the fragments of a message.
+    /// §5.5: takes a piece of a control frame, which may come between the fragments of a message.
     fn control<'b>(
         &mut self,
         piece: Piece<'b>,
@@ -339,7 +327,7 @@ impl Connection {
         }))
     }
 
-    /// The peer has said Close, and the application is told.
+    /// Acts upon the peer's Close frame: answers it, unless ours was sent before.
     pub(super) fn close_received(&mut self, frame: &CloseFrame, now: Time) {
         if self.phase.may_send() {
             // §5.5.1: "the endpoint typically echos the status code it received".
@@ -363,5 +351,5 @@ impl Connection {
     }
 }
 
-/// How much a client may say after it was refused.
+/// How many bytes a client may send after it was refused.
 const MOST_IGNORED: usize = 128 * 1024;

@@ -1,5 +1,5 @@
-//! The sending half of a [`Connection`]: commands in, bytes out. Every frame is
-//! queued whole, so frames never cut into each other.
+//! The sending half of a [`Connection`]: commands in, bytes out. Every frame is queued whole, so no frame can come
+//! inside another.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a header of 14 bytes and a payload that lies in memory")]
 
@@ -14,7 +14,7 @@ use super::state::{Input, Phase};
 use crate::buffer::SendBuffer;
 use crate::code::CloseCode;
 use crate::error::SendError;
-use crate::frame::{CloseFrame, Encoder, Header, Kind, MAX_CONTROL_PAYLOAD, Opcode};
+use crate::frame::{CloseFrame, Encoder, FirstByte, Header, MAX_CONTROL_PAYLOAD, Opcode};
 #[cfg(feature = "deflate")]
 use crate::message::deflate;
 use crate::message::{BytesMessage, Message, Outgoing, Payload, Prepared};
@@ -22,12 +22,11 @@ use crate::role::Role;
 use crate::time::Time;
 
 impl Connection {
-    /// Queues a message, in one frame: anything that becomes a [`Message`], or a
-    /// reference to a [`Prepared`] one.
+    /// Queues a message in one frame. The message is anything that converts into a [`Message`], or [`Bytes`], or a
+    /// reference to a [`Prepared`] message.
     ///
-    /// A borrowed payload is copied, and masked on the way if this is a client. An
-    /// owned one of 16 KiB or more is not copied: it is masked where it lies and
-    /// transmitted from there.
+    /// A borrowed payload is copied; a client masks it in the same pass. An owned payload of 16 KiB or more is not
+    /// copied: a client masks it where it lies, and it is transmitted from there.
     ///
     /// # Errors
     ///
@@ -42,7 +41,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What [`send`](Self::send) would say to a message now, without one.
+    /// What [`send`](Self::send) would return now.
     ///
     /// # Errors
     ///
@@ -78,9 +77,9 @@ impl Connection {
         }
     }
 
-    /// As [`send`](Self::send), but is never refused for want of room: for the answers to one
-    /// buffer of events, which a host cannot stop in the middle of. Its own bound must be what stops
-    /// it from [reading](Self::set_reading) on.
+    /// As [`send`](Self::send), but it needs no [room](Self::has_room). It is for a host that answers all events of a
+    /// buffer and cannot stop in the middle. To bound the memory, such a host must stop
+    /// [reading](Self::set_reading) while there is no room.
     ///
     /// # Errors
     ///
@@ -92,9 +91,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues the next fragment of a message (§5.4); `fin` says whether it is the
-    /// last. The first one begins the message and gives it its type. Control frames
-    /// may be sent in between, other messages may not.
+    /// Queues the next fragment of a message (§5.4). `fin` says whether it is the last one. The first fragment begins
+    /// the message and sets its type. Between the fragments control frames may be sent, but no other message.
     ///
     /// # Errors
     ///
@@ -119,7 +117,7 @@ impl Connection {
         Ok(())
     }
 
-    /// As [`send_fragment`](Self::send_fragment), but is never refused for want of room, as [`queue`](Self::queue).
+    /// As [`send_fragment`](Self::send_fragment), but it needs no room, as [`queue`](Self::queue).
     ///
     /// # Errors
     ///
@@ -144,7 +142,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues a Pong that answers nothing (§5.5.3). Pings are answered without it.
+    /// Queues a Pong that answers no Ping (§5.5.3). The core answers Pings by itself.
     ///
     /// # Errors
     ///
@@ -155,11 +153,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues a Close frame and begins the closing handshake (§7.1.2), which must
-    /// end within [`Config::close_timeout`](crate::Config::close_timeout).
-    /// [`CloseCode::NO_STATUS`] and an empty reason send a Close frame without a
-    /// body. What was queued before is transmitted first; a message whose last
-    /// fragment was not sent stays unfinished.
+    /// Queues a Close frame and begins the closing handshake (§7.1.2), which must end within
+    /// [`Config::close_timeout`](crate::Config::close_timeout). Everything that was queued before is transmitted first.
+    /// [`CloseCode::NO_STATUS`] with an empty reason makes a Close frame without a body. A message whose last fragment
+    /// has not been sent stays unfinished.
     ///
     /// # Errors
     ///
@@ -170,7 +167,7 @@ impl Connection {
         self.check_open()?;
         self.queue_last(&payload);
         self.phase.on(Input::CloseQueued { by: now + self.config.close_timeout });
-        // Nothing else is sent any more, so the peer's Close frame need not wait for it.
+        // The application sends nothing any more, so a Close frame that was read ahead need not wait.
         self.act_on_close_ahead(now);
         Ok(())
     }
@@ -203,7 +200,7 @@ impl Connection {
         if matches!(self.phase, Phase::Open) { Ok(()) } else { self.check_unless_open() }
     }
 
-    /// Never inlined: most connections that send are open.
+    /// It is never inlined, since most connections that send are open.
     #[inline(never)]
     fn check_unless_open(&self) -> Result<(), SendError> {
         // §5.5.1: no more data frames after a Close frame.
@@ -220,18 +217,19 @@ impl Connection {
 
     fn check_control(&self, payload: &[u8]) -> Result<(), SendError> {
         self.check_open()?;
+        // §5.5: the payload of a control frame is at most 125 bytes.
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(SendError::ControlTooLong { len: payload.len() });
         }
         self.check_room()
     }
 
-    /// Always inlined: most callers know which kind of message it is.
+    /// It is always inlined, since most callers know which kind of message they have.
     #[inline(always)]
     fn queue_message(&mut self, message: Outgoing<'_>) {
         match message {
             Outgoing::Message(message) if message.is_owned() && message.len() >= BLOCK => self.queue_block(message),
-            // The common case, without a detour through what long payloads need.
+            // The common case: a short or borrowed payload.
             Outgoing::Message(message) => self.queue_copy(true, message.opcode(), message.as_bytes()),
             Outgoing::Prepared(message) => self.queue_prepared(message),
             Outgoing::Bytes(message) => self.queue_bytes(message),
@@ -258,7 +256,7 @@ impl Connection {
         }
     }
 
-    /// The frame to send as it is, if that can be.
+    /// The encoded frame, if this connection can send it without changes.
     fn prepared_frame<'m>(&self, message: &'m Prepared) -> Option<&'m Bytes> {
         if self.role == Role::Client {
             return None;
@@ -267,7 +265,7 @@ impl Connection {
         if let Some(deflater) = &self.deflater {
             return message.deflated(deflater);
         }
-        Some(message.plain())
+        Some(message.uncompressed())
     }
 
     fn queue_copy(&mut self, fin: bool, opcode: Opcode, payload: &[u8]) {
@@ -276,7 +274,7 @@ impl Connection {
             return self.queue_deflated(fin, opcode, Payload::Borrowed(payload));
         }
         let out = self.out.run(Header::MAX_SIZE + payload.len());
-        self.encoder.frame(out, Kind { fin, rsv: 0, opcode }, payload);
+        self.encoder.frame(out, FirstByte { fin, rsv: 0, opcode }, payload);
     }
 
     fn queue_data(&mut self, fin: bool, opcode: Opcode, payload: Payload<'_>) {
@@ -284,19 +282,19 @@ impl Connection {
         if self.deflater.is_some() {
             return self.queue_deflated(fin, opcode, payload);
         }
-        queue_frame(&mut self.encoder, &mut self.out, Kind { fin, rsv: 0, opcode }, payload);
+        queue_frame(&mut self.encoder, &mut self.out, FirstByte { fin, rsv: 0, opcode }, payload);
     }
 
-    /// RFC 7692 §6: queues a frame of a message that may be sent compressed. Never inlined:
-    /// its locals would cost the common case a large stack frame.
+    /// RFC 7692 §6: queues a frame of a message that may be sent compressed. It is never inlined, since its locals
+    /// would give the common case a large stack frame.
     #[cfg(feature = "deflate")]
     #[inline(never)]
     fn queue_deflated(&mut self, fin: bool, opcode: Opcode, payload: Payload<'_>) {
         let Connection { deflater: Some(deflater), encoder, out, .. } = self else { return };
         let begins = opcode != Opcode::Continuation;
-        // §6.1: RSV1 is in the first frame only.
-        let plain = Kind { fin, rsv: 0, opcode };
-        let compressed = Kind { rsv: if begins { deflate::RSV1 } else { 0 }, ..plain };
+        // RFC 7692 §6.1: only the first frame has RSV1.
+        let uncompressed = FirstByte { fin, rsv: 0, opcode };
+        let compressed = FirstByte { rsv: if begins { deflate::RSV1 } else { 0 }, ..uncompressed };
         let data = payload.as_slice();
         if !(begins && fin) {
             return deflater.fragment(data, fin, |payload| queue_frame(encoder, out, compressed, payload.into()));
@@ -311,13 +309,13 @@ impl Connection {
             });
         }
         if !pays {
-            queue_frame(encoder, out, plain, payload);
+            queue_frame(encoder, out, uncompressed, payload);
         }
     }
 
     fn queue_control(&mut self, opcode: Opcode, payload: &[u8]) {
         let out = self.out.run(Header::MAX_SIZE + payload.len());
-        self.encoder.frame(out, Kind { fin: true, rsv: 0, opcode }, payload);
+        self.encoder.frame(out, FirstByte { fin: true, rsv: 0, opcode }, payload);
     }
 
     pub(super) fn queue_ping(&mut self, payload: &[u8], now: Time) {
@@ -325,11 +323,10 @@ impl Connection {
         self.liveness.pinged(payload, self.out.written(), now);
     }
 
-    /// Answers a Ping. As long as little waits to be sent, each is answered; when
-    /// the peer does not take what we send, one Pong is queued at the most and one
-    /// waits, for the latest Ping.
+    /// Answers a Ping. Every Ping is answered while few bytes wait. While the peer takes nothing, at most one Pong is
+    /// queued, and the payload of one more, for the latest Ping, is kept in `pong`.
     pub(super) fn queue_pong(&mut self, payload: &[u8]) {
-        // §5.5.2: a Ping is answered until the peer's Close frame has come; having sent ours is no exception.
+        // §5.5.2: a Ping is answered unless the peer's Close frame has come, even if ours has been sent.
         if !matches!(self.phase, Phase::Open | Phase::CloseSent { .. }) {
             return;
         }
@@ -342,7 +339,7 @@ impl Connection {
         }
     }
 
-    /// Queues the Pong that waits, if its turn has come.
+    /// Queues the Pong that `pong` keeps, if it may be queued now.
     pub(super) fn queue_late_pong(&mut self) {
         // The same condition as in `queue_pong`: if a new Pong could be queued now, so can this one, and
         // it goes first.
@@ -364,7 +361,7 @@ impl Connection {
         self.queue_last(&payload);
     }
 
-    /// Queues a Close frame, behind the Pong that waits: after it nothing may be sent.
+    /// Queues a Close frame. A Pong that `pong` keeps goes before it.
     fn queue_last(&mut self, payload: &[u8]) {
         if let Some(pong) = self.pong.take() {
             self.queue_control(Opcode::Pong, &pong);
@@ -378,7 +375,7 @@ impl Connection {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unsent<M> {
-    /// Why it could not.
+    /// Why it could not be queued.
     pub error: SendError,
     /// The message, as it was given.
     pub message: M,
@@ -402,22 +399,21 @@ impl<M> core::error::Error for Unsent<M> {
     }
 }
 
-/// Queues a frame: by reference if its payload is long and is ours or lies where it may be shared,
-/// else as a copy.
-fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, kind: Kind, payload: Payload<'_>) {
+/// Queues a frame. A long payload that is owned or shared is queued without a copy; any other is copied.
+fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, first: FirstByte, payload: Payload<'_>) {
     match payload {
         Payload::Owned(mut data) if data.len() >= BLOCK => {
-            if let Some(key) = encoder.header(out.run(Header::MAX_SIZE), kind, data.len()) {
+            if let Some(key) = encoder.header(out.run(Header::MAX_SIZE), first, data.len()) {
                 let _ = key.apply(&mut data);
             }
-            // What is held follows what waits, not what was reserved for it.
+            // Memory that the payload does not use is given back, so that the queue holds about as much as waits.
             if data.capacity() - data.len() > data.len() / 4 {
                 data.shrink_to_fit();
             }
             out.push_block(Bytes::from(data));
         }
         Payload::Shared(data) if data.len() >= BLOCK => {
-            let Some(key) = encoder.header(out.run(Header::MAX_SIZE), kind, data.len()) else {
+            let Some(key) = encoder.header(out.run(Header::MAX_SIZE), first, data.len()) else {
                 return out.push_block(data);
             };
             match data.try_into_mut() {
@@ -425,13 +421,13 @@ fn queue_frame(encoder: &mut Encoder, out: &mut SendBuffer, kind: Kind, payload:
                     let _ = key.apply(&mut data);
                     out.push_block(data.freeze());
                 }
-                // Somebody else reads it.
+                // Others hold the payload, so it is masked in a copy.
                 Err(data) => key.append(out.run(data.len()), &data),
             }
         }
         payload => {
             let data = payload.as_slice();
-            encoder.frame(out.run(Header::MAX_SIZE + data.len()), kind, data);
+            encoder.frame(out.run(Header::MAX_SIZE + data.len()), first, data);
         }
     }
 }
@@ -444,8 +440,8 @@ fn parts(message: Message<'_>) -> (Opcode, Payload<'_>) {
     }
 }
 
-/// From this length on, an owned payload is sent from where it lies: below it a
-/// copy costs less than a second slice in the write.
+/// From this length on an owned payload is transmitted from where it lies. Below it, a copy takes less time than a
+/// second slice in the write.
 const BLOCK: usize = 16 * 1024;
 
 /// While fewer bytes than this wait to be sent, every Ping is answered.

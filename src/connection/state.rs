@@ -1,5 +1,5 @@
-//! §4 and §7: how a connection opens and how it ends. All transitions stand in [`Phase::on`], and
-//! nowhere else is a phase assigned.
+//! §4 and §7: how a connection opens and how it ends. All transitions stand in [`Phase::on`]; no other code sets the
+//! phase.
 //!
 #![doc = include_str!("states.md")]
 
@@ -17,14 +17,14 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// The opening handshake runs.
+    /// The opening handshake is not over.
     Opening,
     /// Messages go both ways.
     Open,
-    /// One of the ends has sent a Close frame, or no frame can be sent any more. Messages of
-    /// the peer may still come; none may be sent.
+    /// An end has sent a Close frame, or no frame can be sent any more. The peer's messages may still come; this end
+    /// can send none.
     Closing,
-    /// It is over, and [`closed`](crate::Connection::closed) says how.
+    /// The connection is over. [`closed`](crate::Connection::closed) says how it ended.
     Closed,
 }
 
@@ -32,25 +32,24 @@ pub enum State {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
-    /// The code in the peer's Close frame; [`NO_STATUS`](CloseCode::NO_STATUS) if
-    /// the frame had none, [`ABNORMAL`](CloseCode::ABNORMAL) if there was no frame.
+    /// The code in the peer's Close frame. It is [`NO_STATUS`](CloseCode::NO_STATUS) if the frame had no code, and
+    /// [`ABNORMAL`](CloseCode::ABNORMAL) if there was no frame.
     pub code: CloseCode,
-    /// The reason in the peer's Close frame.
+    /// The reason in the peer's Close frame, or an empty text.
     pub reason: String,
-    /// What ended it.
+    /// What ended the connection.
     pub cause: Cause,
 }
 
 impl Closed {
-    /// Whether both ends said goodbye, so that neither can have missed a message
-    /// (§7.1.4 calls this *cleanly*).
+    /// Whether both ends have sent a Close frame, so that neither can have missed a message (§7.1.4: *cleanly*).
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.cause == Cause::Clean
     }
 }
 
-/// The reason is the peer's, so only its length is shown.
+/// `Debug` shows only the length of the reason, which is the peer's text.
 impl core::fmt::Debug for Closed {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Closed { code, reason, cause } = self;
@@ -64,7 +63,7 @@ impl core::fmt::Debug for Closed {
 pub enum Cause {
     /// Both ends have sent their Close frames (§7.1.4: closed *cleanly*).
     Clean,
-    /// The transport ended, or failed, before a Close frame came, or before ours left.
+    /// The transport ended or failed before the peer's Close frame came, or before ours left.
     Eof,
     /// The peer did not answer our Close frame in time, or did not take it.
     CloseTimeout,
@@ -87,9 +86,10 @@ impl From<Fault> for Cause {
     }
 }
 
+/// Where a connection stands, see the diagram. `by` is when the phase must be over.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// `eof`: the peer has ended its side, but its request waits for a decision.
+    /// `eof` says that the peer has ended its side; its request waits for a decision.
     Opening {
         by: Time,
         opening: Box<dyn Opening>,
@@ -103,18 +103,19 @@ pub(crate) enum Phase {
         by: Time,
         frame: CloseFrame,
     },
-    /// `ignored`: how much has come since.
+    /// `ignored` is how many bytes have come since.
     Failing {
         by: Time,
         fault: Fault,
         ignored: usize,
     },
-    /// The transport takes nothing any more. What the peer has sent is still received: the reason
-    /// for the failure may be among it.
+    /// The transport takes nothing any more. What the peer has sent is still received, since it may have the reason
+    /// for the failure.
     ReadOnly {
         by: Time,
     },
-    /// The peer has ended its side, but may take what waits for it. Then it is `closed`.
+    /// The peer has ended its side, but may still take bytes that wait. After that the connection has ended as
+    /// `closed` says.
     Flushing {
         by: Time,
         closed: Closed,
@@ -122,8 +123,8 @@ pub(crate) enum Phase {
     Closed(Closed),
 }
 
-/// What can move a connection on. `by` is when it must be over; `unsent` says that bytes
-/// wait, our answer or Close frame the last of them.
+/// What can change the phase. `by` is when the new phase must be over. `unsent` says that our answer or Close frame has
+/// not left.
 #[derive(Debug)]
 pub(crate) enum Input {
     Opened,
@@ -164,12 +165,12 @@ impl Phase {
         use Phase::*;
         *self = match (mem::replace(self, Open), input) {
             (Opening { .. }, Input::Opened) => Open,
-            // What failed without an answer to send has nothing to wait for.
+            // There is no answer to send, so there is nothing to wait for.
             (Opening { .. }, Input::Dead(cause)) => Closed(abnormal(cause)),
 
             (Open, Input::CloseQueued { by }) => CloseSent { by },
             (Open, Input::CloseReceived { by, frame }) => Draining { by, frame },
-            // The time to close runs from our own Close frame, if that came first.
+            // If our own Close frame came first, the time to close counts from it.
             (CloseSent { by }, Input::CloseReceived { frame, .. }) => Draining { by, frame },
             (ReadOnly { .. }, Input::CloseReceived { frame, .. }) => Closed(said(frame, Cause::Eof)),
             (Opening { .. } | Open, Input::Failed { by, fault }) => Failing { by, fault, ignored: 0 },
@@ -191,7 +192,7 @@ impl Phase {
             (Flushing { closed, .. }, Input::TimedOut { .. }) => Closed(cut_short(closed, Cause::CloseTimeout)),
             (phase @ (Flushing { .. } | Closed(_)), _) => phase,
 
-            // Nothing goes either way any more.
+            // Neither direction works any more.
             (phase @ ReadOnly { .. }, Input::Eof { .. }) => Closed(phase.ended(Cause::Eof)),
             (phase, Input::Eof { by, unsent: true }) => {
                 let by = phase.close_deadline().unwrap_or(by);
@@ -214,7 +215,7 @@ impl Phase {
         };
     }
 
-    /// How it ended, if it ends here, and by `cause` unless there is a better one.
+    /// How the connection ended if it ends in this phase. `cause` is used if the phase has no cause of its own.
     fn ended(self, cause: Cause) -> Closed {
         match self {
             Phase::Draining { frame, .. } => said(frame, Cause::Clean),
@@ -245,13 +246,13 @@ impl Phase {
         matches!(self, Phase::Open)
     }
 
-    /// Whether frames of the peer mean anything.
+    /// Whether frames of the peer are received.
     #[inline]
     pub(crate) fn may_receive(&self) -> bool {
         matches!(self, Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. })
     }
 
-    /// Whether the time limit of the phase has been reached, as far as bytes that were read can tell.
+    /// Whether the time limit of the phase has been reached.
     pub(crate) fn is_over_time(&self, now: Time) -> bool {
         match self.close_deadline() {
             Some(by) => by <= now,
@@ -259,6 +260,7 @@ impl Phase {
         }
     }
 
+    /// When a closing phase must be over.
     fn close_deadline(&self) -> Option<Time> {
         match self {
             Phase::CloseSent { by }
@@ -280,16 +282,16 @@ impl Phase {
         }
     }
 
-    /// The time to close counts from later on.
+    /// Moves the end of the time to close to `later`.
     pub(crate) fn put_off(&mut self, later: Time) {
-        // An opening handshake has one time limit for all of it.
+        // The time limit of the opening handshake is never moved.
         if let Phase::Draining { by, .. } | Phase::Failing { by, fault: Fault::Protocol(_), .. } = self {
             *by = later.max(*by);
         }
     }
 }
 
-/// Our Close frame never left: whatever it was, it was not clean.
+/// Our Close frame never left, so the end is not clean; then `cause` is the cause.
 fn cut_short(closed: Closed, cause: Cause) -> Closed {
     match closed.cause {
         Cause::Clean => Closed { cause, ..closed },
@@ -297,7 +299,7 @@ fn cut_short(closed: Closed, cause: Cause) -> Closed {
     }
 }
 
-/// §7.1.5, §7.1.6: code and reason are those of the peer's Close frame.
+/// §7.1.5, §7.1.6: the code and the reason are those of the peer's Close frame.
 fn said(frame: CloseFrame, cause: Cause) -> Closed {
     Closed { code: frame.code, reason: frame.reason, cause }
 }

@@ -1,4 +1,4 @@
-//! What the host tells the machine: what the transport took, where it stopped or failed, and that time has passed.
+//! What the host tells the connection about the transport and the time.
 
 use super::Connection;
 use super::liveness::Due;
@@ -7,18 +7,17 @@ use crate::error::HandshakeError;
 use crate::time::Time;
 
 impl Connection {
-    /// The transport took the first `len` of the bytes that waited.
+    /// The transport took the first `len` bytes of those that waited.
     ///
-    /// If [`Wants::timed`](super::Wants::timed) is false, any earlier time does for `now`.
+    /// If [`Wants::timed`](super::Wants::timed) is false, `now` may be any earlier time.
     #[inline]
     pub fn handle_transmitted(&mut self, len: usize, now: Time) {
         self.handle_buffered(len, now);
         self.handle_flushed(now);
     }
 
-    /// As [`handle_transmitted`](Self::handle_transmitted), for a transport with a buffer of its own, such
-    /// as a TLS stream: the bytes lie there, and have not gone anywhere before
-    /// [`handle_flushed`](Self::handle_flushed).
+    /// As [`handle_transmitted`](Self::handle_transmitted), for a transport with a buffer of its own, such as a TLS
+    /// stream. The bytes count as transmitted only after [`handle_flushed`](Self::handle_flushed).
     #[inline]
     pub fn handle_buffered(&mut self, len: usize, now: Time) {
         self.out.advance(len);
@@ -37,7 +36,7 @@ impl Connection {
         }
     }
 
-    /// What has gone matters to a connection that is opening or closing.
+    /// What follows from passed-on bytes in a connection that is opening or closing.
     fn passed_on_otherwise(&mut self) {
         if !self.is_unsent() {
             self.phase.on(Input::Flushed);
@@ -53,28 +52,28 @@ impl Connection {
         self.passed_on.max(self.lost) < self.out.transmitted()
     }
 
-    /// The transport took nothing of what waits; or, when nothing waits any more, it could not pass on what it
-    /// had taken. It will say when it can. If it goes on so for [`Config::stall_timeout`](super::Config::stall_timeout) the connection
-    /// is over. A write that goes through ends that time, or where nothing waited, a flush.
+    /// The transport took nothing of what waits. Or nothing waits, and it could not pass on what it has taken. The host
+    /// waits until the transport is ready again. After [`Config::stall_timeout`](super::Config::stall_timeout) the
+    /// connection is over. A write that takes a byte ends that time; if nothing waited, a flush does.
     pub fn handle_blocked(&mut self, now: Time) {
         self.liveness.blocked(!self.out.has_untaken(), now);
-        // A flood of bytes to read does not stop this clock.
+        // This time limit holds even while bytes to read come without end.
         if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {
             self.end_dead(Cause::StallTimeout);
         }
     }
 
-    /// The peer has ended its side of the transport (for TCP, a read of 0 bytes). There
-    /// is nothing more to read then.
+    /// The peer has ended its side of the transport (for TCP, a read of 0 bytes). There is nothing more to read.
     ///
-    /// The connection is [`Closed`](super::State::Closed), cleanly if both ends had sent their
-    /// Close frames; but if bytes wait, only once they have been transmitted or
-    /// [`Config::close_timeout`](super::Config::close_timeout) is over. A request that waits for a decision still does.
+    /// The connection is [`Closed`](super::State::Closed) now, cleanly if both ends have sent their Close frames. If
+    /// bytes wait, it is closed only when they have been transmitted, or
+    /// [`Config::close_timeout`](super::Config::close_timeout) is over. A request that waits for a decision still
+    /// waits.
     pub fn handle_eof(&mut self, now: Time) {
         match self.phase {
             Phase::Opening { eof: false, .. } => self.opening_eof(now),
             Phase::Opening { .. } => {}
-            // What is held came before the end, and is looked at before it.
+            // Bytes that are held came before the end, and are decoded first.
             _ if self.held() > 0 || self.assembler.has_rest() => self.end_behind_held(),
             _ => {
                 self.act_on_close_ahead(now);
@@ -84,8 +83,9 @@ impl Connection {
         }
     }
 
-    /// A write has failed: the transport takes nothing any more. What the peer has sent may still be
-    /// read, its reason to end the connection perhaps among it, for [`Config::close_timeout`](super::Config::close_timeout).
+    /// A write has failed: the transport takes nothing any more. For
+    /// [`Config::close_timeout`](super::Config::close_timeout) what the peer has sent is still read, since it may
+    /// have the reason.
     pub fn handle_write_failed(&mut self, now: Time) {
         self.act_on_close_ahead(now);
         let by = now + self.config.close_timeout;
@@ -109,10 +109,9 @@ impl Connection {
         self.shut_down = true;
     }
 
-    /// The time that [`Wants::until`](super::Wants::until) gave has come. Too early a
-    /// call does nothing; a late one (after a suspend, say) does what is due now and
-    /// no more. Read what has arrived before this, until the transport says that nothing is there:
-    /// the Pong that is missing may lie in it.
+    /// The time of [`Wants::until`](super::Wants::until) has come. A call that is too early does nothing. A late call
+    /// (for example after the machine was suspended) does what is due now. Before this call, read until the transport
+    /// says that nothing is there: the missing Pong may lie in it.
     #[inline]
     pub fn handle_timeout(&mut self, now: Time) {
         let reads = self.may_read();
@@ -121,8 +120,8 @@ impl Connection {
         }
     }
 
-    /// As [`handle_timeout`](Self::handle_timeout), where the transport has not been asked whether there is
-    /// something to read: all time limits but that of the Pong, which may lie there.
+    /// As [`handle_timeout`](Self::handle_timeout), if the transport has not been asked whether there is something to
+    /// read. The time limit of the Pong, which may lie there, is left out.
     pub fn handle_timeout_unread(&mut self, now: Time) {
         if self.deadline(false).is_some_and(|deadline| deadline <= now) {
             self.pass_deadline(false, now);
@@ -134,7 +133,7 @@ impl Connection {
             _ if self.answer.as_ref().is_some_and(|answer| answer.by <= now) => {
                 self.end_dead(Cause::Opening(HandshakeError::TimedOut));
             }
-            // The peer has said Close, and has not taken what this end sends before it answers.
+            // The peer's Close frame was read ahead, and the blocked send did not end in time.
             Phase::Open if self.close_ahead_by().is_some_and(|by| by <= now) => {
                 self.act_on_close_ahead(now);
                 self.phase.on(Input::TimedOut { unsent: self.is_unsent() });

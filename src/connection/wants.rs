@@ -1,37 +1,37 @@
-//! What a host does next, as one answer.
+//! What a connection wants from its host.
 
 use super::Connection;
 use super::state::Phase;
 use crate::role::Role;
 use crate::time::Time;
 
-/// What a connection wants of its host. Each part stands for itself: a host that waits, waits for
-/// whatever is wanted of the three that its transport and its clock can tell.
+/// What a connection wants from its host. The fields are independent: a host waits for all that is wanted at once,
+/// until the transport can read, can write, or the time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Wants {
-    /// To be given what the peer sends: read, and call [`Connection::receive`], or
-    /// [`receive_ahead`](Connection::receive_ahead) if that is how it [reads](Connection::set_reading) now.
+    /// To read. Call [`Connection::receive`] with what came, or [`receive_ahead`](Connection::receive_ahead) if
+    /// [reading](Connection::set_reading) is [`OneAhead`](super::Reading::OneAhead).
     pub read: bool,
-    /// To write what [`Connection::transmits`] has; or, if that is nothing, to flush the transport, for a
-    /// host that tells of a [buffer](Connection::handle_buffered).
+    /// To write what [`Connection::transmits`] has. If it has nothing, to flush the transport: this occurs only if the
+    /// host calls [`handle_buffered`](Connection::handle_buffered).
     pub write: bool,
-    /// To have the writing side of the transport shut down (for TCP, a FIN): all that was to be sent
-    /// has been, and it is our turn. Say so with [`Connection::handle_shutdown`].
+    /// To shut down the writing side of the transport (for TCP, a FIN), since all bytes have been sent. Call
+    /// [`Connection::handle_shutdown`] after it.
     ///
-    /// §7.1.1: of two ends that have both said Close, the server goes first; the
-    /// client waits for it. An end that has failed the connection does not wait.
+    /// §7.1.1: after both Close frames the server ends its side first, and the client waits for it. An end that has
+    /// failed the connection does not wait.
     pub end: bool,
-    /// When to call [`Connection::handle_timeout`], if nothing else happens before. It may move both
-    /// ways with every other call.
+    /// When to call [`Connection::handle_timeout`], if nothing else happens before. Every other call may make it
+    /// earlier or later.
     pub until: Option<Time>,
-    /// Whether [`Connection::handle_transmitted`] has a use for the time. Where a clock takes long,
-    /// it need not be asked otherwise.
+    /// Whether [`Connection::handle_transmitted`] needs the right time. If not, the host need not ask its clock, which
+    /// takes time.
     pub timed: bool,
 }
 
-/// What a transport can do now, as far as a host knows: it cannot once it has said `WouldBlock`, until
-/// it says otherwise.
+/// What a transport can do now, as far as the host knows. After `WouldBlock` a transport cannot, until it says that
+/// it can again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a transport has two directions")]
 pub struct Ready {
@@ -53,14 +53,13 @@ pub enum Step {
     Read,
     /// Call [`Connection::handle_timeout`].
     Timeout,
-    /// Wait, for what is wanted and the transport could not do, or until [`Wants::until`].
+    /// Wait until the transport can do what is wanted, or until [`Wants::until`].
     Wait,
 }
 
 impl Wants {
-    /// Which of the wishes comes first, of those that the transport can fulfil. The order matters:
-    /// what was provoked leaves before more is read, and all that has come is read before anybody
-    /// is given up for silence.
+    /// What comes first of all that is wanted and that the transport can do. The order matters: answers leave before
+    /// more is read, and all that has come is read before a peer is given up for its silence.
     #[must_use]
     #[inline]
     pub fn step(self, ready: Ready, now: Time) -> Step {
@@ -74,7 +73,7 @@ impl Wants {
     }
 }
 
-/// The part of [`Wants`] that is wanted of the transport.
+/// The part of [`Wants`] that concerns the transport.
 struct Wishes {
     read: bool,
     write: bool,
@@ -82,10 +81,10 @@ struct Wishes {
 }
 
 impl Connection {
-    /// What to do next; `None` once it is over, and the transport can be dropped.
+    /// What to do next. `None` once the connection is over: then the transport can be dropped.
     ///
-    /// Asked when [`receive`](Self::receive) has returned `Ok(None)`. A host does what
-    /// [`Wants::step`] says, and asks again, until that is to wait.
+    /// Call it after [`receive`](Self::receive) has returned `Ok(None)`. A host does what [`Wants::step`] says, and
+    /// calls this again, until the step is to wait.
     ///
     /// ```
     /// use std::time::Duration;
@@ -102,7 +101,7 @@ impl Connection {
     /// let until = wants.until.unwrap();
     /// assert_eq!(until.since(now), Duration::from_secs(10));
     ///
-    /// // Nobody has said anything, so the answer is 408 (Request Timeout).
+    /// // No request has come, so the answer is 408 (Request Timeout).
     /// assert_eq!(wants.step(ready, until), Step::Timeout);
     /// connection.handle_timeout(until);
     /// assert_eq!(connection.wants().unwrap().step(ready, until), Step::Write);
@@ -111,7 +110,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn wants(&self) -> Option<Wants> {
-        // The common case is inlined, so that a host does not pay for answers that it does not look at.
+        // The common case is inlined, so that fields which a host does not use take no time.
         let open = matches!(self.phase, Phase::Open);
         let write = self.out.has_untaken() || self.is_unflushed();
         let wishes = Wishes { read: self.may_read(), write, end: false };
@@ -120,21 +119,21 @@ impl Connection {
         Some(Wants { read, write, end, until, timed: self.liveness.needs_time() })
     }
 
-    /// What is wanted of the transport.
+    /// What is wanted from the transport, unless the connection is open.
     #[inline(never)]
     fn wishes_unless_open(&self) -> Option<Wishes> {
         let read = match &self.phase {
             Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => self.may_read(),
             Phase::Draining { .. } | Phase::Failing { .. } => !self.has_ended(),
             Phase::Flushing { .. } => false,
-            // A request that waits for a decision is all that may come until then.
+            // While a request waits for a decision, nothing is read.
             Phase::Opening { opening, eof, .. } => !*eof && opening.request().is_none(),
             Phase::Closed(_) => return None,
         };
         Some(Wishes { read, write: self.wants_write(), end: self.wants_end() })
     }
 
-    /// The next deadline, of whatever kind. `reads` says whether a Pong could be seen.
+    /// The next deadline of any kind. `reads` says whether this end reads, so that it could see a Pong.
     #[inline]
     pub(super) fn deadline(&self, reads: bool) -> Option<Time> {
         // The common case is inlined.
@@ -157,7 +156,7 @@ impl Connection {
 
     fn wants_write(&self) -> bool {
         match self.phase {
-            // §5.5.1: both have said Close. A Pong behind it does not keep the end waiting.
+            // §5.5.1: after both Close frames a Pong that is still queued need not leave.
             Phase::Draining { .. } | Phase::Failing { .. } | Phase::Flushing { .. } => {
                 self.is_unsent() && (self.out.has_untaken() || self.is_unflushed())
             }

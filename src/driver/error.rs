@@ -1,4 +1,4 @@
-//! What the adapters add: the transport's own failures.
+//! The errors of the adapters: those of the core, and failures of the transport.
 
 use std::boxed::Box;
 use std::fmt;
@@ -13,25 +13,25 @@ use crate::http::Response;
 pub enum Error {
     /// The transport failed.
     Io(io::Error),
-    /// The peer broke the protocol. It has been told so.
+    /// The peer broke the protocol. A Close frame that says so has been queued.
     Protocol(ProtocolError),
     /// The opening handshake failed.
     Handshake(HandshakeError),
-    /// The server answered the opening handshake with this instead of 101.
+    /// The server refused the opening handshake with this answer.
     Refused(Box<Response>),
-    /// The caller asked for what cannot be sent.
+    /// The caller asked to send something that cannot be sent.
     Send(SendError),
     /// The peer gave no sign of life after a Ping (§5.5.2).
     PongTimeout,
-    /// The peer took nothing of what waited for it, for [`Config::stall_timeout`](crate::Config::stall_timeout).
+    /// The peer took nothing of what waited for it during [`Config::stall_timeout`](crate::Config::stall_timeout).
     StallTimeout,
-    /// The time was over that the caller gave. Nothing is lost: the call can be made again.
+    /// The time limit that the caller gave is over. Nothing is lost, and the call can be made again.
     TimedOut,
 }
 
 impl Error {
-    /// Whether coming back later may help: the transport failed or was too slow, or the server was
-    /// not ready (5xx, 408, 421, 425, 429). Not for what the caller or the peer does wrong.
+    /// Whether connecting again later may help: the transport failed or was too slow, or the server was not ready (5xx,
+    /// 408, 421, 425, 429). False for mistakes of the caller or the peer.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -42,8 +42,8 @@ impl Error {
         }
     }
 
-    /// Whether the connection is closing or closed, so that nothing can be sent on it any more:
-    /// the ordinary end of a loop that sends. [`closed`](crate::Connection::closed) says how it ended.
+    /// Whether the connection is closing or closed, so that nothing can be sent any more. This is the ordinary end of a
+    /// loop that sends. [`closed`](crate::Connection::closed) says how the connection ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self, Error::Send(SendError::Closed))
@@ -52,7 +52,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What lies beneath is told by `source`, and not said twice.
+        // The text does not repeat that of `source`.
         match self {
             Error::Io(_) => f.write_str("transport failed"),
             Error::Protocol(_) => f.write_str("peer broke the protocol"),
@@ -102,7 +102,7 @@ impl From<SendError> for Error {
     }
 }
 
-/// Two halves that are not of one WebSocket, as they were.
+/// Two halves that are not of the same WebSocket. They are unchanged.
 pub struct ReuniteError<R, S>(pub R, pub S);
 
 impl<R, S> fmt::Debug for ReuniteError<R, S> {

@@ -1,11 +1,10 @@
-//! What every adapter has besides a transport and a clock, for those who write one: a connection with
-//! the bytes that were read for it, and how its transport failed. No socket, no clock and no rule of
-//! the protocol is here; what to do next is the answer of [`Connection::wants`].
+//! For those who write an adapter: a connection, the bytes that were read for it, and the failure of its transport.
+//! It has no transport, no clock and no rule of the protocol. [`Connection::wants`] says what to do next.
 //!
-//! `openline::net` and `openline::tokio` are built on this and on the rest of the public API only.
+//! `openline::net` and `openline::tokio` use only this and the rest of the public API.
 
 mod error;
-mod found;
+mod next_event;
 mod read_buffer;
 
 use std::io::{self, IoSlice};
@@ -20,11 +19,10 @@ use crate::error::{HandshakeError, SendError};
 use crate::message::{Chunk, Message, Outgoing, utf8};
 use crate::time::Time;
 pub use error::{Error, ReuniteError};
-pub use found::{Found, Lent};
+pub use next_event::{InPlace, NextEvent};
 pub use read_buffer::ReadBuffer;
 
-/// A [`Connection`] with the bytes that were read for it and not taken yet, and the first failure of
-/// its transport.
+/// A [`Connection`], the bytes that were read for it and have not been taken, and the first failure of its transport.
 #[derive(Debug)]
 pub struct Driver {
     /// The connection.
@@ -32,49 +30,49 @@ pub struct Driver {
     input: ReadBuffer,
     /// When `input` was read.
     read_at: Time,
-    /// The first failure of the transport, until it is told.
+    /// The first failure of the transport, until it has been returned.
     failure: Option<io::Error>,
-    /// Where in the outgoing stream the last thing ends that the application sent.
-    promised: u64,
-    /// Whether the end has been reported.
+    /// The mark (a place in the outgoing stream) where the last thing ends that the application sent.
+    sent_mark: u64,
+    /// Whether [`outcome`](Self::outcome) has returned how the connection ended.
     reported: bool,
-    /// Whether the transport has been shut down for good.
+    /// Whether the transport has been shut down after the end.
     shut_down: bool,
 }
 
-/// In what form to take messages.
+/// In what form to receive messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Form {
-    /// Whole.
+    /// As whole messages.
     Whole,
-    /// In chunks, as they arrive.
+    /// In chunks, as the parts arrive.
     Chunks,
 }
 
 impl Driver {
-    /// A driver for a connection, of which nothing has been read that it does not know.
+    /// A driver for a connection. The connection has got all bytes that were read.
     #[must_use]
     pub fn new(connection: Connection, now: Time) -> Driver {
-        let (input, promised) = (ReadBuffer::default(), connection.written());
-        Driver { connection, input, read_at: now, failure: None, promised, reported: false, shut_down: false }
+        let (input, sent_mark) = (ReadBuffer::default(), connection.written());
+        Driver { connection, input, read_at: now, failure: None, sent_mark, reported: false, shut_down: false }
     }
 
-    /// The connection, which [holds](Connection::hold) what was read and not taken.
+    /// The connection. It [holds](Connection::hold) the bytes that were read and not taken.
     #[must_use]
     pub fn into_connection(mut self) -> Connection {
         self.connection.hold(self.input.bytes());
         self.connection
     }
 
-    // Events at hand.
+    // Events.
 
-    /// The next message at hand. Control frames have been dealt with on the way. The clock is asked if the
-    /// connection begins to close: the bytes may have been read long ago.
+    /// The next message in what was read, if there is one. Control frames before it are handled. `clock` is called
+    /// only if the connection begins to close, since the bytes may have been read long ago.
     #[inline]
     pub fn next_message(&mut self, clock: impl FnOnce() -> Time) -> Option<Message<'static>> {
         let (connection, now) = (&mut self.connection, self.read_at);
-        // Most looks find nothing, for they come before a wait and after it.
+        // Most calls find nothing, since one comes before each wait.
         if self.input.bytes().is_empty() && connection.is_between_messages() {
             return None;
         }
@@ -94,11 +92,9 @@ impl Driver {
         message
     }
 
-    /// Looks for an event. One that borrows is left where it lies for
-    /// [`look`](Self::look): the borrow checker lets only the end of a function return
-    /// it, not a loop. `None`: all that was at hand has been taken in. For the clock see
-    /// [`next_message`](Self::next_message).
-    pub fn next_event(&mut self, form: Form, clock: impl FnOnce() -> Time) -> Option<Found> {
+    /// The next event in what was read. A message that lies in the read buffer is left there, for [`look`](Self::look).
+    /// `None` if all that was read has been taken. For `clock` see [`next_message`](Self::next_message).
+    pub fn next_event(&mut self, form: Form, clock: impl FnOnce() -> Time) -> Option<NextEvent> {
         let (connection, now) = (&mut self.connection, self.read_at);
         let (base, before) = (self.input.address(), connection.state());
         self.input.take(|input| {
@@ -110,19 +106,19 @@ impl Driver {
                 connection.handle_late(clock());
             }
             Some(match event.ok().flatten()? {
-                Event::Message(data) => Found::data(base, data, None),
-                Event::Chunk(Chunk { data, first, last, .. }) => Found::data(base, data, Some((first, last))),
-                control => Found::Owned(control.into_owned()),
+                Event::Message(data) => NextEvent::data(base, data, None),
+                Event::Chunk(Chunk { data, first, last, .. }) => NextEvent::data(base, data, Some((first, last))),
+                control => NextEvent::Owned(control.into_owned()),
             })
         })
     }
 
-    /// The event that [`next_event`](Self::next_event) has just left here.
+    /// The message or chunk that the last call of [`next_event`](Self::next_event) left in the read buffer.
     #[must_use]
-    pub fn look(&self, found: Lent) -> Event<'_> {
+    pub fn look(&self, found: InPlace) -> Event<'_> {
         let bytes = self.input.slice(found.at, found.len);
         let data = match found.text {
-            // Valid a moment ago; safe code has to ask again.
+            // The text is valid, but safe code must check it again.
             true => Message::from(utf8::from_utf8(bytes).unwrap_or_default()),
             false => Message::from(bytes),
         };
@@ -132,7 +128,7 @@ impl Driver {
         }
     }
 
-    /// Gives the connection what is at hand while a send is blocked: see [`Connection::receive_ahead`].
+    /// While a send is blocked: gives the connection what was read. See [`Connection::receive_ahead`].
     pub fn read_ahead(&mut self, now: Time) {
         let connection = &mut self.connection;
         // A fault is not lost here: the connection keeps it.
@@ -148,21 +144,20 @@ impl Driver {
         !self.input.bytes().is_empty()
     }
 
-    /// Where to read to, when all that was at hand has been taken: 64 KiB, or the room for a long
-    /// message, which is never longer than 272 KiB.
+    /// The space to read into, if all that was read has been taken: 64 KiB of a buffer, or in the middle of a long
+    /// message [`receive_space`](Connection::receive_space), which is at most 272 KiB.
     #[inline]
     pub fn space(&mut self) -> &mut [u8] {
         self.space_of(usize::MAX)
     }
 
-    /// As [`space`](Self::space), for at most `most` bytes, unless there is room for a long message.
-    /// During the opening handshake it is 4 KiB at most: what a client says behind its request is kept
-    /// until the request is decided on.
+    /// As [`space`](Self::space), but at most `most` bytes of a buffer. During the opening handshake it is at most 4
+    /// KiB, since bytes behind a request must be kept until the application has decided on it.
     #[inline]
     pub fn space_of(&mut self, most: usize) -> &mut [u8] {
-        // Asked twice because of the borrow checker: a look now, the borrow at the end.
-        if self.connection.receive_room().is_some() {
-            return self.connection.receive_room().unwrap_or_default();
+        // The call is made twice because of the borrow checker: a borrow that is returned holds to the end.
+        if self.connection.receive_space().is_some() {
+            return self.connection.receive_space().unwrap_or_default();
         }
         let most = if self.connection.state() == State::Opening { most.min(OPENING_READ) } else { most };
         self.input.space(most)
@@ -172,14 +167,14 @@ impl Driver {
     #[inline]
     pub fn filled(&mut self, len: usize, now: Time) {
         self.read_at = now;
-        match self.connection.receive_room() {
+        match self.connection.receive_space() {
             _ if len == 0 => self.connection.handle_eof(now),
             Some(_) => self.connection.handle_filled(len, now),
             None => self.input.fill(len),
         }
     }
 
-    /// Where to append to instead of [`space`](Self::space), while a long message is gathered.
+    /// In the middle of a long message: the space to append to, to be used instead of [`space`](Self::space).
     #[inline]
     pub fn spare(&mut self) -> Option<impl BufMut + '_> {
         self.connection.receive_spare()
@@ -194,13 +189,13 @@ impl Driver {
         }
     }
 
-    /// The buffer, to read into while others use the driver. Comes back with
-    /// [`give_back`](Self::give_back).
+    /// Takes out the read buffer, to read into it while another thread uses the driver.
+    /// [`give_back`](Self::give_back) puts it back.
     pub fn lend_buffer(&mut self) -> ReadBuffer {
         mem::take(&mut self.input)
     }
 
-    /// `len` bytes have been read into the space of the buffer that was lent; 0 at the end of the transport.
+    /// Puts the read buffer back. `len` bytes have been read into its space; 0 at the end of the transport.
     pub fn give_back(&mut self, mut buffer: ReadBuffer, len: usize, now: Time) {
         self.read_at = now;
         buffer.fill(len);
@@ -210,34 +205,33 @@ impl Driver {
         }
     }
 
-    /// There is nothing to read now: keep no buffer while waiting.
+    /// Gives the buffer's memory back if nothing in it is unread. Call it before waiting.
     #[inline]
     pub fn release(&mut self) {
         self.input.release();
     }
 
-    /// When bytes were read last: a time for what does not need an exact one.
+    /// When bytes were read last, for calls that need no exact time.
     #[must_use]
     #[inline]
     pub fn read_at(&self) -> Time {
         self.read_at
     }
 
-    /// Reading failed: the transport is gone. But a TLS stream that has ended without saying so
-    /// ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)) has ended: whether all of it came, the Close
-    /// frames tell.
+    /// Reading failed, so the transport has failed. [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) is only an end:
+    /// some TLS streams end without a notice, and the Close frames show whether all has come.
     pub fn read_failed(&mut self, error: io::Error, now: Time) {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             return self.connection.handle_eof(now);
         }
-        // An earlier failure to write is the cause, and this its consequence.
+        // If a write failed before, that is the cause and this the consequence.
         self.failure.get_or_insert(error);
         self.connection.handle_reset();
     }
 
     // Writing.
 
-    /// What is queued, as far as it fits into one vectored write: how many slices.
+    /// Puts the slices of what is queued into `slices`, as many as fit, for one vectored write. Returns their number.
     pub fn output<'d>(&'d self, slices: &mut [IoSlice<'d>]) -> usize {
         let mut count = 0_usize;
         for (slot, bytes) in slices.iter_mut().zip(self.connection.transmits()) {
@@ -247,8 +241,7 @@ impl Driver {
         count
     }
 
-    /// Copies up to `most` bytes of what is queued to `batch`, in place of what was
-    /// there. Whether that is all.
+    /// Copies up to `most` bytes of what is queued to `batch`, which is emptied first. Returns whether these are all.
     pub fn copy_output(&self, batch: &mut Vec<u8>, most: usize) -> bool {
         batch.clear();
         for bytes in self.connection.transmits() {
@@ -264,26 +257,26 @@ impl Driver {
         self.connection.handle_write_failed(now);
     }
 
-    /// Gives the connection something to send, and notes where that ends ([`promised`](Self::promised)).
+    /// Calls a command that queues something, and notes where that ends ([`sent_mark`](Self::sent_mark)).
     ///
     /// # Errors
     ///
-    /// What the command returns.
+    /// The error of the command.
     #[inline]
     pub fn queue(&mut self, command: impl FnOnce(&mut Connection) -> Result<(), SendError>) -> Result<(), Error> {
         command(&mut self.connection)?;
-        self.promised = self.connection.written();
+        self.sent_mark = self.connection.written();
         Ok(())
     }
 
-    /// As [`Connection::try_send`], noted as [`queue`](Self::queue) does.
+    /// As [`Connection::try_send`]. It also notes where the message ends, as [`queue`](Self::queue).
     ///
     /// # Errors
     ///
     /// As [`Connection::try_send`].
     pub fn try_queue<'m, M: Into<Outgoing<'m>>>(&mut self, message: M) -> Result<(), Unsent<M>> {
         self.connection.try_send(message)?;
-        self.promised = self.connection.written();
+        self.sent_mark = self.connection.written();
         Ok(())
     }
 
@@ -299,14 +292,15 @@ impl Driver {
         }
     }
 
-    /// Where in the outgoing stream the last thing ends that the application [queued](Self::queue).
+    /// The mark (a place in the outgoing stream) where the last thing ends that the application [queued](Self::queue).
+    /// Pongs that were queued after it do not count.
     #[must_use]
-    pub fn promised(&self) -> u64 {
-        self.promised
+    pub fn sent_mark(&self) -> u64 {
+        self.sent_mark
     }
 
-    /// Whether the transport has taken all that was queued before `mark`, a place in the outgoing
-    /// stream ([`Connection::written`]).
+    /// Whether the transport has taken everything before `mark`, a place in the outgoing stream such as
+    /// [`Connection::written`].
     #[must_use]
     #[inline]
     pub fn has_reached(&self, mark: u64) -> bool {
@@ -315,16 +309,15 @@ impl Driver {
 
     // The end.
 
-    /// Whether there is nothing more to wait for: no message will come.
+    /// Whether the connection is over, so that no message will come.
     #[must_use]
     #[inline]
     pub fn is_over(&self) -> bool {
         self.connection.state() == State::Closed
     }
 
-    /// Whether it is over, and the transport has not been [shut down](Self::handle_shutdown). A program
-    /// may keep a socket that is over, and the peer waits for the end meanwhile: so the writing
-    /// side of the transport is to be shut down.
+    /// Whether the connection is over, and the writing side of the transport must still be shut down (see
+    /// [`handle_shutdown`](Self::handle_shutdown)). The program may keep the socket, and the peer waits for its end.
     #[must_use]
     pub fn owes_shutdown(&self) -> bool {
         self.is_over() && !self.shut_down
@@ -338,13 +331,13 @@ impl Driver {
         connection.transmitted() < connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(0))
     }
 
-    /// The transport has been shut down for good, or cannot be.
+    /// The transport has been shut down after the end, or cannot be.
     pub fn handle_shutdown(&mut self) {
         self.shut_down = true;
     }
 
-    /// How it ended: an error, the first time that it is asked for, unless both ends
-    /// said goodbye or the peer just went away.
+    /// How the connection ended. The first call after the end returns the error, if there is one. A clean end is no
+    /// error, and neither is a peer that went away.
     ///
     /// # Errors
     ///
@@ -360,7 +353,7 @@ impl Driver {
             return Ok(());
         }
         match (closed.cause, self.failure.take()) {
-            // §7.1.4: after both Close frames it does not matter how the transport went.
+            // §7.1.4: after both Close frames a failure of the transport does not matter.
             (Cause::Clean, _) => Ok(()),
             (Cause::Protocol(error), _) => Err(Error::Protocol(error)),
             (Cause::PongTimeout, _) => Err(Error::PongTimeout),
@@ -376,33 +369,32 @@ impl Driver {
         }
     }
 
-    /// The failure of the transport, if it has not been told.
+    /// Takes out the failure of the transport, if it has not been returned.
     pub fn take_failure(&mut self) -> Option<io::Error> {
         self.failure.take()
     }
 
-    /// Whether a command may be given to the connection now: there is room, or waiting
-    /// for it is of no use.
+    /// Whether a command need not wait: there is room, or there will never be.
     #[must_use]
     #[inline]
     pub fn may_queue(&self) -> bool {
         self.connection.has_room() || self.connection.state() != State::Open
     }
 
-    /// Whether nothing at all is in the way of a command; the common case.
+    /// Whether the connection is open and has room, which is the common case.
     #[must_use]
     #[inline]
     pub fn is_sending(&self) -> bool {
         self.connection.state() == State::Open && self.connection.has_room()
     }
 
-    /// Whether waiting for anything to leave is of no use any more.
+    /// Whether nothing that is queued will leave any more.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.failure.is_some() || self.is_over()
     }
 
-    /// Why sending cannot go on, if it cannot.
+    /// Returns an error if nothing can be sent any more.
     ///
     /// # Errors
     ///
@@ -415,12 +407,13 @@ impl Driver {
         }
     }
 
-    /// Whether all before `mark` has been transmitted, or why it never will be.
+    /// The result of waiting for `mark`. Call it when [`has_reached`](Self::has_reached) or [`is_dead`](Self::is_dead)
+    /// is true.
     ///
     /// # Errors
     ///
-    /// As [`check_sending`](Self::check_sending); [`SendError::Closed`] if the bytes were lost in an
-    /// end that has been reported.
+    /// As [`check_sending`](Self::check_sending). [`SendError::Closed`] if that has returned the error before, and
+    /// bytes before `mark` were lost.
     #[inline]
     pub fn check_sent(&mut self, mark: u64) -> Result<(), Error> {
         if self.has_reached(mark) && !self.is_over() {

@@ -1,5 +1,5 @@
-//! Read buffers. A connection has one only while it holds unread bytes, or is
-//! reading; each thread keeps a few for all of its connections.
+//! Read buffers. A connection has one only while it reads or has unread bytes. Each thread keeps a few for all of its
+//! connections.
 
 #![expect(clippy::arithmetic_side_effects, reason = "`start <= end <= memory.len()` always")]
 
@@ -11,11 +11,11 @@ use std::thread_local;
 use std::vec;
 use std::vec::Vec;
 
-/// Bytes that have been read and not been taken, in memory that the connections of a thread share:
-/// a buffer in which nothing is unread can be [released](Self::release), and owns nothing then.
+/// Bytes that have been read and not taken. A buffer without unread bytes can be [released](Self::release): then it
+/// owns no memory, and other connections of the thread can use that.
 #[derive(Default)]
 pub struct ReadBuffer {
-    /// Empty, or memory with the unread bytes at `start..end`.
+    /// The memory, which has the unread bytes at `start..end`; or nothing.
     memory: Box<[u8]>,
     start: usize,
     end: usize,
@@ -30,7 +30,7 @@ impl ReadBuffer {
         &self.memory[self.start..self.end]
     }
 
-    /// Lets `f` take bytes off the front; what it leaves stays.
+    /// Lets `f` take unread bytes off the front. The rest stays unread.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "`start <= end <= memory.len()` always")]
     pub fn take<'b, T>(&'b mut self, f: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
@@ -40,20 +40,19 @@ impl ReadBuffer {
         result
     }
 
-    /// Bytes that were taken, and lie there still.
+    /// Bytes that have been taken, and still lie in the memory.
     #[expect(clippy::indexing_slicing, reason = "the caller has just been told that they lie there")]
     pub(super) fn slice(&self, at: usize, len: usize) -> &[u8] {
         &self.memory[at..at + len]
     }
 
-    /// Where the memory lies.
+    /// The address of the memory.
     pub(super) fn address(&self) -> usize {
         self.memory.as_ptr().addr()
     }
 
-    /// Memory to read at most `most` bytes into, and at most 64 KiB: enough that a burst of messages,
-    /// or a message of 16 KiB with the next one's header, takes a single system call. If bytes are
-    /// unread there is none.
+    /// Memory to read into: at most `most` bytes, and at most 64 KiB, so that one system call can read many messages.
+    /// It is empty while bytes are unread.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "not beyond the length")]
     pub fn space(&mut self, most: usize) -> &mut [u8] {
@@ -68,7 +67,7 @@ impl ReadBuffer {
         &mut self.memory[..size]
     }
 
-    /// The first `len` bytes of the [`space`](Self::space) have been filled; all of it, if it has fewer.
+    /// The first `len` bytes of [`space`](Self::space) have been filled, or all of it if it has fewer.
     #[inline]
     pub fn fill(&mut self, len: usize) {
         (self.start, self.end) = (0, len.min(self.memory.len()));
@@ -86,7 +85,7 @@ impl ReadBuffer {
         (self.start, self.end) = (0, 0);
         let memory = mem::take(&mut self.memory);
         if memory.len() == SIZE {
-            // A thread that is ending has no place to keep it any more.
+            // A thread that is ending keeps no buffers any more, and this fails.
             let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();
                 if spare.len() < MOST_SPARE {
@@ -97,13 +96,13 @@ impl ReadBuffer {
     }
 }
 
-/// Never inlined, so that what calls it can be: mostly there is memory.
+/// It is never inlined, so that its caller can be: usually there is memory already.
 #[inline(never)]
 fn new_memory(size: usize) -> Box<[u8]> {
     if size == SIZE { spare() } else { vec![0; size].into() }
 }
 
-/// A buffer that the thread keeps, or a new one. A thread that is ending keeps none any more.
+/// A buffer that the thread keeps, or a new one.
 fn spare() -> Box<[u8]> {
     let kept = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
     kept.unwrap_or_else(|| vec![0; SIZE].into())
@@ -125,7 +124,7 @@ thread_local! {
     static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What one read can bring.
+/// The most that one read brings, in bytes.
 const SIZE: usize = 64 * 1024;
 
 /// How many idle buffers a thread keeps.

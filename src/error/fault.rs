@@ -1,13 +1,13 @@
-//! What the peer did wrong, before the connection was open or after.
+//! What the peer did wrong, in the opening handshake or after it.
 
 use core::fmt;
 
 use super::{HandshakeError, ProtocolError};
 
-/// The peer is at fault: the opening handshake failed, or a rule of the protocol was broken.
+/// The opening handshake failed, or the peer broke a rule of the protocol.
 ///
-/// What to answer is queued when this is returned, and no later input is looked at; each
-/// later call to receive returns the same fault.
+/// When this is returned the answer is already queued. All later input is ignored, and every later call to
+/// receive returns the same fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {

@@ -1,30 +1,29 @@
-//! The opening handshake failed (§4).
+//! Why an opening handshake failed (§4).
 
 use core::fmt;
 
 /// Why an opening handshake failed: the rule that was broken, and by whom.
 ///
-/// A server has queued the answer with [`status`](Self::status) when this is
-/// returned. A client sends nothing, and closes the transport.
+/// When a server gets this error, the answer with [`status`](Self::status) is already queued. A client sends
+/// nothing, and closes the transport.
 ///
-/// Two of these are a decision, and no broken rule: [`Rejected`](Self::Rejected), where the
-/// application of this server said no to a client, and [`Refused`](Self::Refused), where a server
-/// said no to this client.
+/// Two of these errors are decisions, and no broken rules. [`Rejected`](Self::Rejected): the application of
+/// this server rejected a request. [`Refused`](Self::Refused): a server refused the request of this client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    // The HTTP head, of a request or a response.
+    // Errors in the head of a request or a response.
     /// RFC 9112 §2.2: a line ended in LF without CR.
     BareLineFeed,
-    /// RFC 9110 §5.5: a control character in the head, such as NUL or a lone CR.
+    /// RFC 9110 §5.5: the head has a control character, such as NUL or a lone CR.
     ControlCharacter,
-    /// RFC 9112 §5.2: a header line that continues the one before it.
+    /// RFC 9112 §5.2: a header line continues the one before it.
     FoldedHeader,
-    /// RFC 9112: the first line or a header line does not have the form of one.
+    /// RFC 9112: the first line or a header line is malformed.
     MalformedHead,
-    /// RFC 6455 §4.1: HTTP 1.1 or higher is required.
+    /// §4.1: the version of HTTP is lower than 1.1.
     HttpVersionTooOld,
-    /// A major version of HTTP that is spoken in other ways than this.
+    /// The major version of HTTP is not 1. Other versions do not have this form.
     HttpVersionUnknown,
     /// The head is longer than the limit.
     HeadTooLarge {
@@ -37,7 +36,7 @@ pub enum HandshakeError {
         limit: usize,
     },
 
-    // A request, as a server judges it.
+    // Errors in a request, which a server finds.
     /// The request line is longer than the limit for the whole head.
     TargetTooLong {
         /// The limit in bytes.
@@ -49,89 +48,86 @@ pub enum HandshakeError {
     TargetInvalid,
     /// §3: the target has a fragment.
     TargetFragment,
-    /// The request has a body, or says so; what follows could be taken for frames.
+    /// RFC 9112 §6: the request announces a body, whose bytes would be taken for frames.
     RequestBody,
-    /// RFC 9112 §3.2: not exactly one Host, or one that is not valid; in a request for a
-    /// WebSocket, also an empty one. At a client: a Host header that is not valid.
+    /// RFC 9112 §3.2: there is not exactly one Host, or it is invalid, or it is empty in a request for a
+    /// WebSocket. In a client: the application set an invalid Host.
     HostInvalid,
-    /// An HTTP request that does not ask for an upgrade to WebSocket at all. The status is sent
-    /// unless [`on_plain_request`](crate::HandshakeConfig::on_plain_request) has answered.
+    /// The request does not ask for an upgrade to WebSocket. The status is sent unless
+    /// [`on_plain_request`](crate::HandshakeConfig::on_plain_request) has answered.
     NotUpgrade,
-    /// §4.2.1: Upgrade does not contain `websocket`, or is no list of protocols; in a response
-    /// (§4.1), it does not contain `websocket` alone.
+    /// §4.2.1: in a request, Upgrade does not contain `websocket`, or is no list of protocols. §4.1: in a
+    /// response, Upgrade is anything but `websocket`.
     UpgradeInvalid,
     /// §4.2.1: Connection does not contain `upgrade`, or is no list of tokens.
     ConnectionInvalid,
-    /// §4.2.1: no, or more than one, Sec-WebSocket-Version.
+    /// §4.2.1: there is not exactly one Sec-WebSocket-Version.
     VersionMissing,
-    /// §4.4: a version other than 13.
+    /// §4.4: Sec-WebSocket-Version is not 13.
     VersionUnsupported,
-    /// §4.2.1: not exactly one Sec-WebSocket-Key, or not base64 of 16 bytes.
+    /// §4.2.1: there is not exactly one Sec-WebSocket-Key, or it is not the base64 of 16 bytes.
     KeyInvalid,
-    /// RFC 6454 §7.3: more than one Origin.
+    /// RFC 6454 §7.3: there is more than one Origin.
     OriginInvalid,
-    /// §4.2.2: [`HandshakeConfig::origins`](crate::HandshakeConfig::origins) does not have this
-    /// origin.
+    /// §4.2.2: [`HandshakeConfig::origins`](crate::HandshakeConfig::origins) does not allow this origin.
     OriginRefused,
-    /// §4.1: Sec-WebSocket-Protocol, or what a client wants to offer, is not a list of different
-    /// tokens.
+    /// §4.1: the subprotocols, in a request or as a client's application sets them, are not different tokens.
     SubprotocolsInvalid,
     /// §9.1: Sec-WebSocket-Extensions does not follow its grammar.
     ExtensionsInvalid,
-    /// The application of this server said no to a request that was in order.
+    /// The application of this server rejected a valid request.
     Rejected {
         /// The status that was sent to the client.
         status: u16,
     },
 
-    // A response, as a client judges it.
-    /// §4.1: the server said no to this client: it answered with a status other than 101.
+    // Errors in a response, which a client finds.
+    /// §4.1: the server refused the request of this client: it answered with a status other than 101.
     Refused {
         /// The status of its answer.
         status: u16,
     },
-    /// §4.1: Sec-WebSocket-Accept is not, once, the answer to our key.
+    /// §4.1: there is not exactly one Sec-WebSocket-Accept, or it does not answer our key.
     AcceptInvalid,
-    /// §4.1: a subprotocol was chosen that the client did not offer, or more than one.
+    /// §4.1: the server chose a subprotocol that the client did not offer, or more than one.
     SubprotocolNotOffered,
-    /// §4.1: an extension that was not offered.
+    /// §4.1: the server chose an extension that the client did not offer.
     ExtensionNotOffered,
 
     /// RFC 7692 §7.1: the answer's permessage-deflate accepts none of the offers.
     DeflateInvalid,
 
-    // What this end asked for.
-    /// §3: not a valid URI for a WebSocket. See [`Uri`](crate::Uri) for what is.
+    // Errors of this end.
+    /// §3: the URI is not valid for a WebSocket. [`Uri`](crate::Uri) says which are.
     UriInvalid {
         /// The part that is not valid.
         part: UriPart,
         /// The byte of the URI at which it becomes invalid, counted from 0.
         at: usize,
     },
-    /// §3: a WebSocket URI has no fragment.
+    /// §3: the URI has a fragment, which a WebSocket URI must not have.
     UriFragment,
-    /// A `wss:` URI needs TLS, and there is none on this transport.
+    /// The URI is `wss:`, and this transport has no TLS.
     TlsUnavailable,
-    /// RFC 9110 §5.1: a header name must be a token.
+    /// RFC 9110 §5.1: a header name is not a token.
     HeaderNameInvalid,
-    /// RFC 9110 §5.5: a header value must not hold control characters.
+    /// RFC 9110 §5.5: a header value has a control character.
     HeaderValueInvalid,
-    /// A header that the handshake sets itself.
+    /// The application set a header that the handshake sets itself.
     HeaderReserved,
-    /// No request waits for a decision: none has come, or it was accepted, rejected or refused.
+    /// No request waits for a decision: none has come, or it has been accepted, rejected or refused.
     NothingToDecide,
 
-    // The transport.
-    /// It took longer than the limit.
+    // Errors of the transport.
+    /// The opening handshake took longer than its time limit.
     TimedOut,
-    /// The peer ended the transport in the middle. A server that had heard a part of the
-    /// request answers 400, in case that only one direction has ended.
+    /// The peer ended the transport during the opening handshake. A server that has read a part of the request
+    /// answers 400, since the peer may have ended only its own direction.
     UnexpectedEof,
 }
 
 impl HandshakeError {
-    /// The HTTP status that a server answers with; `None` where there is nobody to
-    /// answer to.
+    /// The HTTP status that a server answers with. `None` for an error that no server answers.
     #[must_use]
     pub const fn status(self) -> Option<u16> {
         use HandshakeError::*;
@@ -207,7 +203,7 @@ impl core::error::Error for HandshakeError {}
 pub enum UriPart {
     /// The scheme and the `://` behind it.
     Scheme,
-    /// What stands before the `@`.
+    /// The text before the `@`.
     Userinfo,
     /// The name or the address.
     Host,
@@ -215,7 +211,7 @@ pub enum UriPart {
     Port,
     /// The path.
     Path,
-    /// What stands behind the `?`.
+    /// The text behind the `?`.
     Query,
 }
 

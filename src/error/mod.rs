@@ -1,7 +1,6 @@
-//! Errors, one enum for each culprit: the peer broke the protocol
-//! ([`ProtocolError`]), the opening failed ([`HandshakeError`]), the caller asked
-//! for what cannot be done ([`SendError`]). [`Fault`] is either of the first two.
-//! The adapters add the transport's own failures.
+//! Errors, one enum for each cause: the peer broke the protocol ([`ProtocolError`]), the opening handshake
+//! failed ([`HandshakeError`]), the caller asked for what cannot be sent ([`SendError`]). [`Fault`] is one of
+//! the first two. The adapters add the failures of the transport.
 
 mod fault;
 mod handshake;

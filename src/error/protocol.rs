@@ -1,4 +1,4 @@
-//! The peer broke the protocol (§7.1.7 _Fail the WebSocket Connection_).
+//! How the peer broke the protocol (§7.1.7 _Fail the WebSocket Connection_).
 
 use core::fmt;
 
@@ -6,28 +6,28 @@ use crate::code::CloseCode;
 
 /// The peer broke one rule of RFC 6455, or one of our limits.
 ///
-/// When this is returned the connection has failed: the Close frame with
-/// [`close_code`](Self::close_code) is already queued, no further input is
-/// looked at, and every later call to receive returns the same error.
+/// When this is returned the connection has failed. The Close frame with
+/// [`close_code`](Self::close_code) is already queued, all later input is ignored, and every later call
+/// to receive returns the same error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// §5.2: opcodes 3–7 and 11–15 are reserved.
+    /// §5.2: the opcode is one of the reserved ones, 3–7 and 11–15.
     ReservedOpcode(u8),
-    /// §5.2: a reserved bit was set that no agreed extension defines for such a frame.
-    /// The value holds RSV1 as 4, RSV2 as 2, RSV3 as 1.
+    /// §5.2: a reserved bit is set that no agreed extension defines for such a frame. In the value RSV1
+    /// counts as 4, RSV2 as 2, RSV3 as 1.
     ReservedBits(u8),
-    /// §5.1: a client must mask every frame.
+    /// §5.1: the client did not mask a frame.
     FrameNotMasked,
-    /// §5.1: a server must mask no frame.
+    /// §5.1: the server masked a frame.
     FrameMasked,
-    /// §5.2: the length was not written in the shortest form.
+    /// §5.2: the length is not in its shortest form.
     LengthNotMinimal,
-    /// §5.2: the most significant bit of a 64-bit length must be 0.
+    /// §5.2: the most significant bit of a 64-bit length is not 0.
     LengthTooLarge,
-    /// §5.5: a control frame must not be fragmented.
+    /// §5.5: a control frame is fragmented.
     ControlFragmented,
-    /// §5.5: a control frame's payload is at most 125 bytes.
+    /// §5.5: a control frame's payload is longer than 125 bytes.
     ControlTooLong,
     /// §5.4: a continuation frame came although no message had begun.
     UnexpectedContinuation,
@@ -38,13 +38,13 @@ pub enum ProtocolError {
         /// How many bytes of the message are valid UTF-8.
         at: u64,
     },
-    /// §10.4: the message is, or announces to become, longer than our limit; inflated,
-    /// if it is compressed.
+    /// §10.4: the message is longer than our limit, or its headers announce that. For a compressed message
+    /// the inflated length counts.
     MessageTooBig {
         /// The limit in bytes.
         limit: u64,
     },
-    /// §10.4: the message has more frames than our limit, empty ones counted.
+    /// §10.4: the message has more frames than our limit. Empty frames count too.
     TooManyFragments {
         /// The limit in frames.
         limit: u32,
@@ -53,9 +53,9 @@ pub enum ProtocolError {
     DeflateInvalid,
     /// RFC 7692 §7.2.2: a compressed message ends in the middle of a DEFLATE block.
     DeflateTruncated,
-    /// §5.5.1: a Close payload of one byte has no room for a code.
+    /// §5.5.1: a Close payload has one byte. A code takes two.
     CloseTruncated,
-    /// §7.4: this close code may not be sent.
+    /// §7.4: the Close frame has a code that may not be sent.
     CloseCodeInvalid(CloseCode),
     /// §5.5.1: the close reason is not UTF-8.
     CloseReasonInvalid,
@@ -67,7 +67,7 @@ impl ProtocolError {
     pub const fn close_code(self) -> CloseCode {
         match self {
             ProtocolError::InvalidUtf8 { .. } | ProtocolError::CloseReasonInvalid => CloseCode::INVALID_PAYLOAD,
-            // RFC 7692 names no code; the payload is not what its frame says.
+            // RFC 7692 names no code. 1007 means that the payload is not what its frame says.
             ProtocolError::DeflateInvalid | ProtocolError::DeflateTruncated => CloseCode::INVALID_PAYLOAD,
             ProtocolError::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
             ProtocolError::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,

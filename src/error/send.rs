@@ -1,34 +1,35 @@
-//! The caller asked for something that cannot be sent. Nothing was queued.
+//! Why something cannot be sent.
 
 use core::fmt;
 
 use crate::code::CloseCode;
 
-/// This end asked to send what cannot be sent now, or ever. Nothing was queued
-/// and the connection goes on as before.
+/// The caller asked to send something that cannot be sent now, or ever. Nothing was queued, and the
+/// connection goes on as before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
     /// The opening handshake is not done yet.
     NotOpen,
-    /// A Close frame has been queued or sent, or the connection has ended. §5.5.1 rules
-    /// out data behind a Close frame; this crate sends nothing at all behind it.
+    /// A Close frame has been queued or sent, or the connection has ended. §5.5.1 forbids data after a Close
+    /// frame; the application can send nothing at all after it.
     Closed,
-    /// The send buffer is at its high-water mark. Transmit, then try again.
+    /// As many bytes as [`Config::high_water`](crate::Config::high_water) wait to be transmitted. Transmit some,
+    /// and try again.
     Full,
-    /// §5.4: a fragmented message is being sent; end it before another begins.
+    /// §5.4: a fragmented message is being sent. It must end before another begins.
     MessageUnfinished,
-    /// §5.4: all fragments of a message have the type of the first.
+    /// §5.4: the fragment does not have the type of the message's first fragment.
     TypeChanged,
-    /// §5.5: the payload of a control frame is at most 125 bytes.
+    /// §5.5: the payload of a control frame is longer than 125 bytes.
     ControlTooLong {
         /// The length of the payload in bytes.
         len: usize,
     },
     /// §7.4: this code may not be sent.
     CloseCodeInvalid(CloseCode),
-    /// §5.5: code and reason share 125 bytes, which leaves 123 for the reason
-    /// (and none where there is no code).
+    /// §5.5: code and reason together are longer than 125 bytes, which leaves 123 for the reason. Without a
+    /// code there can be no reason.
     CloseReasonTooLong {
         /// The length of the reason in bytes.
         len: usize,

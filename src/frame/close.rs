@@ -1,4 +1,4 @@
-//! §5.5.1: what a Close frame says. Codes are judged by `code`, not here.
+//! §5.5.1: the payload of a Close frame. `crate::code` judges the codes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,13 +10,12 @@ use crate::error::{ProtocolError, SendError};
 
 /// The body of a Close frame: a code and a reason.
 ///
-/// A Close frame without a body is one with the code
-/// [`NO_STATUS`](CloseCode::NO_STATUS), which is how the RFC reports it (§7.1.5).
+/// A Close frame without a body has the code [`NO_STATUS`](CloseCode::NO_STATUS) here, as in §7.1.5.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CloseFrame {
     /// Why the connection is closed.
     pub code: CloseCode,
-    /// The same in words, at most 123 bytes; not meant for end users (§7.1.6).
+    /// The reason in words, at most 123 bytes. It is not meant for end users (§7.1.6).
     pub reason: String,
 }
 
@@ -36,11 +35,12 @@ impl CloseFrame {
             };
         };
         let code = sendable(*code)?;
+        // §5.5.1: the reason is UTF-8.
         let reason = core::str::from_utf8(reason).map_err(|_| ProtocolError::CloseReasonInvalid)?;
         Ok(CloseFrame { code, reason: reason.into() })
     }
 
-    /// Judges the front of a payload whose rest has not come.
+    /// Judges the front of a payload, the rest of which has not come.
     pub(crate) fn check_front(payload: &[u8]) -> Result<(), ProtocolError> {
         let Some((code, reason)) = payload.split_first_chunk() else { return Ok(()) };
         sendable(*code)?;
@@ -57,13 +57,15 @@ impl CloseFrame {
     /// [`SendError::CloseCodeInvalid`] or [`SendError::CloseReasonTooLong`].
     pub fn encode(code: CloseCode, reason: &str) -> Result<Vec<u8>, SendError> {
         let too_long = SendError::CloseReasonTooLong { len: reason.len() };
-        // §7.4.1: 1005 stands for a Close frame without a code, so it writes none.
+        // §7.4.1: 1005 means that the Close frame has no code, so no code is written.
         if code == CloseCode::NO_STATUS {
             return if reason.is_empty() { Ok(Vec::new()) } else { Err(too_long) };
         }
+        // §7.4: some codes may not be sent.
         if !code.is_sendable() {
             return Err(SendError::CloseCodeInvalid(code));
         }
+        // §5.5: the code and the reason share 125 bytes.
         if reason.len() > MAX_CONTROL_PAYLOAD - 2 {
             return Err(too_long);
         }
@@ -72,13 +74,14 @@ impl CloseFrame {
 }
 
 impl fmt::Debug for CloseFrame {
-    // A reason is a payload: what is logged must not give it away.
+    // `Debug` hides the reason: no payload is written to logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = format_args!("{} bytes", self.reason.len());
         f.debug_struct("CloseFrame").field("code", &self.code).field("reason", &reason).finish()
     }
 }
 
+/// §7.4: reads a code, and refuses one that no Close frame may carry.
 fn sendable(code: [u8; 2]) -> Result<CloseCode, ProtocolError> {
     let code = CloseCode::new(u16::from_be_bytes(code));
     if code.is_sendable() { Ok(code) } else { Err(ProtocolError::CloseCodeInvalid(code)) }

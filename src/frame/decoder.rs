@@ -1,5 +1,5 @@
-//! §5: bytes become pieces of frames, unmasked where they lie. Holds at most a
-//! header of its own (14 bytes), so everything it was given may be thrown away.
+//! §5: turns bytes into pieces of frames, and unmasks them where they lie. The decoder keeps at most one
+//! header (14 bytes) of its input.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -20,7 +20,7 @@ use crate::role::Role;
 pub struct Piece<'b> {
     /// The frame's header.
     pub header: Header,
-    /// The next bytes of the payload, unmasked, in the input buffer.
+    /// The next bytes of the payload. They lie in the input buffer, and are unmasked there.
     pub payload: &'b mut [u8],
     /// Whether the payload begins here.
     pub first: bool,
@@ -33,34 +33,34 @@ pub struct Piece<'b> {
 pub(crate) struct Whole {
     pub(crate) opcode: Opcode,
     key: MaskKey,
-    /// The header's.
+    /// The length of the header.
     size: usize,
-    /// The payload's.
+    /// The length of the payload.
     pub(crate) len: usize,
 }
 
 /// Decodes the frames that one end receives.
 ///
-/// Every frame gives one piece or more. The first comes as soon as the header is
-/// whole, even if no payload is at hand yet, so that a frame can be refused
-/// before its payload is waited for.
+/// Every frame gives one or more pieces. The first piece comes as soon as the header is whole, even if no
+/// payload has come yet: so a frame can be refused before its payload has come.
 pub struct Decoder {
     receiver: Role,
     /// The reserved bits that an agreed extension defines.
     rsv: u8,
-    /// How much of `partial` is in use: the front of a header that was cut. [`FAILED`] after an
-    /// error, so that whoever looks for the common case looks no further.
+    /// How many bytes of `partial` are in use. [`FAILED`] after an error: then `held` is not 0, which
+    /// keeps every call off the fast paths.
     held: u8,
+    /// The front of a header that the end of the input cut.
     partial: [u8; Header::MAX_SIZE],
     /// The frame that is being read, from its header to its last byte.
     frame: Option<Header>,
-    /// What is still to come of its payload.
+    /// How many bytes of its payload are still to come.
     remaining: u64,
     /// The rule that the peer has broken.
     error: Option<ProtocolError>,
 }
 
-/// Stands in `held`, and is longer than any header.
+/// The value of `held` after an error. No header is as long.
 const FAILED: u8 = u8::MAX;
 
 impl Decoder {
@@ -70,26 +70,26 @@ impl Decoder {
         Decoder::with_rsv(receiver, 0)
     }
 
-    /// As [`new`](Self::new), where an extension defines these reserved bits (RSV1 as 4,
-    /// RSV2 as 2, RSV3 as 1) for the first frames of messages.
+    /// As [`new`](Self::new), for a connection on which an extension defines these reserved bits for the
+    /// first frames of messages. RSV1 counts as 4, RSV2 as 2, RSV3 as 1.
     #[must_use]
     pub fn with_rsv(receiver: Role, rsv: u8) -> Decoder {
         Decoder { receiver, rsv, held: 0, partial: [0; Header::MAX_SIZE], frame: None, remaining: 0, error: None }
     }
 
     /// Takes the next piece from the front of `input` and moves `input` past it.
-    /// `Ok(None)` means that all input has been taken and more is needed.
+    /// `Ok(None)` means that all input has been taken, and more is needed.
     ///
     /// The piece borrows from the input buffer, not from the decoder.
     ///
     /// # Errors
     ///
-    /// As [`Header::decode`]. There is no way back into step with the peer, so every later call
-    /// returns the same error, and takes nothing.
+    /// As [`Header::decode`]. Every later call returns the same error and takes nothing: after an error
+    /// nobody knows where the next frame begins.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "`size <= end`, which adds the payload to it")]
     pub fn decode<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
-        // The common case: a frame that lies whole in the input leaves no trace here.
+        // The common case: the frame lies whole in the input, and the decoder need not remember it.
         // Speed only; whatever does not match takes the general path, an error too.
         if self.frame.is_none()
             && self.held == 0
@@ -103,8 +103,8 @@ impl Decoder {
         self.decode_cut(input)
     }
 
-    /// Looks for the common case of [`decode`](Self::decode), at a fraction of its cost: a whole
-    /// message in one frame that lies in `input` whole. Takes nothing.
+    /// Looks for a whole message in one frame that lies whole in `input`, the common case of
+    /// [`decode`](Self::decode), at a fraction of its cost. It takes nothing off `input`.
     /// Speed only; whatever does not match takes the general path.
     #[inline]
     pub(crate) fn find_message(&self, input: &[u8]) -> Option<Whole> {
@@ -117,7 +117,7 @@ impl Decoder {
 
     /// Whether the next bytes of `input` belong to a data frame.
     pub(crate) fn is_at_data(&self, input: &[u8]) -> bool {
-        // §5.2: the opcode is the low half of the first byte: 0, 1 and 2 are data, 3 to 7 reserved.
+        // §5.2: the opcode is the low half of the first byte. 0, 1 and 2 are data.
         let is_data = |first: u8| first & 0x0f <= 2;
         match (&self.frame, self.held) {
             (Some(header), _) => !header.opcode.is_control(),
@@ -126,7 +126,7 @@ impl Decoder {
         }
     }
 
-    /// Takes the message that was found, and unmasks it where it lies.
+    /// Takes the message that [`find_message`](Self::find_message) found, and unmasks it where it lies.
     #[inline]
     pub(crate) fn take_message<'b>(&mut self, found: Whole, input: &mut &'b mut [u8]) -> &'b mut [u8] {
         let (_, payload) = advance(input, found.size + found.len).split_at_mut(found.size);
@@ -136,13 +136,13 @@ impl Decoder {
         payload
     }
 
-    /// Takes the message that was found, and unmasks it on its way into its own memory.
+    /// As [`take_message`](Self::take_message), but copies the message, and unmasks it in the same pass.
     #[inline]
     pub(crate) fn copy_message(&mut self, found: Whole, input: &mut &mut [u8]) -> Vec<u8> {
         self.copy_payload(found, advance(input, found.size + found.len))
     }
 
-    /// As [`copy_message`](Self::copy_message), from bytes that stay as they are.
+    /// As [`copy_message`](Self::copy_message), from bytes that must not be changed.
     #[inline]
     pub(crate) fn copy_unchanged(&mut self, found: Whole, input: &mut &[u8]) -> Vec<u8> {
         let (frame, rest) = input.split_at(found.size + found.len);
@@ -161,7 +161,7 @@ impl Decoder {
         data
     }
 
-    /// The frame does not lie whole in the input.
+    /// [`decode`](Self::decode) for a frame of which the input has only a part.
     fn decode_cut<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -186,15 +186,14 @@ impl Decoder {
         Ok(Some(piece))
     }
 
-    /// The frame whose payload is unfinished, and how much of it is to come.
+    /// The frame whose payload is unfinished, and how many bytes of it are to come.
     pub(crate) fn unfinished(&self) -> Option<(&Header, u64)> {
         self.frame.as_ref().map(|header| (header, self.remaining))
     }
 
-    /// Accounts for payload that was read straight to where it belongs instead
-    /// of through [`decode`](Self::decode), and unmasks it there. `data` must not
-    /// be longer than what remains. The piece that ends the frame comes, empty,
-    /// from the next call to `decode`.
+    /// Unmasks payload that was read straight into its own memory and not through
+    /// [`decode`](Self::decode), and counts it. `data` must not be longer than what remains of the
+    /// frame. If it ends the frame, the next call to `decode` returns the last piece, which is empty.
     pub(crate) fn claim(&mut self, data: &mut [u8]) {
         if let Some(header) = &mut self.frame {
             header.mask = header.mask.map(|key: MaskKey| key.apply(data));
@@ -213,7 +212,7 @@ impl Decoder {
             advance(input, size);
             return Ok(Some(header));
         }
-        // It does not lie whole in the input, or is wrong: gather it byte by byte.
+        // The header is cut, or it is wrong. Gathered byte by byte, it fails at the first wrong byte.
         while let [byte, ..] = **input {
             let held = usize::from(self.held);
             self.partial[held] = byte;
@@ -237,7 +236,7 @@ impl Decoder {
 }
 
 impl fmt::Debug for Decoder {
-    // The front of a header may hold the front of a key.
+    // `Debug` hides `partial`, which may hold a part of a masking key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Decoder { receiver, rsv, held, frame, remaining, error, partial: _ } = self;
         f.debug_struct("Decoder")
@@ -263,8 +262,8 @@ impl fmt::Debug for Piece<'_> {
     }
 }
 
-/// §5.3: the payload is unmasked as soon as it is seen, while the bytes are still warm
-/// from the read. Also returns the header with its key turned to what comes next.
+/// §5.3: unmasks the payload at once, while the processor's cache still holds it from the read. Also returns
+/// the header with its key rotated to where the next piece begins.
 #[inline]
 fn unmask(header: Header, payload: &mut [u8], first: bool, last: bool) -> (Header, Piece<'_>) {
     let mask = header.mask.map(|key| key.apply(payload));
@@ -286,8 +285,8 @@ mod tests {
     use proptest::prelude::*;
     use std::vec;
 
-    /// A frame that is well made but for what its first byte and its masking may be. Its payload
-    /// looks like headers, wherever it is cut.
+    /// A frame that is valid but perhaps for its first byte and its masking. Wherever its payload is cut, the
+    /// rest looks like a header.
     fn frame(first: u8, masked: bool, len: usize) -> Vec<u8> {
         let mask = masked.then_some(MaskKey::new([1, 20, 3, 40]));
         let header = Header { fin: true, rsv: 0, opcode: Opcode::Text, mask, len: len as u64 };
@@ -307,7 +306,7 @@ mod tests {
         let part = prop_oneof![
             12 => (first.clone(), len.clone()).prop_map(move |(first, len)| frame(first, masks, len)),
             1 => (first, len).prop_map(move |(first, len)| frame(first, !masks, len)),
-            // Lengths that are not in their shortest form, or too long, and whatever else.
+            // These have lengths that are not in their shortest form, or are too long.
             1 => (0x81..=0x82_u8, 0..3_u8).prop_map(move |(first, form)| {
                 let masked = if masks { 0x80 } else { 0 };
                 let mut bytes = vec![first, masked | if form == 0 { 126 } else { 127 }];
@@ -322,8 +321,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 500 }, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Any bytes, any cut: whoever looks for the common case first gets the same pieces, the
-        /// same payloads and the same error, and finds it wherever it is.
+        /// For any bytes, cut anywhere: the fast path of [`Decoder::find_message`] and `Header::decode_common` gives
+        /// the same pieces, the same payloads and the same error as the general one, and misses no common case.
         #[test]
         fn the_fast_path_agrees_with_the_general_one(
             (receiver, bytes) in prop_oneof![Just(Role::Client), Just(Role::Server)]
@@ -376,7 +375,7 @@ mod tests {
             }
         }
 
-        /// Once an error has come nothing else does, whatever is given, and nothing is taken.
+        /// After an error every call returns the same error and takes nothing, whatever it is given.
         #[test]
         fn an_error_stays(
             (receiver, bytes) in prop_oneof![Just(Role::Client), Just(Role::Server)]

@@ -1,4 +1,4 @@
-//! §5: payloads become frames, masked on the way where the role demands it.
+//! §5: turns payloads into frames. A client's payloads are masked in the same pass.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a header of 14 bytes and a payload that lies in memory")]
 
@@ -9,9 +9,9 @@ use super::header::{Header, Opcode};
 use super::mask::MaskKey;
 use crate::entropy::Entropy;
 
-/// The first byte of a frame: what it is for.
+/// What the first byte of a frame says (§5.2).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kind {
+pub(crate) struct FirstByte {
     pub(crate) fin: bool,
     pub(crate) rsv: u8,
     pub(crate) opcode: Opcode,
@@ -20,7 +20,7 @@ pub(crate) struct Kind {
 /// Encodes the frames that one end sends.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    /// Where a client's masking keys come from; a server has none (§5.1).
+    /// The source of a client's masking keys. A server does not mask (§5.1), and has none.
     entropy: Option<Box<Entropy>>,
 }
 
@@ -29,26 +29,27 @@ impl Encoder {
         Encoder { entropy }
     }
 
-    /// Appends a whole frame to `out`: header, then the payload, masked. Always inlined, with
-    /// the header: the calls would take as long as a short message.
+    /// Appends a whole frame to `out`. It is always inlined, as [`header`](Self::header) is: the calls would take
+    /// as long as a short message.
     #[inline(always)]
-    pub(crate) fn frame(&mut self, out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
-        let mask = self.header(out, kind, payload.len());
+    pub(crate) fn frame(&mut self, out: &mut Vec<u8>, first: FirstByte, payload: &[u8]) {
+        let mask = self.header(out, first, payload.len());
         match mask {
             Some(key) => key.append(out, payload),
             None => out.extend_from_slice(payload),
         }
     }
 
-    /// Appends a frame's header to `out`, which has room for [`Header::MAX_SIZE`], and returns the
-    /// key to mask its payload with, if it has to be masked.
+    /// Appends a frame's header to `out`, and returns the key to mask the payload with, if it must be masked.
+    /// `out` has a capacity of [`Header::MAX_SIZE`] left.
     #[inline(always)]
-    pub(crate) fn header(&mut self, out: &mut Vec<u8>, kind: Kind, len: usize) -> Option<MaskKey> {
+    pub(crate) fn header(&mut self, out: &mut Vec<u8>, first: FirstByte, len: usize) -> Option<MaskKey> {
         // §5.3: a new key for every frame.
         let mask = self.entropy.as_mut().map(|entropy| MaskKey::new(entropy.mask_key()));
-        let Kind { fin, rsv, opcode } = kind;
+        let FirstByte { fin, rsv, opcode } = first;
         let (bytes, size) = Header { fin, rsv, opcode, mask, len: len as u64 }.bytes();
-        // A copy whose length the compiler knows costs a few stores, one that it does not a call.
+        // All of `bytes` is copied, and then the end is cut off. A copy of constant length takes a few instructions; a
+        // copy of any other length takes a call.
         let end = out.len() + size;
         out.extend_from_slice(&bytes);
         out.truncate(end);

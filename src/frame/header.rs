@@ -1,5 +1,5 @@
-//! §5.2: the frame header, 2 to 14 bytes. Every rule that can be judged from a
-//! header alone is judged here, at the first byte that proves it broken.
+//! §5.2: the frame header, 2 to 14 bytes. Every rule that a header alone can break is checked here, and an
+//! error is returned at the first byte that proves it.
 
 #![expect(clippy::arithmetic_side_effects, reason = "sizes of a header: 14 bytes at the most")]
 
@@ -67,10 +67,10 @@ impl Header {
     /// The longest header: 2 bytes, 8 of length, 4 of masking key.
     pub const MAX_SIZE: usize = 14;
 
-    /// Reads the header at the front of `bytes`, as `receiver` gets it from its
-    /// peer, and says how many bytes it takes. `rsv` has the reserved bits that
-    /// an agreed extension defines, for the first frames of messages. `Ok(None)` means
-    /// that more bytes are needed; no header needs more than [`MAX_SIZE`](Self::MAX_SIZE).
+    /// Reads the header at the front of `bytes`, as `receiver` gets it from its peer, and says how many
+    /// bytes it takes. `rsv` has the reserved bits that an agreed extension defines for the first frames
+    /// of messages. `Ok(None)` means that more bytes are needed; no header needs more than
+    /// [`MAX_SIZE`](Self::MAX_SIZE).
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Header {
     ///
     /// let (header, size) = Header::decode(&[0x82, 0x7e, 0x01, 0x00], Role::Client, 0)?.unwrap();
     /// assert_eq!((header.len, size), (256, 4));
-    /// // Guilt is proved by the first byte.
+    /// // The first byte proves the error.
     /// assert_eq!(Header::decode(&[0x83], Role::Client, 0), Err(ProtocolError::ReservedOpcode(3)));
     /// # Ok::<(), ProtocolError>(())
     /// ```
@@ -94,8 +94,8 @@ impl Header {
         let Some(opcode) = Opcode::new(first & 0x0f) else {
             return Err(ProtocolError::ReservedOpcode(first & 0x0f));
         };
-        // §5.2: RSV bits MUST be 0 unless an extension defines them. RFC 7692 §6 does so
-        // for the first frame of a message only.
+        // §5.2: RSV bits MUST be 0 unless an extension defines them. RFC 7692 §6 defines RSV1 for the first
+        // frame of a message only.
         let bits = first >> 4 & 0x7;
         let begins = matches!(opcode, Opcode::Text | Opcode::Binary);
         if bits != 0 && (bits & !rsv != 0 || !begins) {
@@ -131,10 +131,10 @@ impl Header {
         Ok(Some((Header { fin, rsv: bits, opcode, mask: Some(MaskKey::new(*key)), len }, size + 4)))
     }
 
-    /// The common case of [`decode`](Self::decode), at a fraction of its cost: the header of
-    /// a whole message, without reserved bits. Returns the opcode, the
-    /// key (which changes nothing, if there is none), where the payload begins and its length.
-    /// `None` for anything else, valid or not.
+    /// Reads the header of a whole message in one frame without reserved bits, the common case of
+    /// [`decode`](Self::decode), at a fraction of its cost. Returns the opcode, the key (all zeros if the
+    /// payload is not masked), where the payload begins and its length; `None` for any other header, valid or
+    /// not.
     /// Speed only; whatever does not match takes the general path.
     #[inline]
     pub(super) fn decode_common(bytes: &[u8], receiver: Role) -> Option<(Opcode, MaskKey, usize, usize)> {
@@ -163,8 +163,8 @@ impl Header {
         }
     }
 
-    /// Writes the header to the front of `out` and returns how many bytes it
-    /// took. The length is written in its shortest form (§5.2).
+    /// Writes the header to the front of `out` and returns how many bytes it takes. The length is written in
+    /// its shortest form (§5.2).
     ///
     /// ```
     /// use openline::frame::{Header, Opcode};
@@ -182,13 +182,13 @@ impl Header {
         size
     }
 
-    /// The header as it goes over the wire, with zeros behind it, and how many bytes it takes.
+    /// The header as it is sent, followed by zeros, and how many bytes it takes.
     #[inline]
     pub(super) fn bytes(&self) -> ([u8; Header::MAX_SIZE], usize) {
         let masked = if self.mask.is_some() { 0x80 } else { 0 };
         let first = u8::from(self.fin) << 7 | (self.rsv & 0x7) << 4 | self.opcode as u8;
-        // Put together in a register, the first byte lowest: short stores would make the copy
-        // of what they wrote wait for them.
+        // The header is put together in a register, with the first byte lowest. If it were written to memory in
+        // short pieces, the copy that follows would have to wait for them.
         let (len, extended, size) = match self.len {
             0..=125 => (self.len as u8, 0, 2),
             126..=0xffff => (126, u64::from((self.len as u16).swap_bytes()), 4),
@@ -204,7 +204,7 @@ impl Header {
 /// §5.2: "the most significant bit MUST be 0".
 const MAX_LEN: u64 = u64::MAX >> 1;
 
-/// §5.2: the length in 7, 7+16 or 7+64 bits, and where it ends.
+/// §5.2: the payload's length, which has 7, 7+16 or 7+64 bits, and where it ends.
 #[inline]
 fn decode_length(short: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, ProtocolError> {
     match short {
@@ -223,7 +223,7 @@ fn decode_length(short: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, Protoc
             if field.first().is_some_and(|byte| byte & 0x80 != 0) {
                 return Err(ProtocolError::LengthTooLarge);
             }
-            // Six zeros leave 16 bits, which have a shorter form.
+            // §5.2: the shortest form again. After six zero bytes the length fits into 16 bits.
             if field.first_chunk() == Some(&[0; 6]) {
                 return Err(ProtocolError::LengthNotMinimal);
             }

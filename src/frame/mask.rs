@@ -1,7 +1,6 @@
-//! §5.3: masking. XOR with a four-byte key, as fast as memory in plain safe
-//! code: a loop over whole words that the compiler turns into vectors. With the
-//! feature `simd` it does so for each kind of vector there is, and what the
-//! machine has is found out when the program runs.
+//! §5.3: masking, which is XOR with a four-byte key. It is safe code, and as fast as memory: the compiler turns
+//! the loop over whole words into vector code. With the feature `simd` the loop is compiled for each kind of
+//! vector, and the program chooses the widest that its machine has.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a remainder of four, times eight")]
 
@@ -10,8 +9,8 @@ use core::fmt;
 
 /// A masking key, positioned at the next byte of the payload.
 ///
-/// Masking and unmasking are the same operation (§5.3), and both hand back the
-/// key turned to the position where the next piece of the payload begins.
+/// Masking and unmasking are the same operation (§5.3). Both return the key rotated to the position where the
+/// next piece of the payload begins.
 ///
 /// ```
 /// use openline::frame::MaskKey;
@@ -38,7 +37,7 @@ impl MaskKey {
         self.0
     }
 
-    /// Masks or unmasks `data` in place and returns the key for what follows.
+    /// Masks or unmasks `data` in place, and returns the key for the bytes that follow.
     #[inline]
     #[must_use = "the next piece of the same payload needs the key that is returned"]
     pub fn apply(self, data: &mut [u8]) -> MaskKey {
@@ -47,10 +46,10 @@ impl MaskKey {
         } else {
             self.xor_long(data)
         }
-        self.turned(data.len())
+        self.rotated(data.len())
     }
 
-    /// Always inlined: into the function whose vectors it is to be compiled for.
+    /// It is always inlined, so that it is compiled for the vectors of the function that calls it.
     #[inline(always)]
     fn xor(self, data: &mut [u8]) {
         let word = self.word();
@@ -69,11 +68,11 @@ impl MaskKey {
 
     #[inline(never)]
     fn xor_long(self, data: &mut [u8]) {
-        // Behind a header nothing is aligned, and a vector that lies across two cache lines
-        // takes the time of two.
+        // The vectors begin at a cache line. A payload behind a header is not aligned, and a vector that lies in
+        // two cache lines takes twice the time.
         let (front, back) = data.split_at_mut(data.as_ptr().addr().wrapping_neg() % CACHE_LINE);
         self.xor(front);
-        let key = self.turned(front.len());
+        let key = self.rotated(front.len());
         #[cfg(not(feature = "simd"))]
         key.xor(back);
         #[cfg(feature = "simd")]
@@ -83,8 +82,8 @@ impl MaskKey {
         }
     }
 
-    /// Appends `data` to `out`, masked or unmasked on the way: memory is walked once, at
-    /// the speed of a copy, to which wider vectors would add nothing.
+    /// Appends `data` to `out`, and masks or unmasks it in the same pass. It is as fast as a copy, so wider
+    /// vectors would gain nothing.
     #[inline]
     pub(crate) fn append(self, out: &mut Vec<u8>, data: &[u8]) {
         let word = self.word();
@@ -93,11 +92,11 @@ impl MaskKey {
         out.extend(rest.iter().zip(word.to_ne_bytes()).map(|(byte, key)| byte ^ key));
     }
 
-    /// The key as it stands `len` bytes further on.
+    /// The key for the payload byte that comes `len` bytes later.
     #[inline]
     #[must_use]
-    pub const fn turned(self, len: usize) -> MaskKey {
-        // Little-endian: a rotation to the right brings byte `len % 4` to the front.
+    pub const fn rotated(self, len: usize) -> MaskKey {
+        // In little-endian order a rotation to the right brings byte `len % 4` to the front.
         MaskKey(u32::from_le_bytes(self.0).rotate_right((len % 4) as u32 * 8).to_le_bytes())
     }
 
@@ -107,13 +106,13 @@ impl MaskKey {
     }
 }
 
-/// From here on it pays to look where the data lies, and how wide vectors may be.
+/// From this length on, aligning the data and choosing the widest vectors takes less time than it saves.
 const LONG: usize = 512;
 
 const CACHE_LINE: usize = 64;
 
 impl fmt::Debug for MaskKey {
-    // §10.3: a key that is known lets others choose what goes over the wire.
+    // `Debug` hides the key. §10.3: whoever knows it can choose which bytes are sent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MaskKey(..)")
     }
@@ -138,9 +137,9 @@ mod tests {
             for cut in 0..=usize::from(len) {
                 let mut data = plain.clone();
                 let (front, back) = data.split_at_mut(cut);
-                let turned = MaskKey::new(key).apply(front);
-                assert_eq!(turned, MaskKey::new(key).turned(cut));
-                assert_eq!(turned.apply(back), MaskKey::new(key).turned(usize::from(len)));
+                let rotated = MaskKey::new(key).apply(front);
+                assert_eq!(rotated, MaskKey::new(key).rotated(cut));
+                assert_eq!(rotated.apply(back), MaskKey::new(key).rotated(usize::from(len)));
                 assert_eq!(data, masked, "length {len}, cut at {cut}");
             }
         }
@@ -151,11 +150,11 @@ mod tests {
         let key = [0x11, 0x22, 0x44, 0x88];
         for len in [511, 512, 513, 1000] {
             let plain: Vec<u8> = (0..len + 64).map(|at: u32| (at * 7) as u8).collect();
-            // Wherever it lies.
+            // The data begins at every place within a cache line.
             for from in (0..64).step_by(if cfg!(miri) { 9 } else { 1 }) {
                 let mut data = plain.clone();
-                let turned = MaskKey::new(key).apply(&mut data[from..]);
-                assert_eq!(turned, MaskKey::new(key).turned(plain.len() - from));
+                let rotated = MaskKey::new(key).apply(&mut data[from..]);
+                assert_eq!(rotated, MaskKey::new(key).rotated(plain.len() - from));
                 assert_eq!(data[..from], plain[..from]);
                 assert_eq!(data[from..], naive(key, &plain[from..]), "length {len}, from {from}");
             }
@@ -177,9 +176,9 @@ mod tests {
     #[test]
     fn a_key_turns_round_in_four_bytes() {
         let key = MaskKey::new([1, 2, 3, 4]);
-        assert_eq!(key.turned(1).get(), [2, 3, 4, 1]);
-        assert_eq!(key.turned(2).get(), [3, 4, 1, 2]);
-        assert_eq!(key.turned(3).get(), [4, 1, 2, 3]);
-        assert_eq!(key.turned(4), key);
+        assert_eq!(key.rotated(1).get(), [2, 3, 4, 1]);
+        assert_eq!(key.rotated(2).get(), [3, 4, 1, 2]);
+        assert_eq!(key.rotated(3).get(), [4, 1, 2, 3]);
+        assert_eq!(key.rotated(4), key);
     }
 }

@@ -1,12 +1,11 @@
-//! §5: one frame, with no memory of the last. Whoever writes a new protocol on
-//! top of frames, or fuzzes the parser, starts here; everybody else wants
-//! [`Connection`](crate::Connection).
+//! §5: single frames, without the rules that join them to messages. This is for protocol tools and fuzzers;
+//! all other programs use [`Connection`](crate::Connection).
 //!
 //! ```
 //! use openline::frame::{Decoder, Opcode};
 //! use openline::Role;
 //!
-//! // §5.7: a masked text frame that says "Hello", cut anywhere.
+//! // §5.7: a masked text frame that says "Hello".
 //! let mut bytes = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
 //! let mut input = &mut bytes[..];
 //! let mut decoder = Decoder::new(Role::Server);
@@ -26,7 +25,7 @@ mod mask;
 pub use close::CloseFrame;
 pub(crate) use decoder::Whole;
 pub use decoder::{Decoder, Piece};
-pub(crate) use encoder::{Encoder, Kind};
+pub(crate) use encoder::{Encoder, FirstByte};
 pub use header::{Header, Opcode};
 pub use mask::MaskKey;
 

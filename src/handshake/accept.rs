@@ -1,4 +1,4 @@
-//! §4.2.2: the answer of a server that accepts, as a value.
+//! §4.2.2: makes the answer of a server that accepts a request, as a value.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use crate::http::{Accept, Choice, Headers, Request, Response};
 use crate::upgrade::{Agreement, Upgrade};
 
 impl HandshakeConfig {
-    /// Accepts a request of HTTP/1.1 that has been [judged](Self::judge): the 101, and the upgrade
+    /// Accepts a request of HTTP/1.1 that has been [judged](Self::judge). Returns the 101, and the upgrade
     /// for the connection.
     pub(super) fn accept(&self, request: &Request, answer: &Accept) -> Result<(Response, Upgrade), HandshakeError> {
         let mut headers = Headers::with_capacity(8, USUAL_BYTES);
@@ -21,7 +21,7 @@ impl HandshakeConfig {
         Ok((Response { status: 101, headers, body: Vec::new() }, Upgrade::server(agreement)))
     }
 
-    /// Decides what the two ends negotiate, in every version of HTTP, and adds it to the answer's
+    /// Decides on what the two ends negotiate in every version of HTTP, and adds it to the answer's
     /// headers.
     pub(super) fn agree(
         &self,
@@ -54,14 +54,14 @@ impl HandshakeConfig {
     }
 }
 
-/// The names and values of a usual 101, with a subprotocol and permessage-deflate.
+/// Enough bytes for the names and values of a usual 101 with a subprotocol and permessage-deflate.
 const USUAL_BYTES: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What both ends negotiate needs none of the fields of HTTP/1.1's upgrade.
+    /// An agreement needs none of the fields that only HTTP/1.1 needs for the upgrade.
     #[test]
     fn an_agreement_is_made_for_any_version_of_http() {
         let mut request =

@@ -1,6 +1,6 @@
-//! RFC 9112 §6, §7.1: the body of the answer of a server that refused, up to the limit. It is kept
-//! to be shown to people, and the connection ends with it: so a body whose framing is wrong is no
-//! error, but ends where it goes wrong.
+//! RFC 9112 §6, §7.1: the body of a server's answer other than 101, up to the limit. A body whose framing
+//! is wrong is no error; it ends where the framing goes wrong. The body is only shown to people, and
+//! nothing else comes on the connection after it.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -13,37 +13,37 @@ use core::fmt;
 use crate::http::Headers;
 
 /// RFC 9112 §6.3: where the body ends.
-pub(super) enum Body {
-    /// After this many bytes more; `u64::MAX` stands for the end of the connection.
+pub(super) enum BodyReader {
+    /// The body ends after this many more bytes; for `u64::MAX`, at the end of the connection.
     Length(u64),
-    /// In chunks: the line that is being read, and what is left of the chunk.
+    /// The body comes in chunks: the line that is being read, and how much is left of the chunk.
     Chunked { line: Vec<u8>, left: u64 },
 }
 
-impl Body {
-    pub(super) fn new(status: u16, headers: &Headers) -> Body {
+impl BodyReader {
+    pub(super) fn new(status: u16, headers: &Headers) -> BodyReader {
         if matches!(status, 204 | 304) {
-            return Body::Length(0);
+            return BodyReader::Length(0);
         }
         // RFC 9112 §6.3: chunked says where the body ends only if it is the last encoding.
         let encoding = headers.list("Transfer-Encoding").last();
         if encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case(b"chunked")) {
-            return Body::Chunked { line: Vec::new(), left: 0 };
+            return BodyReader::Chunked { line: Vec::new(), left: 0 };
         }
         match content_length(headers) {
-            Some(len) if !headers.contains("Transfer-Encoding") => Body::Length(len),
-            _ => Body::Length(u64::MAX),
+            Some(len) if !headers.contains("Transfer-Encoding") => BodyReader::Length(len),
+            _ => BodyReader::Length(u64::MAX),
         }
     }
 
-    /// Takes the body's bytes off the front of `input`. True: it has ended, or `limit`
-    /// bytes of it are there.
+    /// Takes the body's bytes off the front of `input`. Returns true when the body has ended, or `limit`
+    /// bytes of it have come.
     pub(super) fn receive(&mut self, input: &mut &[u8], body: &mut Vec<u8>, limit: usize) -> bool {
         while body.len() < limit {
             let wanted = match self {
-                Body::Length(left) => left,
-                Body::Chunked { left, .. } if *left > 0 => left,
-                Body::Chunked { line, left } => {
+                BodyReader::Length(left) => left,
+                BodyReader::Chunked { left, .. } if *left > 0 => left,
+                BodyReader::Chunked { line, left } => {
                     let Some((&byte, rest)) = input.split_first() else { return false };
                     *input = rest;
                     if line.len() == MAX_CHUNK_LINE {
@@ -61,13 +61,13 @@ impl Body {
                     continue;
                 }
             };
-            let room = (limit - body.len()) as u64;
-            let len = input.len().min(room.min(*wanted) as usize);
+            let space = (limit - body.len()) as u64;
+            let len = input.len().min(space.min(*wanted) as usize);
             let (part, rest) = input.split_at(len);
             body.extend_from_slice(part);
             *input = rest;
             *wanted -= len as u64;
-            if *wanted == 0 && matches!(self, Body::Length(_)) {
+            if *wanted == 0 && matches!(self, BodyReader::Length(_)) {
                 return true;
             }
             if input.is_empty() {
@@ -78,7 +78,8 @@ impl Body {
     }
 }
 
-/// RFC 9110 §8.6: digits only. RFC 9112 §6.3: several are one if they agree.
+/// The value of Content-Length. RFC 9110 §8.6: it has digits only. RFC 9112 §6.3: several equal values
+/// count as one.
 fn content_length(headers: &Headers) -> Option<u64> {
     let mut lengths = headers.list("Content-Length").map(|len| {
         let digits = len.iter().all(u8::is_ascii_digit).then_some(len)?;
@@ -88,17 +89,17 @@ fn content_length(headers: &Headers) -> Option<u64> {
     lengths.all(|len| len == Some(first)).then_some(first)
 }
 
-/// The bytes of the body may be secret.
-impl fmt::Debug for Body {
+/// `Debug` shows no byte of the body, which may be secret.
+impl fmt::Debug for BodyReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Body::Length(left) => f.debug_tuple("Length").field(left).finish(),
-            Body::Chunked { left, .. } => f.debug_struct("Chunked").field("left", left).finish_non_exhaustive(),
+            BodyReader::Length(left) => f.debug_tuple("Length").field(left).finish(),
+            BodyReader::Chunked { left, .. } => f.debug_struct("Chunked").field("left", left).finish_non_exhaustive(),
         }
     }
 }
 
-/// The longest line with a chunk's size, in bytes. The body ends at a longer one.
+/// The longest line with a chunk's size, in bytes. A longer line ends the body.
 const MAX_CHUNK_LINE: usize = 256;
 
 #[cfg(test)]
@@ -107,15 +108,15 @@ mod tests {
     use std::format;
     use std::string::String;
 
-    /// The body and whether it has ended, which must be the same byte by byte.
+    /// The body, and whether it has ended. Both are the same whether `bytes` come at once or one by one.
     fn read(fields: &[(&str, &str)], bytes: &[u8], limit: usize) -> (String, bool) {
         let mut headers = Headers::new();
         for (name, value) in fields {
             headers.append(name, value).unwrap();
         }
         let (mut whole, mut parts) = (Vec::new(), Vec::new());
-        let ended = Body::new(403, &headers).receive(&mut &bytes[..], &mut whole, limit);
-        let mut body = Body::new(403, &headers);
+        let ended = BodyReader::new(403, &headers).receive(&mut &bytes[..], &mut whole, limit);
+        let mut body = BodyReader::new(403, &headers);
         let ended_in_parts = bytes.iter().any(|&byte| body.receive(&mut &[byte][..], &mut parts, limit));
         assert_eq!((&parts, ended_in_parts), (&whole, ended));
         (String::from_utf8(whole).unwrap(), ended)

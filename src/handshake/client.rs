@@ -1,5 +1,5 @@
-//! §4.1: the client's side of the opening handshake, as bytes. The rules are in [`request`](super::request)
-//! and [`confirm`](super::confirm).
+//! §4.1: the client's side of the opening handshake. It writes and reads the bytes; the rules are in
+//! [`request`](super::request) and [`confirm`](super::confirm).
 
 #![expect(clippy::arithmetic_side_effects, reason = "`spent` counts heads that lie in memory")]
 
@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
-use super::body::Body;
+use super::body::BodyReader;
 use super::confirm::Offered;
 use super::head::{HeadReader, ResponseHead};
 use super::write::write_request;
@@ -27,21 +27,23 @@ pub(crate) struct ClientOpening {
     spent: usize,
     subprotocols: Vec<String>,
     accept: String,
-    /// The connection goes on with this generator, so that no random number is used twice.
+    /// The generator that made the nonce. The connection goes on with it, so that no random number is used
+    /// twice.
     entropy: Option<Entropy>,
-    phase: Phase,
+    part: Part,
     response: Option<Box<Response>>,
 }
 
+/// The part of the answer that is being read.
 #[derive(Debug)]
-enum Phase {
-    Reading(HeadReader),
-    /// The server refused; the body of its answer is being read.
-    Body(Body),
+enum Part {
+    Head(HeadReader),
+    /// The body, which is read only if the server refused.
+    Body(BodyReader),
 }
 
 impl ClientOpening {
-    /// Appends the request to `out`.
+    /// A client that has appended its request to `out`.
     pub(crate) fn new(
         request: &ClientRequest,
         config: Arc<HandshakeConfig>,
@@ -56,22 +58,22 @@ impl ClientOpening {
             accept: key::accept(key.as_bytes()),
             subprotocols: request.subprotocols.clone(),
             entropy: Some(entropy),
-            phase: Phase::Reading(HeadReader::response(0, config.max_head, config.max_headers)),
+            part: Part::Head(HeadReader::response(0, config.max_head, config.max_headers)),
             response: None,
             spent: 0,
             config,
         }
     }
 
-    /// No more of the answer will come.
+    /// The error, if no more of the answer will come.
     fn ended(&self, error: HandshakeError) -> HandshakeError {
-        match (&self.phase, &self.response) {
-            (Phase::Body(_), Some(response)) => HandshakeError::Refused { status: response.status },
+        match (&self.part, &self.response) {
+            (Part::Body(_), Some(response)) => HandshakeError::Refused { status: response.status },
             _ => error,
         }
     }
 
-    /// The answer is a 101.
+    /// Judges the answer, which has the status 101.
     fn upgrade(&mut self) -> Result<Upgrade, HandshakeError> {
         let Some(response) = &self.response else { return Err(HandshakeError::NothingToDecide) };
         let offered = Offered { accept: &self.accept, subprotocols: &self.subprotocols };
@@ -84,28 +86,28 @@ impl ClientOpening {
 impl Opening for ClientOpening {
     fn receive(&mut self, input: &mut &[u8], _: &mut Vec<u8>) -> Result<Option<Opened>, HandshakeError> {
         loop {
-            match &mut self.phase {
-                Phase::Body(body) => {
+            match &mut self.part {
+                Part::Body(body) => {
                     let Some(response) = &mut self.response else { return Ok(None) };
                     let done = body.receive(input, &mut response.body, self.config.max_body);
                     return if done { Err(HandshakeError::Refused { status: response.status }) } else { Ok(None) };
                 }
-                Phase::Reading(head) => {
+                Part::Head(head) => {
                     if !head.receive(input)? {
                         return Ok(None);
                     }
-                    // RFC 9110 §15.2: interim answers come before the final one. They
-                    // share its limit, so there is an end to them.
+                    // RFC 9110 §15.2: interim answers come before the final one. All of them together have the
+                    // limit of one head, so that a server cannot send them for ever.
                     self.spent += head.len();
                     let next = HeadReader::response(self.spent, self.config.max_head, self.config.max_headers);
                     let ResponseHead { minor, status, headers } = mem::replace(head, next).into_response()?;
                     let response = self.response.insert(Box::new(Response { status, headers, body: Vec::new() }));
                     match status {
-                        // §4.1: for an upgrade it takes HTTP/1.1; to refuse, any will do.
+                        // §4.1: a 101 must be HTTP/1.1. Any other answer may be HTTP/1.0 too.
                         101 if minor == 0 => return Err(HandshakeError::HttpVersionTooOld),
                         101 => return self.upgrade().map(|upgrade| Some(Opened::Agreed(upgrade))),
                         100..=199 => self.response = None,
-                        _ => self.phase = Phase::Body(Body::new(status, &response.headers)),
+                        _ => self.part = Part::Body(BodyReader::new(status, &response.headers)),
                     }
                 }
             }
@@ -125,10 +127,10 @@ impl Opening for ClientOpening {
     }
 }
 
-/// The key and the answer may be secret.
+/// `Debug` shows neither the key nor the answer: both may be secret.
 impl fmt::Debug for ClientOpening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientOpening").field("phase", &self.phase).finish_non_exhaustive()
+        f.debug_struct("ClientOpening").field("part", &self.part).finish_non_exhaustive()
     }
 }
 
@@ -144,7 +146,7 @@ mod tests {
         (opening, String::from_utf8(out).unwrap())
     }
 
-    /// What it makes of the answer with this first line and these fields besides the key's.
+    /// The client's error for an answer with this first line, these fields and the right Sec-WebSocket-Accept.
     fn answer(line: &str, fields: &str) -> Option<HandshakeError> {
         let (mut opening, _) = asking(&ClientRequest::new("ws://h/").unwrap());
         let response = format!("{line}\r\nSec-WebSocket-Accept: {}\r\n{fields}\r\n", opening.accept);

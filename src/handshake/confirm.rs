@@ -1,5 +1,4 @@
-//! §4.1: the rules by which a client judges the answer to its request. The answer is a value, as
-//! the request is for the server's rules.
+//! §4.1: the rules by which a client judges the answer to its request. The answer is a value, not bytes.
 
 use alloc::string::String;
 
@@ -8,15 +7,15 @@ use crate::error::HandshakeError;
 use crate::http::{Headers, Response};
 use crate::upgrade::Agreement;
 
-/// What a client remembers of its request, to judge the answer by.
+/// What a client keeps of its request in order to judge the answer.
 pub(super) struct Offered<'a> {
-    /// The value of Sec-WebSocket-Accept that answers its key.
+    /// The Sec-WebSocket-Accept that belongs to the client's key.
     pub(super) accept: &'a str,
     pub(super) subprotocols: &'a [String],
 }
 
 impl HandshakeConfig {
-    /// Judges the answer of HTTP/1.1 to a request for an upgrade, in the RFC's order.
+    /// Judges the answer to a request for an upgrade in HTTP/1.1, in the order of the RFC.
     pub(super) fn confirm(&self, response: &Response, offered: &Offered<'_>) -> Result<Agreement, HandshakeError> {
         // §4.1, 1: "If the status code received from the server is not 101".
         if response.status != 101 {
@@ -26,7 +25,7 @@ impl HandshakeConfig {
         self.confirm_choice(&response.headers, offered.subprotocols)
     }
 
-    /// Judges what the server has chosen of the client's offers, in every version of HTTP.
+    /// Judges what the server chose from the client's offers. This is the same in every version of HTTP.
     pub(super) fn confirm_choice(
         &self,
         headers: &Headers,
@@ -34,6 +33,7 @@ impl HandshakeConfig {
     ) -> Result<Agreement, HandshakeError> {
         let mut agreement = Agreement::default();
         self.confirm_extensions(headers, &mut agreement)?;
+        // §4.1, 6: the server chooses one of the subprotocols that the client offered, or none.
         if headers.contains("Sec-WebSocket-Protocol") {
             let chosen = headers.only("Sec-WebSocket-Protocol");
             let offered = chosen.and_then(|chosen| subprotocols.iter().find(|offer| offer.as_bytes() == chosen));
@@ -43,18 +43,19 @@ impl HandshakeConfig {
     }
 }
 
-/// §4.1, 2 to 4: what HTTP/1.1 says when it changes to another protocol.
+/// §4.1, 2 to 4: judges the fields by which HTTP/1.1 changes to another protocol.
 fn check_switch(headers: &Headers, accept: &str) -> Result<(), HandshakeError> {
-    // "lacks an |Upgrade| header field or [it] contains a value that is not an ASCII
-    // case-insensitive match for the value "websocket"": nothing else may stand beside it.
+    // §4.1, 2: "lacks an |Upgrade| header field or [it] contains a value that is not an ASCII
+    // case-insensitive match for the value "websocket"". No other value may stand beside it.
     let mut protocols = headers.list("Upgrade").peekable();
     if protocols.peek().is_none() || !protocols.all(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) {
         return Err(HandshakeError::UpgradeInvalid);
     }
-    // "doesn't contain a token": others may stand beside it.
+    // §4.1, 3: "doesn't contain a token". Other tokens may stand beside it.
     if !headers.list("Connection").any(|token| token.eq_ignore_ascii_case(b"upgrade")) {
         return Err(HandshakeError::ConnectionInvalid);
     }
+    // §4.1, 4: Sec-WebSocket-Accept stands there once, and answers our key.
     match headers.only("Sec-WebSocket-Accept") == Some(accept.as_bytes()) {
         true => Ok(()),
         false => Err(HandshakeError::AcceptInvalid),
@@ -68,7 +69,7 @@ mod tests {
     use std::string::ToString;
     use std::vec::Vec;
 
-    /// The request is a value, and so is the answer: no byte is written or read.
+    /// The request and the answer are values: no byte is written or read.
     #[test]
     fn a_value_is_asked_and_confirmed() {
         let config = HandshakeConfig::default();
@@ -102,7 +103,7 @@ mod tests {
         assert_eq!(config.confirm(&response, &offered), Err(HandshakeError::Refused { status: 200 }));
     }
 
-    /// What the server chooses is judged without the fields of HTTP/1.1's upgrade.
+    /// The server's choice is judged without the fields that only HTTP/1.1 needs for the upgrade.
     #[test]
     fn a_choice_is_judged_alone() {
         let config = HandshakeConfig::default();

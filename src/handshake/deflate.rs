@@ -1,5 +1,5 @@
-//! RFC 7692 §7.1: permessage-deflate is negotiated. Header fields in, parameters out,
-//! whatever version of HTTP carries them.
+//! RFC 7692 §7.1: negotiates permessage-deflate. It reads header fields and gives parameters; the version
+//! of HTTP does not matter.
 
 #![expect(clippy::arithmetic_side_effects, reason = "the patterns have the digits that fit")]
 
@@ -12,14 +12,13 @@ use crate::deflate::{Deflate, DeflateContext};
 use crate::error::HandshakeError;
 use crate::http::Headers;
 
-/// Negotiation, for a handshake that is made elsewhere; a connection that begins with the opening
-/// handshake does it by itself.
+/// Negotiation, for an opening handshake that other code makes. A [`Connection`](crate::Connection) that
+/// makes the handshake calls these by itself.
 impl Deflate {
-    /// The server's part (§5.1): takes the first of the client's offers that can be
-    /// accepted. Returns what is agreed, for [`Agreement::deflate`], and the value of the
-    /// answer's Sec-WebSocket-Extensions. `None` if there is no such offer. Other
-    /// extensions are passed over, and so are offers with parameters that are unknown,
-    /// repeated or invalid.
+    /// The server's part (§5.1): accepts the first of the client's offers that can be accepted. Returns
+    /// what is agreed, for [`Agreement::deflate`], and the value of the answer's Sec-WebSocket-Extensions;
+    /// `None` if there is no such offer. It skips other extensions, and offers with parameters that are
+    /// unknown, repeated or invalid.
     ///
     /// [`Agreement::deflate`]: crate::Agreement::deflate
     ///
@@ -35,19 +34,19 @@ impl Deflate {
     /// ```
     #[must_use]
     pub fn accept(&self, request: &Headers) -> Option<(Deflate, String)> {
-        // §9.1: a list that breaks the grammar anywhere is no list at all.
+        // §9.1: if any element breaks the grammar, the whole list is invalid.
         if extensions(request).any(|offer| offer.is_err()) {
             return None;
         }
         let offer = extensions(request).flatten().filter(|offer| offer.name == NAME).find_map(Params::parse)?;
         let takeover = |ours: DeflateContext, theirs: bool| ours.takeover && !theirs;
         let mut agreed = *self;
-        // §7.1.2.1: the answer's window is the offered one or a smaller.
+        // §7.1.2.1: the answer's window is the offered one or a smaller one.
         agreed.send = DeflateContext {
             takeover: takeover(self.send, offer.server_no_context_takeover),
             window_bits: self.send.bits().min(offer.server_max_window_bits.unwrap_or(DeflateContext::MOST_BITS)),
         };
-        // §7.1.2.2: a client can be told to use a smaller window if it has said so only.
+        // §7.1.2.2: only a client that offered this parameter can be told to use a smaller window.
         let limit = match offer.client_max_window_bits {
             None => DeflateContext::MOST_BITS,
             Some(hint) => self.receive.bits().min(hint.unwrap_or(DeflateContext::MOST_BITS)),
@@ -66,8 +65,8 @@ impl Deflate {
         Some((agreed, answer.write()))
     }
 
-    /// The client's part: the value of the request's Sec-WebSocket-Extensions that offers
-    /// these, best first.
+    /// The client's part: the value of the request's Sec-WebSocket-Extensions that makes these offers, the
+    /// best one first.
     ///
     /// ```
     /// use openline::Deflate;
@@ -83,14 +82,14 @@ impl Deflate {
         offers.join(", ")
     }
 
-    /// The client's part: what the answer to these offers agrees to. `None` if it has no
+    /// The client's part: what the answer to these offers agrees to. `None` if the answer has no
     /// extension.
     ///
     /// # Errors
     ///
-    /// [`HandshakeError::ExtensionNotOffered`] for another extension, or any if there
-    /// was no offer; [`HandshakeError::DeflateInvalid`] for parameters that accept none of
-    /// the offers. The connection must be failed then (§7.1).
+    /// [`HandshakeError::ExtensionNotOffered`] for another extension, or for any extension if there was no
+    /// offer; [`HandshakeError::DeflateInvalid`] for parameters that accept none of the offers. After an
+    /// error the client must fail the connection (§7.1).
     pub fn confirm(offers: &[Deflate], response: &Headers) -> Result<Option<Deflate>, HandshakeError> {
         if extensions(response).any(|chosen| chosen.is_err()) {
             return Err(HandshakeError::ExtensionNotOffered);
@@ -99,7 +98,7 @@ impl Deflate {
         let answer = match (chosen.next(), chosen.next(), chosen.next()) {
             (None, ..) => return Ok(None),
             (Some(answer), None, _) if answer.name == NAME && !offers.is_empty() => answer,
-            // RFC 7692 §5: an answer has one element for an extension at the most.
+            // RFC 7692 §5: an answer names an extension at most once.
             (Some(first), Some(second), None) if first.name == NAME && second.name == NAME => {
                 return Err(HandshakeError::DeflateInvalid);
             }
@@ -113,7 +112,7 @@ impl Deflate {
 
 const NAME: &str = "permessage-deflate";
 
-/// The parameters of one offer or answer. A maximum without a value is `Some(None)`.
+/// The parameters of one offer or answer. `Some(None)` is a maximum without a value.
 #[derive(Debug, Default)]
 struct Params {
     server_no_context_takeover: bool,
@@ -123,8 +122,7 @@ struct Params {
 }
 
 impl Params {
-    /// §7.1: `None` if there is an unknown parameter, one twice, or one with a value that
-    /// it cannot have.
+    /// §7.1: `None` if a parameter is unknown, stands there twice, or has an invalid value.
     fn parse(extension: Extension<'_>) -> Option<Params> {
         let mut params = Params::default();
         for (name, value) in extension.params() {
@@ -152,7 +150,7 @@ impl Params {
         Some(params)
     }
 
-    /// What a client says to ask for this.
+    /// The parameters by which a client offers this.
     fn offer(wanted: &Deflate) -> Params {
         let limit = |context: DeflateContext| (context.bits() < DeflateContext::MOST_BITS).then_some(context.bits());
         Params {
@@ -165,16 +163,16 @@ impl Params {
 
     /// What is agreed if this answer accepts that offer.
     fn accepts(&self, offer: &Deflate) -> Option<Deflate> {
-        // §7.1.1.1: a server that cannot do without takeover does not accept.
+        // §7.1.1.1: an answer to an offer with this parameter must have it too.
         if !offer.receive.takeover && !self.server_no_context_takeover {
             return None;
         }
-        // §7.1.2.1: "the same or smaller value", where one was offered.
+        // §7.1.2.1: the answer has "the same or smaller value" if the offer had one.
         let window = self.server_max_window_bits.unwrap_or(DeflateContext::MOST_BITS);
         if window > offer.receive.bits() {
             return None;
         }
-        // §7.1.2.2: in an answer, it has a value.
+        // §7.1.2.2: in an answer this parameter has a value.
         let limit = match self.client_max_window_bits {
             Some(limit) => limit?,
             None => DeflateContext::MOST_BITS,
@@ -197,7 +195,7 @@ impl Params {
         if self.client_no_context_takeover {
             out.push_str("; client_no_context_takeover");
         }
-        // Writing to a string does not fail.
+        // Writing to a `String` cannot fail.
         if let Some(bits) = self.server_max_window_bits {
             let _ = write!(out, "; server_max_window_bits={bits}");
         }

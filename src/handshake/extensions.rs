@@ -1,4 +1,4 @@
-//! §9.1: extensions. The only one is permessage-deflate, if this crate was built with it.
+//! §9.1: extensions. This crate knows one, permessage-deflate, if it is built with that feature.
 
 use alloc::string::String;
 
@@ -12,19 +12,19 @@ use crate::deflate::Deflate;
 
 #[cfg(feature = "deflate")]
 impl HandshakeConfig {
-    /// What a client asks for.
+    /// The extensions that a client offers.
     pub(super) fn offer_extensions(&self) -> Option<String> {
         if self.deflate.is_empty() { None } else { Some(Deflate::offer(&self.deflate)) }
     }
 
-    /// What a server answers to a request, and so agrees to.
+    /// The extensions that a server accepts, which it adds to the agreement.
     pub(super) fn accept_extensions(&self, request: &Headers, agreement: &mut Agreement) -> Option<String> {
         let (agreed, answer) = self.deflate.first()?.accept(request)?;
         agreement.deflate = Some(agreed);
         Some(answer)
     }
 
-    /// What a client has agreed to with this answer.
+    /// Adds the extensions in a server's answer to the agreement.
     pub(super) fn confirm_extensions(
         &self,
         response: &Headers,
@@ -45,7 +45,7 @@ impl HandshakeConfig {
         None
     }
 
-    /// §4.1: none is offered, so none may be chosen.
+    /// §4.1, 5: this client offers no extension, so the server may choose none.
     pub(super) fn confirm_extensions(&self, response: &Headers, _: &mut Agreement) -> Result<(), HandshakeError> {
         match super::grammar::extensions(response).next() {
             None => Ok(()),

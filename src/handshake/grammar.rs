@@ -1,13 +1,13 @@
-//! §9.1: the grammar of Sec-WebSocket-Extensions. It is read where it lies, and allocates nothing:
-//! a head of 16 KiB may hold 8,000 extensions.
+//! §9.1: the grammar of Sec-WebSocket-Extensions. Reading it allocates nothing, since a head of 16 KiB may
+//! hold 8,000 extensions.
 
 use core::iter;
 
 use crate::error::HandshakeError;
 use crate::http::{Headers, is_tchar, is_token};
 
-/// The elements of all Sec-WebSocket-Extensions fields (§9.1: together they are one list). An
-/// error is an element that does not follow the grammar; nothing after it in its field is read.
+/// The elements of all Sec-WebSocket-Extensions fields, which together are one list (§9.1). An element that
+/// does not follow the grammar gives an error, and the rest of its field is not read.
 pub(super) fn extensions(headers: &Headers) -> impl Iterator<Item = Result<Extension<'_>, HandshakeError>> {
     headers.get_all("Sec-WebSocket-Extensions").flat_map(|value| {
         let mut rest = Scanner(value);
@@ -25,12 +25,12 @@ pub(super) fn extensions(headers: &Headers) -> impl Iterator<Item = Result<Exten
 #[cfg_attr(not(feature = "deflate"), allow(dead_code, reason = "no other extension is known"))]
 pub(super) struct Extension<'a> {
     pub(super) name: &'a str,
-    /// `*( ";" token [ "=" ( token / quoted-string ) ] )`, which has been read once already.
+    /// `*( ";" token [ "=" ( token / quoted-string ) ] )`. It has been read once, so it is valid.
     params: Scanner<'a>,
 }
 
 impl<'a> Extension<'a> {
-    /// The parameters in order, with the value if there is one.
+    /// The parameters in order, each with its value if it has one.
     #[cfg_attr(not(feature = "deflate"), allow(dead_code, reason = "no other extension is known"))]
     pub(super) fn params(&self) -> impl Iterator<Item = (&'a str, Option<Value<'a>>)> + use<'a> {
         let mut rest = self.params;
@@ -38,12 +38,12 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// The value of a parameter: a token, or what stands between quotes.
+/// The value of a parameter: a token, or the text between two quotes.
 #[derive(Clone, Copy)]
 pub(super) struct Value<'a>(&'a [u8]);
 
 impl<'a> Value<'a> {
-    /// The bytes, without the backslashes that quote others. A token has none.
+    /// The bytes, without the backslashes that quote other bytes. A token has no backslash.
     pub(super) fn bytes(self) -> impl Iterator<Item = u8> + use<'a> {
         let mut bytes = self.0.iter().copied();
         iter::from_fn(move || match bytes.next()? {
@@ -58,9 +58,9 @@ impl<'a> Value<'a> {
 struct Scanner<'a>(&'a [u8]);
 
 impl<'a> Scanner<'a> {
-    /// The next element of a list. `None`: there is no more. `Some(None)`: what comes is none.
+    /// The next element of a list. `None`: the list has ended. `Some(None)`: what follows is no element.
     fn element(&mut self) -> Option<Option<Extension<'a>>> {
-        // RFC 9110 §5.6.1: empty elements do not count.
+        // RFC 9110 §5.6.1: empty elements are skipped.
         while self.eat(b',') {}
         if self.0.is_empty() {
             return None;
@@ -80,7 +80,7 @@ impl<'a> Scanner<'a> {
         Some(Extension { name, params })
     }
 
-    /// The next parameter. `None`: there is no more. `Some(None)`: what comes is none.
+    /// The next parameter. `None`: there are no more. `Some(None)`: what follows is no parameter.
     fn param(&mut self) -> Option<Option<(&'a str, Option<Value<'a>>)>> {
         if !self.eat(b';') {
             return None;
@@ -99,7 +99,7 @@ impl<'a> Scanner<'a> {
         core::str::from_utf8(token).ok().filter(|token| !token.is_empty())
     }
 
-    /// §9.1: a quoted value "MUST conform to the token ABNF" once unquoted.
+    /// §9.1: the text between quotes "MUST conform to the token ABNF" too.
     fn value(&mut self) -> Option<Value<'a>> {
         let Some(quoted) = self.0.strip_prefix(b"\"") else { return self.token().map(|token| Value(token.as_bytes())) };
         let mut bytes = quoted.iter();
@@ -119,7 +119,7 @@ impl<'a> Scanner<'a> {
         (len > 0 && value.bytes().all(is_tchar)).then_some(value)
     }
 
-    /// Takes this byte, and the whitespace around it, if it comes next.
+    /// If this byte comes next, takes it and the whitespace around it.
     fn eat(&mut self, byte: u8) -> bool {
         self.0 = self.0.trim_ascii_start();
         let Some((_, rest)) = self.0.split_first().filter(|(first, _)| **first == byte) else { return false };
@@ -128,9 +128,9 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Whether the list that the fields of this name make contains `wanted`, in any case, and each
-/// of its elements is `well_formed`. It may stand there more than once: RFC 6455 asks for fields
-/// that "include" it (§4.2.1), and RFC 9110 does not say that an element of these lists is unique.
+/// Whether all fields of this name together are a list that contains `wanted`, in upper or lower case, and whose
+/// elements are all `well_formed`. `wanted` may stand there more than once: RFC 6455 asks for fields that
+/// "include" it (§4.2.1), and RFC 9110 does not forbid equal elements in these lists.
 pub(super) fn includes(headers: &Headers, name: &str, wanted: &[u8], well_formed: fn(&[u8]) -> bool) -> bool {
     headers.list(name).all(well_formed) && headers.list(name).any(|element| element.eq_ignore_ascii_case(wanted))
 }

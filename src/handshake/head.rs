@@ -1,5 +1,5 @@
-//! RFC 9112: the head of an HTTP/1 message, from its first byte to its empty line, as bytes. Each
-//! byte is looked at once, as it comes. No header is known by name here.
+//! RFC 9112: reads the head of an HTTP/1 message, from its first byte to its empty line. Each byte is
+//! judged once, when it comes. This file knows no header by name.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -14,10 +14,10 @@ use core::ops::Range;
 use crate::error::HandshakeError;
 use crate::http::{Headers, Request, is_control, is_tchar};
 
-/// Gathers a head, byte by byte, within limits. Each byte is judged as it comes: so a wrong head is
-/// refused at its first wrong byte, and the outcome does not depend on how the input was cut.
+/// Gathers a head within limits. Each byte is judged when it comes, so a wrong head is refused at its
+/// first wrong byte, and the result does not depend on how the input was cut.
 pub(super) struct HeadReader {
-    kind: Kind,
+    kind: HeadKind,
     at: At,
     bytes: Vec<u8>,
     /// The position in `bytes` of the line that is being read.
@@ -32,51 +32,52 @@ pub(super) struct HeadReader {
     max_headers: usize,
 }
 
+/// Whose rules the first line follows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum HeadKind {
     Request,
     Response,
 }
 
-/// The place in a line of the next byte.
+/// Where in its line the next byte stands.
 #[derive(Clone, Copy)]
 enum At {
-    /// The first byte of the line.
+    /// It is the first byte of the line.
     Begin,
-    /// In the first word of a request.
+    /// It stands in the first word of a request.
     Method,
-    /// Anywhere else.
+    /// It stands anywhere else.
     Within,
-    /// Behind a CR.
+    /// It follows a CR.
     Cr,
 }
 
 impl HeadReader {
     pub(super) fn request(max_head: usize, max_headers: usize) -> HeadReader {
-        HeadReader::new(Kind::Request, 0, max_head, max_headers)
+        HeadReader::new(HeadKind::Request, 0, max_head, max_headers)
     }
 
-    /// For a response behind interim ones of `spent` bytes, which share the limit.
+    /// A reader for a response that follows interim ones of `spent` bytes, which count for the limit too.
     pub(super) fn response(spent: usize, max_head: usize, max_headers: usize) -> HeadReader {
-        HeadReader::new(Kind::Response, spent, max_head, max_headers)
+        HeadReader::new(HeadKind::Response, spent, max_head, max_headers)
     }
 
-    fn new(kind: Kind, spent: usize, max_head: usize, max_headers: usize) -> HeadReader {
+    fn new(kind: HeadKind, spent: usize, max_head: usize, max_headers: usize) -> HeadReader {
         let bytes = Vec::new();
         HeadReader { kind, at: At::Begin, bytes, line: 0, first: 0..0, lines: 0, spent, max_head, max_headers }
     }
 
-    /// Takes the head's bytes off the front of `input`. True: the head is complete, and
-    /// what is left of `input` comes after it. On an error the byte that proves it has
-    /// been taken, but never one beyond the limit.
+    /// Takes the head's bytes off the front of `input`. Returns true when the head is complete; what is
+    /// left of `input` comes after it. On an error the byte that proves it has been taken, but no byte
+    /// beyond the limit.
     pub(super) fn receive(&mut self, input: &mut &[u8]) -> Result<bool, HandshakeError> {
-        self.bytes.reserve(self.room().min(input.len()));
+        self.bytes.reserve(self.allowance().min(input.len()));
         loop {
             self.skim(input);
             let Some((&byte, rest)) = input.split_first() else { return Ok(false) };
-            if self.room() == 0 {
+            if self.allowance() == 0 {
                 return Err(match (self.kind, self.lines) {
-                    (Kind::Request, 0) => HandshakeError::TargetTooLong { limit: self.max_head },
+                    (HeadKind::Request, 0) => HandshakeError::TargetTooLong { limit: self.max_head },
                     _ => HandshakeError::HeadTooLarge { limit: self.max_head },
                 });
             }
@@ -91,25 +92,25 @@ impl HeadReader {
         }
     }
 
-    /// Takes the bytes inside a line up to the next control character, at once. Fast path only:
-    /// [`judge`](Self::judge) accepts each of them, so removing this changes speed, not behaviour.
+    /// Takes the bytes inside a line up to the next control character, at once.
+    /// Speed only; whatever does not match takes the general path, [`judge`](Self::judge).
     fn skim(&mut self, input: &mut &[u8]) {
-        let judged = self.kind == Kind::Response && self.lines == 0 && self.bytes.len() < PROTOCOL.len();
+        let judged = self.kind == HeadKind::Response && self.lines == 0 && self.bytes.len() < PROTOCOL.len();
         if !matches!(self.at, At::Within) || judged {
             return;
         }
-        let (allowed, _) = input.split_at(self.room().min(input.len()));
-        let (plain, rest) = input.split_at(without_control(allowed));
-        self.bytes.extend_from_slice(plain);
+        let (allowed, _) = input.split_at(self.allowance().min(input.len()));
+        let (taken, rest) = input.split_at(without_control(allowed));
+        self.bytes.extend_from_slice(taken);
         *input = rest;
     }
 
-    /// How many bytes may still come.
-    fn room(&self) -> usize {
+    /// How many bytes the limit still allows.
+    fn allowance(&self) -> usize {
         self.max_head.saturating_sub(self.spent).saturating_sub(self.bytes.len())
     }
 
-    /// Judges one byte. Returns the place of the next one; `None`: this byte ends the line.
+    /// Judges one byte. Returns where the next one stands, or `None` if this byte ends the line.
     fn judge(&self, byte: u8) -> Result<Option<At>, HandshakeError> {
         let column = self.bytes.len() - self.line;
         let first = self.lines == 0;
@@ -117,37 +118,39 @@ impl HeadReader {
             (At::Cr, b'\n') => return Ok(None),
             // RFC 9112 §2.2: "a bare CR" makes the element invalid.
             (At::Cr, _) => return Err(HandshakeError::ControlCharacter),
-            // RFC 9112 §2.2: a lone LF may be taken for a line's end; who does so can be
-            // made to disagree with the proxy in front about where a head ends.
+            // RFC 9112 §2.2 allows to take a lone LF for the end of a line. We refuse it: a proxy in front may
+            // read it in the other way, and then the two disagree about where a head ends.
             (_, b'\n') => return Err(HandshakeError::BareLineFeed),
-            // RFC 9112 §2.2: an empty line before a request line is ignored. One is.
-            (At::Begin, b'\r') if first && (self.kind == Kind::Response || self.line > 0) => {
+            // RFC 9112 §2.2: an empty line before a request line is ignored. We ignore one, not more.
+            (At::Begin, b'\r') if first && (self.kind == HeadKind::Response || self.line > 0) => {
                 return Err(HandshakeError::MalformedHead);
             }
             (At::Begin | At::Within, b'\r') => At::Cr,
             (_, byte) if is_control(byte) && byte != b'\r' => return Err(HandshakeError::ControlCharacter),
-            // RFC 9112 §5.2: obs-fold.
+            // RFC 9112 §5.2: a header line that continues the one before it (obs-fold) is refused.
             (At::Begin, b' ' | b'\t') if !first => return Err(HandshakeError::FoldedHeader),
-            // Neither the first line nor the empty one is a header.
+            // `lines` counts the first line too, which is no header.
             (At::Begin, _) if !first && self.lines > self.max_headers => {
                 return Err(HandshakeError::TooManyHeaders { limit: self.max_headers });
             }
-            // RFC 9112 §3: a request begins with a token and a space. A client of another
-            // protocol, such as TLS, is found out here; it may never send the end of a line.
+            // RFC 9112 §3: a request begins with a token and a space. A client of another protocol, such as TLS,
+            // fails here; it may never send the end of a line.
             (At::Method, b' ') => At::Within,
-            (At::Begin | At::Method, byte) if first && self.kind == Kind::Request => match is_tchar(byte) {
+            (At::Begin | At::Method, byte) if first && self.kind == HeadKind::Request => match is_tchar(byte) {
                 true => At::Method,
                 false => return Err(HandshakeError::MalformedHead),
             },
             // RFC 9112 §4: a response begins with the version.
-            (_, byte) if first && self.kind == Kind::Response && PROTOCOL.get(column).is_some_and(|&b| b != byte) => {
+            (_, byte)
+                if first && self.kind == HeadKind::Response && PROTOCOL.get(column).is_some_and(|&b| b != byte) =>
+            {
                 return Err(HandshakeError::MalformedHead);
             }
             _ => At::Within,
         }))
     }
 
-    /// Notes that a line is complete. True if it is the empty one behind the headers.
+    /// Notes that a line is complete. Returns true if it is the empty line behind the headers.
     fn end_line(&mut self) -> bool {
         let line = self.line..self.bytes.len() - 2;
         self.line = self.bytes.len();
@@ -178,7 +181,7 @@ impl HeadReader {
         let mut words = self.bytes[self.first.clone()].split(|&byte| byte == b' ').skip(2);
         let (Some(version), None) = (words.next(), words.next()) else { return Err(HandshakeError::MalformedHead) };
         let version = (1, minor_version(version)?);
-        // RFC 9110 §2.5: another minor version is read as the one that we know.
+        // RFC 9110 §2.5: a message of another minor version is read as HTTP/1.1. `httparse` must see it so.
         self.bytes[self.first.end - 1] = b'1';
         let mut slots = vec![httparse::EMPTY_HEADER; self.lines];
         let mut request = httparse::Request::new(&mut slots);
@@ -205,7 +208,7 @@ impl HeadReader {
     }
 }
 
-/// The bytes of the head may be secret.
+/// `Debug` shows no byte of the head, which may be secret.
 impl fmt::Debug for HeadReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HeadReader").field("len", &self.len()).field("lines", &self.lines).finish_non_exhaustive()
@@ -214,7 +217,7 @@ impl fmt::Debug for HeadReader {
 
 /// The parts of a response's head.
 pub(super) struct ResponseHead {
-    /// The y of HTTP/1.y.
+    /// The minor version: the y of HTTP/1.y.
     pub(super) minor: u8,
     pub(super) status: u16,
     pub(super) headers: Headers,
@@ -223,21 +226,21 @@ pub(super) struct ResponseHead {
 fn complete(parsed: Result<httparse::Status<usize>, httparse::Error>) -> Result<(), HandshakeError> {
     match parsed {
         Ok(httparse::Status::Complete(_)) => Ok(()),
-        // The empty line is there, so "partial" means that the first line is not one.
+        // The head has its empty line, so "partial" means that the first line is malformed.
         _ => Err(HandshakeError::MalformedHead),
     }
 }
 
-/// How many bytes there are before the first control character.
+/// How many bytes stand before the first control character.
 fn without_control(bytes: &[u8]) -> usize {
-    // The compiler makes vector code of a loop over a whole chunk, but not of one that may end early.
+    // The inner loop does not stop early: only then does the compiler turn it into vector code.
     let any = |chunk: &[u8; 16]| chunk.iter().fold(false, |any, &byte| any | is_control(byte));
     let whole = bytes.as_chunks::<16>().0.iter().take_while(|chunk| !any(chunk)).count() * 16;
     let rest = bytes.iter().skip(whole);
     whole + rest.take_while(|byte| !is_control(**byte)).count()
 }
 
-/// RFC 9112 §2.3: `HTTP/` DIGIT `.` DIGIT. The second digit, if the first is 1.
+/// The second digit of the version, if the first is 1. RFC 9112 §2.3: a version is `HTTP/` DIGIT `.` DIGIT.
 fn minor_version(version: &[u8]) -> Result<u8, HandshakeError> {
     match version.strip_prefix(PROTOCOL) {
         Some([b'1', b'.', minor @ b'0'..=b'9']) => Ok(minor - b'0'),
@@ -247,7 +250,7 @@ fn minor_version(version: &[u8]) -> Result<u8, HandshakeError> {
     }
 }
 
-/// Where names and values lie in `bytes`.
+/// Where the names and values of `headers` lie in `bytes`.
 fn fields(bytes: &[u8], headers: &[httparse::Header<'_>]) -> Vec<(Range<usize>, Range<usize>)> {
     let base = bytes.as_ptr().addr();
     let place = |part: &[u8]| {
@@ -264,7 +267,7 @@ mod tests {
     use super::*;
     use std::format;
 
-    /// The error and how much was left, which must be the same for every cut.
+    /// The error, and how much of the input was left. Both are the same wherever the input is cut.
     fn refused(mut reader: impl FnMut() -> HeadReader, bytes: &[u8]) -> (HandshakeError, usize) {
         let mut whole = bytes;
         let error = reader().receive(&mut whole).unwrap_err();
@@ -312,6 +315,29 @@ mod tests {
         for wrong in [&b"\r"[..], b"S", b"HTTPS"] {
             let bytes = [wrong, b"rest"].concat();
             assert_eq!(refused(|| HeadReader::response(0, 100, 2), &bytes), (MalformedHead, 4));
+        }
+    }
+
+    /// [`HeadReader::skim`] takes only bytes that [`HeadReader::judge`] accepts, and that leave the reader where it is.
+    #[test]
+    fn the_fast_path_agrees_with_the_general_one() {
+        let (request, response) = (HeadReader::request(100, 9), HeadReader::response(0, 100, 9));
+        for (mut reader, front) in [(request, &b"G \r\n"[..]), (response, b"HTTP/1.1 200\r\nA: b\r\n")] {
+            let mut skimmed = 0;
+            for byte in front {
+                for next in 0..=u8::MAX {
+                    let mut rest = &[next][..];
+                    let judged = reader.judge(next);
+                    reader.skim(&mut rest);
+                    if rest.is_empty() {
+                        skimmed += 1;
+                        reader.bytes.pop();
+                        assert!(matches!(judged, Ok(Some(At::Within))), "{next:#x} after {:?}", reader.bytes);
+                    }
+                }
+                assert!(!reader.receive(&mut &[*byte][..]).unwrap());
+            }
+            assert!(skimmed > 0);
         }
     }
 

@@ -1,9 +1,9 @@
-//! §4.2.1: the rules by which a server judges a request. The request is a value: who has it from
-//! another HTTP library judges it by the same rules as [`ServerOpening`](super::ServerOpening),
-//! which reads it from bytes.
+//! §4.2.1: the rules by which a server judges a request. The request is a value: the same rules hold for a
+//! request that [`ServerOpening`](super::ServerOpening) read from bytes and for one that another HTTP
+//! library read.
 //!
-//! What only the upgrade of HTTP/1.1 needs ([`check_upgrade`]) stands apart from what both ends
-//! negotiate in every version of HTTP ([`HandshakeConfig::judge_offer`]).
+//! [`check_upgrade`] has the rules for the upgrade, which only HTTP/1.1 needs.
+//! [`HandshakeConfig::judge_offer`] has the rules for what both ends negotiate in every version of HTTP.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -15,12 +15,12 @@ use crate::error::HandshakeError;
 use crate::http::{Headers, Request, Response, is_token, is_websocket_field, split_absolute};
 
 impl HandshakeConfig {
-    /// Judges a request of HTTP/1 that is to ask for a WebSocket. The error says which rule it
-    /// broke; [`refusal`](Self::refusal) makes the answer of it.
+    /// Judges a request of HTTP/1 for a WebSocket. The error says which rule the request broke;
+    /// [`refusal`](Self::refusal) makes the answer.
     pub(super) fn judge(&self, request: &Request) -> Result<(), HandshakeError> {
         let verdict = check_upgrade(request).and_then(|()| self.judge_offer(&request.headers));
         match verdict {
-            // It broke the rules for an upgrade, since it is to be none.
+            // A plain request is not meant to be an upgrade, so it gets no error about one.
             Err(_) if self.on_plain_request.is_some() && is_plain(request) => Err(HandshakeError::NotUpgrade),
             verdict => verdict,
         }
@@ -32,24 +32,26 @@ impl HandshakeConfig {
         let list = || headers.list("Sec-WebSocket-Protocol");
         let mut offers = Vec::with_capacity(list().count());
         offers.extend(list());
-        // Sorted, for there may be thousands in a head: the square of that is a long time.
+        // The list is sorted to find equal elements. A head may hold thousands of them: to compare each with
+        // each would take too long.
         offers.sort_unstable();
         if !offers.iter().all(|offer| is_token(offer)) || offers.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(HandshakeError::SubprotocolsInvalid);
         }
+        // §4.2.1, 9, §9.1: Sec-WebSocket-Extensions follows its grammar.
         extensions(headers).try_for_each(|extension| extension.map(drop))?;
-        // RFC 6454 §7.3: there is at most one. Of two the application would see the first,
-        // and a proxy in front may have looked at the other.
+        // RFC 6454 §7.3: there is at most one Origin. Of two, the application would see the first, and a proxy
+        // in front may have looked at the other.
         if headers.get_all("Origin").nth(1).is_some() {
             return Err(HandshakeError::OriginInvalid);
         }
-        // §4.2.2: 403 if the server does not want this origin.
+        // §4.2.2, 4: a server that does not accept the origin answers 403.
         let origin = headers.get_all("Origin").next();
         if self.origins.allow(origin) { Ok(()) } else { Err(HandshakeError::OriginRefused) }
     }
 
-    /// The answer to a request that failed with `error`. `request` is `None` if its head is not
-    /// complete or malformed.
+    /// The answer to a request that failed with `error`. `request` is `None` if its head is incomplete or
+    /// malformed.
     pub(super) fn refusal(&self, error: HandshakeError, request: Option<&Request>) -> Response {
         if let (HandshakeError::NotUpgrade, Some(hook), Some(request)) = (error, &self.on_plain_request, request) {
             return hook(request);
@@ -58,9 +60,9 @@ impl HandshakeConfig {
         let headers = &mut response.headers;
         headers.set("Content-Type", "text/plain; charset=utf-8");
         match error {
-            // RFC 9110 §10.2.1.
+            // RFC 9110 §15.5.6: a 405 comes with Allow.
             HandshakeError::MethodNotGet => headers.set("Allow", "GET"),
-            // RFC 9110 §15.5.22, RFC 6455 §4.4: say what would be understood.
+            // RFC 9110 §15.5.22, RFC 6455 §4.4: the answer names the protocol and the version that we speak.
             HandshakeError::NotUpgrade | HandshakeError::VersionUnsupported | HandshakeError::VersionMissing => {
                 headers.set("Upgrade", "websocket");
                 headers.set("Sec-WebSocket-Version", "13");
@@ -71,7 +73,7 @@ impl HandshakeConfig {
     }
 }
 
-/// §4.2.1: what HTTP/1.1 needs for the upgrade. HTTP/2 (RFC 8441) has other words for it.
+/// §4.2.1: judges what HTTP/1.1 needs for the upgrade. HTTP/2 (RFC 8441) does it in another way.
 fn check_upgrade(request: &Request) -> Result<(), HandshakeError> {
     // §4.2.1: "an HTTP/1.1 or higher GET request".
     if request.version < (1, 1) {
@@ -83,8 +85,8 @@ fn check_upgrade(request: &Request) -> Result<(), HandshakeError> {
     check_target(&request.target)?;
     check_no_body(&request.headers)?;
     match host(request) {
-        // RFC 9112 §3.2: an empty Host is for a target that has no authority. One in absolute
-        // form has, and replaces the Host (§3.2.2).
+        // RFC 9112 §3.2: a Host may be empty only if the target has no authority. A target in absolute form
+        // has one, which replaces Host (§3.2.2).
         Some("") if split_absolute(&request.target).is_some() => {}
         Some("") | None => return Err(HandshakeError::HostInvalid),
         Some(_) => {}
@@ -93,20 +95,21 @@ fn check_upgrade(request: &Request) -> Result<(), HandshakeError> {
     if !asks_for_websocket(headers) {
         return Err(HandshakeError::NotUpgrade);
     }
-    // "containing the value "websocket"": others may stand beside it.
+    // §4.2.1, 3: "containing the value "websocket"". Other values may stand beside it.
     if !includes(headers, "Upgrade", b"websocket", is_protocol) {
         return Err(HandshakeError::UpgradeInvalid);
     }
-    // "includes the token "Upgrade"".
+    // §4.2.1, 4: "includes the token "Upgrade"".
     if !includes(headers, "Connection", b"upgrade", is_token) {
         return Err(HandshakeError::ConnectionInvalid);
     }
-    // §4.4: another version is answered with the one that we speak.
+    // §4.2.1, 6, §4.4: the version is 13. The answer to another version names 13.
     match headers.only("Sec-WebSocket-Version") {
         None => return Err(HandshakeError::VersionMissing),
         Some(b"13") => {}
         Some(_) => return Err(HandshakeError::VersionUnsupported),
     }
+    // §4.2.1, 5: there is one Sec-WebSocket-Key, the base64 of 16 bytes.
     match headers.only("Sec-WebSocket-Key").is_some_and(key::is_valid) {
         true => Ok(()),
         false => Err(HandshakeError::KeyInvalid),
@@ -118,13 +121,13 @@ fn check_upgrade(request: &Request) -> Result<(), HandshakeError> {
 fn is_plain(request: &Request) -> bool {
     let valid_target = match check_target(&request.target) {
         Ok(()) => true,
-        // RFC 9112 §3.2.4: for the server as a whole.
+        // RFC 9112 §3.2.4: `*` is the target of an OPTIONS request for the server as a whole.
         Err(_) => request.method == "OPTIONS" && request.target == "*",
     };
-    // RFC 9112 §3.2: a client of HTTP/1.1 sends Host, if only an empty one. HTTP/1.0 had none.
+    // RFC 9112 §3.2: a client of HTTP/1.1 must send Host, which may be empty. HTTP/1.0 did not know Host.
     let valid_host = host(request).is_some() || request.version < (1, 1) && !request.headers.contains("Host");
-    // RFC 9110 §9.2.1: the safe methods. A hook that knows nothing of the others would answer
-    // with success to a DELETE. TRACE, the fourth, shows secrets to whoever asks.
+    // RFC 9110 §9.2.1: the hook is called for safe methods only. A hook that does not look at the method would
+    // answer a DELETE with success. TRACE is safe too, but its answer may show secrets.
     matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS")
         && valid_target
         && valid_host
@@ -132,8 +135,8 @@ fn is_plain(request: &Request) -> bool {
         && !asks_for_websocket(&request.headers)
 }
 
-/// RFC 9112 §3.2.1, §3.2.2: a path, or an absolute URI. Browsers leave `[ ] | ^ { }`, backticks and
-/// a bare `%` as they are, so any visible character may stand in it.
+/// RFC 9112 §3.2.1, §3.2.2: the target is a path or an absolute URI. Any visible character may stand in it:
+/// browsers send `[ ] | ^ { }`, backticks and a bare `%` without encoding them.
 fn check_target(target: &str) -> Result<(), HandshakeError> {
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(HandshakeError::TargetInvalid);
@@ -144,13 +147,13 @@ fn check_target(target: &str) -> Result<(), HandshakeError> {
     }
     match split_absolute(target) {
         _ if target.starts_with('/') => Ok(()),
-        // RFC 9110 §4.2.4: what has a userinfo is likely to deceive, and not valid here.
+        // RFC 9110 §4.2.4: a userinfo is an error here. It is likely to deceive people about the host.
         Some((authority, _)) if split_authority(authority).is_some() => Ok(()),
         _ => Err(HandshakeError::TargetInvalid),
     }
 }
 
-/// RFC 9112 §6: with a body behind the request, its bytes would be taken for frames.
+/// RFC 9112 §6: the request has no body. The bytes of a body would be taken for frames.
 fn check_no_body(headers: &Headers) -> Result<(), HandshakeError> {
     let mut lengths = headers.get_all("Content-Length");
     let no_length = lengths.all(|len| !len.is_empty() && len.iter().all(|&digit| digit == b'0'));
@@ -160,14 +163,14 @@ fn check_no_body(headers: &Headers) -> Result<(), HandshakeError> {
     }
 }
 
-/// RFC 9112 §3.2: the value of Host, which may be empty, if there is exactly one and it is valid.
+/// RFC 9112 §3.2: the value of Host, if there is exactly one and it is valid. It may be empty.
 fn host(request: &Request) -> Option<&str> {
     let host = core::str::from_utf8(request.headers.only("Host")?).ok()?;
     (host.is_empty() || split_authority(host).is_some()).then_some(host)
 }
 
-/// Whether the request is to become a WebSocket. One that has only a part of what that needs is a
-/// mistake, and no plain request.
+/// Whether the request asks for a WebSocket. A request with only a part of what an upgrade needs asks for
+/// one too: it is wrong, and not plain.
 fn asks_for_websocket(headers: &Headers) -> bool {
     // RFC 9110 §7.8: a server may ignore an Upgrade to other protocols, such as h2c.
     let mut protocols = headers.list("Upgrade").flat_map(|protocol| protocol.split(|&byte| byte == b'/').next());
@@ -182,7 +185,7 @@ mod tests {
     use alloc::sync::Arc;
     use std::string::String;
 
-    /// A request that is in order: a value, which no bytes were read for.
+    /// A valid request, made as a value and not read from bytes.
     fn request() -> Request {
         let mut headers = Headers::new();
         for (name, value) in [
@@ -220,7 +223,7 @@ mod tests {
         assert_eq!(config.judge(&Request { version: (1, 2), ..request() }), Ok(()));
     }
 
-    /// What both ends negotiate needs none of the fields of HTTP/1.1's upgrade.
+    /// The offer is judged without the fields that only HTTP/1.1 needs for the upgrade.
     #[test]
     fn an_offer_is_judged_alone() {
         let mut headers = Headers::new();
@@ -251,7 +254,7 @@ mod tests {
         assert_eq!(config.judge(&plain), Err(HandshakeError::NotUpgrade));
         let response = config.refusal(HandshakeError::NotUpgrade, Some(&plain));
         assert_eq!((response.status, &response.body[..]), (200, &b"GET"[..]));
-        // What is to be an upgrade stays one, with the error that says what is wrong with it.
+        // A wrong request for an upgrade is not plain: it keeps the error that says what is wrong with it.
         let wrong = Request { version: (1, 0), ..request() };
         assert_eq!(config.judge(&wrong), Err(HandshakeError::HttpVersionTooOld));
         assert_eq!(config.refusal(HandshakeError::HttpVersionTooOld, Some(&wrong)).status, 400);

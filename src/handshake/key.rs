@@ -1,4 +1,4 @@
-//! §4.2.2: the proof that the server read the client's key.
+//! §4.1, §4.2.2: Sec-WebSocket-Key, and Sec-WebSocket-Accept, by which a server proves that it read the key.
 
 use alloc::string::String;
 
@@ -14,7 +14,7 @@ pub(super) fn encode(nonce: [u8; 16]) -> String {
 }
 
 /// §4.2.1: whether this is a "base64-encoded [...] value that, when decoded, is 16 bytes in length".
-/// The last four bits belong to no byte. They may be set, as in the RFC's own example in §4.1.
+/// The last four bits belong to no byte. They may be set: they are in the RFC's own example in §4.1.
 pub(super) fn is_valid(key: &[u8]) -> bool {
     let mut nonce = [0; 18];
     key.len() == 24 && LENIENT.decode_slice(key, &mut nonce) == Ok(16)
@@ -22,7 +22,7 @@ pub(super) fn is_valid(key: &[u8]) -> bool {
 
 const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_allow_trailing_bits(true));
 
-/// The value of Sec-WebSocket-Accept for a key.
+/// §4.2.2, 5: the value of Sec-WebSocket-Accept for a key.
 pub(super) fn accept(key: &[u8]) -> String {
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }

@@ -1,5 +1,5 @@
-//! §4: the opening handshake, by which HTTP becomes WebSocket. No frame is read or written here;
-//! the result of a handshake is an [`Upgrade`](crate::Upgrade).
+//! §4: the opening handshake, which turns an HTTP connection into a WebSocket. This module reads and
+//! writes no frame; the result of a handshake is an [`Upgrade`](crate::Upgrade).
 //!
 //! The rules judge requests and responses as values: [`judge`] and [`accept`] for a server,
 //! [`request`] and [`confirm`] for a client. The two machines, [`server`] and [`client`], read and
@@ -50,20 +50,21 @@ pub struct HandshakeConfig {
     /// How much of a refusal's body a client keeps, in bytes. Default 16 KiB.
     pub max_body: usize,
     /// The subprotocols that a server speaks. It chooses the first of the client's offers that is
-    /// among them, or none if none is; [`Accept`](crate::Accept) can choose otherwise. Default: none.
+    /// among them, or no subprotocol if there is no such offer. [`Accept`](crate::Accept) can choose
+    /// otherwise. Default: none.
     pub subprotocols: Vec<String>,
-    /// permessage-deflate (RFC 7692): what a client offers, best first. A server accepts
-    /// by the first of these. Default: none, so that nothing is compressed.
+    /// permessage-deflate (RFC 7692). A client offers all of these, in this order; a server accepts
+    /// by the first one. Default: none, so that nothing is compressed.
     #[cfg(feature = "deflate")]
     pub deflate: Vec<Deflate>,
-    /// Whose pages may open a connection to this server. Default: anybody's.
+    /// The origins whose pages may open a connection to this server. Default: all.
     pub origins: Origins,
     /// What a server answers to a plain request, one that does not ask for a WebSocket: a page, or
-    /// a load balancer's health check. It is called for the methods GET, HEAD and OPTIONS, of
-    /// HTTP/1.0 too, if the request is valid and has no body. To a HEAD the headers of its answer
-    /// are sent, without the body. The handshake ends with [`NotUpgrade`] then.
+    /// a load balancer's health check. It is called for the methods GET, HEAD and OPTIONS, in
+    /// HTTP/1.0 too, if the request is valid and has no body. The answer to a HEAD is sent without
+    /// its body. After the answer the handshake ends with [`NotUpgrade`].
     ///
-    /// Default: none. Then a GET is answered with 426 (Upgrade Required), another method with 405
+    /// Default: none. Without it a GET is answered with 426 (Upgrade Required), another method with 405
     /// (Method Not Allowed), and HTTP/1.0 with 400 (Bad Request).
     ///
     /// ```
@@ -112,10 +113,10 @@ impl fmt::Debug for HandshakeConfig {
     }
 }
 
-/// Which origins a server accepts (RFC 6455 §10.2): the defence against other sites' pages
-/// that use a visitor's cookies. An origin is a scheme, a host, and a port unless that is the
-/// default, such as `https://example.com`. For a policy of another kind look at
-/// [`Request::origin`], and reject.
+/// Which origins a server accepts (RFC 6455 §10.2). This protects users of a browser: without it a page of
+/// another site can connect, and the browser sends the user's cookies. An origin is a scheme, a host, and
+/// a port unless that is the default, such as `https://example.com`. For any other policy, look at
+/// [`Request::origin`] and reject the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origins {
@@ -124,13 +125,13 @@ pub enum Origins {
     Any,
     /// These origins. A request without an origin is refused.
     Only(Vec<String>),
-    /// These origins, and requests without one: browsers always send it, other programs mostly
-    /// do not.
+    /// These origins, and requests without an origin. Browsers always send one; most other programs
+    /// send none.
     OnlyOrAbsent(Vec<String>),
 }
 
 impl Origins {
-    /// Whether a request may come with this Origin.
+    /// Whether a request with this Origin is accepted.
     fn allow(&self, origin: Option<&[u8]>) -> bool {
         let (allowed, absent) = match self {
             Origins::Any => return true,
@@ -139,7 +140,7 @@ impl Origins {
         };
         match origin {
             None => absent,
-            // RFC 6454 §4: scheme and host are in lower case, and have no other letters.
+            // RFC 6454 §4: an origin is in lower case. The configured ones may be in any case.
             Some(origin) => allowed.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin)),
         }
     }

@@ -1,12 +1,12 @@
-//! Percent-encoding: what a URI's path and query become on the wire, as the WHATWG URL Standard has
-//! it, so that a server hears from us what it hears from a browser.
+//! Percent-encoding: the form in which the path and the query of a URI are sent. It follows the WHATWG URL
+//! Standard, so that a server gets from us what it gets from a browser.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The WHATWG "path state" of a special scheme, such as `ws`: a backslash is a slash, `.` and `..`
-/// are segments to be removed, and what may not stand in a path is percent-encoded. A `%` is left
-/// as it is, whatever follows.
+/// The WHATWG "path state" of a special scheme, such as `ws`: a backslash counts as a slash, the segments `.`
+/// and `..` are removed, and a character that may not stand in a path is percent-encoded. A `%` is left as
+/// it is, whatever follows it.
 pub(super) fn encode_path(path: &str) -> String {
     let mut out = String::with_capacity(path.len().max(1));
     let mut segments = path.split(['/', '\\']).skip(1).peekable();
@@ -21,7 +21,7 @@ pub(super) fn encode_path(path: &str) -> String {
                 continue;
             }
         }
-        // What is removed at the end leaves the directory it stood in.
+        // If the last segment is removed, the path ends in a slash.
         if last {
             out.push('/');
         }
@@ -37,7 +37,7 @@ pub(super) fn encode_query(out: &mut String, query: &str) {
     encode(out, query.as_bytes(), b"\"#'<>");
 }
 
-/// Appends `text`, with what is no visible ASCII, and what is in `set`, percent-encoded.
+/// Appends `text`. Bytes that are not visible ASCII, or are in `set`, are percent-encoded.
 fn encode(out: &mut String, text: &[u8], set: &[u8]) {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or_default();
@@ -50,7 +50,7 @@ fn encode(out: &mut String, text: &[u8], set: &[u8]) {
     }
 }
 
-/// Whether the segment is this many dots, any of which may be percent-encoded.
+/// Whether the segment consists of `count` dots. Each of them may be percent-encoded.
 fn is_dots(mut segment: &[u8], count: usize) -> bool {
     for _ in 0..count {
         segment = match segment {
@@ -61,7 +61,7 @@ fn is_dots(mut segment: &[u8], count: usize) -> bool {
     segment.is_empty()
 }
 
-/// RFC 3986 §2.1: the bytes that the text stands for. A `%` without two digits stands for itself.
+/// RFC 3986 §2.1: decodes a percent-encoded text. A `%` that two digits do not follow is left as it is.
 pub(super) fn decode(text: &str) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut rest = text.as_bytes();

@@ -1,5 +1,4 @@
-//! §4.1: the request of a client, as a value: what the application asks for, and what the
-//! handshake adds to it.
+//! §4.1: the request of a client as a value: what the application asks for, and what the handshake adds.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,8 +11,8 @@ use crate::http::{Headers, Request, is_token};
 
 /// What a client asks for: a URI, subprotocols, and headers of its own.
 ///
-/// `Debug` shows no value that may be secret: of headers, the path, the query and subprotocols it
-/// shows lengths or numbers only.
+/// `Debug` shows no value that may be secret. Of the headers, the path, the query and the subprotocols it
+/// shows only lengths or numbers.
 ///
 /// ```
 /// use openline::ClientRequest;
@@ -32,7 +31,7 @@ pub struct ClientRequest {
 }
 
 impl ClientRequest {
-    /// A request for this URI. See [`Uri`] for what may stand in it.
+    /// A request for this URI. [`Uri`] says what may stand in it.
     ///
     /// # Errors
     ///
@@ -41,7 +40,7 @@ impl ClientRequest {
         Ok(ClientRequest { uri: uri.parse()?, subprotocols: Vec::new(), headers: Headers::new() })
     }
 
-    /// Offers a subprotocol, behind those offered already (§1.9).
+    /// Offers a subprotocol (§1.9), after those that are offered already.
     ///
     /// # Errors
     ///
@@ -54,8 +53,8 @@ impl ClientRequest {
         Ok(self)
     }
 
-    /// Adds a header. A Host or Authorization replaces the one from the URI. These, and
-    /// Origin and User-Agent, are sent once: the later one replaces the earlier.
+    /// Adds a header. A Host or Authorization replaces the one from the URI. Host, Authorization, Origin
+    /// and User-Agent are sent once: a later one replaces an earlier one.
     ///
     /// # Errors
     ///
@@ -65,7 +64,7 @@ impl ClientRequest {
         if is_reserved(name) {
             return Err(HandshakeError::HeaderReserved);
         }
-        // RFC 9110 §5.3: only what is a list may stand in several fields.
+        // RFC 9110 §5.3: only a header whose value is a list may be sent several times.
         if ["Host", "Authorization", "Origin", "User-Agent"].iter().any(|single| single.eq_ignore_ascii_case(name)) {
             self.headers.replace(name, value)?;
         } else {
@@ -83,7 +82,7 @@ impl ClientRequest {
         &self.uri
     }
 
-    /// §4.1: the request as HTTP/1.1 needs it for an upgrade.
+    /// §4.1: the request for an upgrade in HTTP/1.1.
     pub(super) fn to_upgrade(&self, key: &str, config: &HandshakeConfig) -> Request {
         let mut headers = Headers::with_capacity(8, USUAL_BYTES);
         if !self.headers.contains("Host") {
@@ -96,7 +95,7 @@ impl ClientRequest {
         Request { method: "GET".into(), target: self.uri.resource().into(), headers, version: (1, 1) }
     }
 
-    /// Adds what the two ends negotiate in every version of HTTP, and the application's headers.
+    /// Adds the headers that are the same in every version of HTTP, and the application's own.
     pub(super) fn offer(&self, config: &HandshakeConfig, headers: &mut Headers) {
         headers.set("Sec-WebSocket-Version", "13");
         if !self.subprotocols.is_empty() {
@@ -114,7 +113,7 @@ impl ClientRequest {
     }
 }
 
-/// A subprotocol is at times used to carry a token.
+/// `Debug` hides the subprotocols too: some applications send a token as one.
 impl fmt::Debug for ClientRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientRequest")
@@ -125,7 +124,7 @@ impl fmt::Debug for ClientRequest {
     }
 }
 
-/// What the handshake sets itself in a request.
+/// Whether the handshake sets this header in a request itself.
 fn is_reserved(name: &str) -> bool {
     const RESERVED: [&str; 9] = [
         "Upgrade",
@@ -141,5 +140,5 @@ fn is_reserved(name: &str) -> bool {
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
 
-/// The names and values of a usual request: 150 bytes, and the application's headers.
+/// Enough bytes for the names and values of a usual request: 150, and the application's headers.
 const USUAL_BYTES: usize = 256;

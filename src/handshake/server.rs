@@ -1,6 +1,6 @@
-//! §4.2: the server's side of the opening handshake, as bytes. Whatever comes gets a complete
-//! HTTP answer, and nothing is sent before the request is complete or wrong. The rules are in
-//! [`judge`](super::judge) and [`accept`](super::accept).
+//! §4.2: the server's side of the opening handshake. It reads and writes the bytes; the rules are in
+//! [`judge`](super::judge) and [`accept`](super::accept). Every request gets a complete HTTP answer, and
+//! nothing is sent before the request is complete or wrong.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,17 +13,18 @@ use crate::http::{Accept, Request, Response};
 use crate::opening::{Opened, Opening};
 use crate::upgrade::Upgrade;
 
-/// A server that reads a request, or waits for a decision on it.
+/// A server that reads a request, or waits for the application's decision on it.
 #[derive(Debug)]
 pub(crate) struct ServerOpening {
     config: Arc<HandshakeConfig>,
-    phase: Phase,
-    /// The request's method is HEAD: no answer to it has a body.
+    stage: Stage,
+    /// Whether the request's method is HEAD, so that the answer has no body.
     is_head: bool,
 }
 
+/// How far the server is with the request.
 #[derive(Debug)]
-enum Phase {
+enum Stage {
     Reading(HeadReader),
     /// The request is in order, and waits for `accept` or `reject`.
     Deciding(Request),
@@ -31,8 +32,8 @@ enum Phase {
 
 impl ServerOpening {
     pub(crate) fn new(config: Arc<HandshakeConfig>) -> ServerOpening {
-        let phase = Phase::Reading(HeadReader::request(config.max_head, config.max_headers));
-        ServerOpening { config, phase, is_head: false }
+        let stage = Stage::Reading(HeadReader::request(config.max_head, config.max_headers));
+        ServerOpening { config, stage, is_head: false }
     }
 
     fn answer(&self, error: HandshakeError, request: Option<&Request>, out: &mut Vec<u8>) -> HandshakeError {
@@ -43,7 +44,7 @@ impl ServerOpening {
 
 impl Opening for ServerOpening {
     fn receive(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Opened>, HandshakeError> {
-        let Phase::Reading(head) = &mut self.phase else { return Ok(None) };
+        let Stage::Reading(head) = &mut self.stage else { return Ok(None) };
         let complete = head.receive(input);
         self.is_head = head.is_head();
         match complete {
@@ -58,7 +59,7 @@ impl Opening for ServerOpening {
         };
         match self.config.judge(&request) {
             Ok(()) => {
-                self.phase = Phase::Deciding(request);
+                self.stage = Stage::Deciding(request);
                 Ok(Some(Opened::Request))
             }
             Err(error) => Err(self.answer(error, Some(&request), out)),
@@ -66,11 +67,11 @@ impl Opening for ServerOpening {
     }
 
     fn handle_eof(&mut self, out: &mut Vec<u8>) -> Option<HandshakeError> {
-        match &self.phase {
-            // The peer may have ended its own side only, and listen.
-            Phase::Reading(head) if head.len() > 0 => Some(self.answer(HandshakeError::UnexpectedEof, None, out)),
-            Phase::Reading(_) => Some(HandshakeError::UnexpectedEof),
-            Phase::Deciding(_) => None,
+        match &self.stage {
+            // The peer may have ended only its own side, and may still read an answer.
+            Stage::Reading(head) if head.len() > 0 => Some(self.answer(HandshakeError::UnexpectedEof, None, out)),
+            Stage::Reading(_) => Some(HandshakeError::UnexpectedEof),
+            Stage::Deciding(_) => None,
         }
     }
 
@@ -79,9 +80,9 @@ impl Opening for ServerOpening {
     }
 
     fn request(&self) -> Option<&Request> {
-        match &self.phase {
-            Phase::Reading(_) => None,
-            Phase::Deciding(request) => Some(request),
+        match &self.stage {
+            Stage::Reading(_) => None,
+            Stage::Deciding(request) => Some(request),
         }
     }
 
@@ -94,7 +95,7 @@ impl Opening for ServerOpening {
     }
 
     fn accept(&mut self, answer: Accept, out: &mut Vec<u8>) -> Result<Upgrade, HandshakeError> {
-        let Phase::Deciding(request) = &self.phase else { return Err(HandshakeError::NothingToDecide) };
+        let Stage::Deciding(request) = &self.stage else { return Err(HandshakeError::NothingToDecide) };
         let (response, upgrade) = self.config.accept(request, &answer)?;
         write_switch(out, &response.headers);
         Ok(upgrade)
@@ -112,7 +113,7 @@ mod tests {
     use std::format;
     use std::string::String;
 
-    /// A server that has heard this, what it made of it, and what it has answered.
+    /// A server that has read this request, its error, and its answer.
     fn read(request: &str) -> (ServerOpening, Option<HandshakeError>, String) {
         let config = HandshakeConfig { max_head: 1 << 20, ..HandshakeConfig::default() };
         let (mut opening, mut out) = (ServerOpening::new(Arc::new(config)), Vec::new());
@@ -120,7 +121,7 @@ mod tests {
         (opening, error, String::from_utf8(out).unwrap())
     }
 
-    /// The answer to a request with these fields besides the usual ones.
+    /// The server's error for a request with these fields and the usual ones.
     fn offer(fields: &str) -> Option<HandshakeError> {
         let usual = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

@@ -1,5 +1,6 @@
-//! §3: `ws:` and `wss:` URIs. Who checks a URI with another parser and connects with this one must
-//! not be deceived: what RFC 3986 and the WHATWG URL Standard read as different hosts is refused.
+//! §3: `ws:` and `wss:` URIs. A URI in which RFC 3986 and the WHATWG URL Standard see different hosts is
+//! refused: a program may check a URI with another parser, and must not connect to another host than the one
+//! it checked.
 
 #![expect(clippy::arithmetic_side_effects, reason = "positions in a string")]
 
@@ -17,19 +18,18 @@ use crate::error::{HandshakeError, UriPart};
 
 /// A WebSocket URI (RFC 6455 §3).
 ///
-/// - The scheme is `ws` or `wss`; `http` and `https` mean the same, as in browsers.
+/// - The scheme is `ws` or `wss`. `http` and `https` mean the same, as in browsers.
 /// - The userinfo follows RFC 3986. It is sent as Basic authentication (RFC 7617).
-/// - The host follows RFC 3986, and is ASCII: a name in another script is written as
-///   its `xn--` form. A host that ends in a number is an IPv4 address in its usual form: others,
-///   such as `0x7f.1`, which browsers take for `127.0.0.1`, are refused.
-/// - A backslash before the path is refused. In the path it is a slash, as in browsers.
-/// - Path and query go over the wire as browsers send them: `.` and `..` are removed from the
-///   path, and what may not stand in a URI, non-ASCII characters included, is percent-encoded.
-///   Spaces and control characters are refused. A `%` is left as it is, whatever follows it.
+/// - The host follows RFC 3986, and is ASCII: write a name in another script in its `xn--` form. A host
+///   whose last part is a number must be an IPv4 address in its usual form. Other forms, such as `0x7f.1`,
+///   which browsers take for `127.0.0.1`, are refused.
+/// - A backslash before the path is refused. In the path it counts as a slash, as in browsers.
+/// - Path and query are sent as browsers send them: `.` and `..` are removed from the path, and characters
+///   that may not stand in a URI, among them all that are not ASCII, are percent-encoded. Spaces and control
+///   characters are refused. A `%` is left as it is, whatever follows it.
 /// - A fragment is refused (§3).
 ///
-/// `Display` writes the URI without the userinfo. `Debug` shows of path and query the length
-/// only.
+/// `Display` writes the URI without the userinfo. `Debug` shows only the length of path and query.
 ///
 /// ```
 /// use openline::Uri;
@@ -43,9 +43,9 @@ use crate::error::{HandshakeError, UriPart};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Uri {
     secure: bool,
-    /// `user:password`, as written.
+    /// `user:password`, as it stands in the URI.
     userinfo: Option<String>,
-    /// As it stands in an authority: an IPv6 address has its brackets.
+    /// The host as it stands in an authority: an IPv6 address has its brackets.
     host: String,
     port: u16,
     resource: String,
@@ -58,7 +58,7 @@ impl Uri {
         self.secure
     }
 
-    /// The host to connect to: a name in lower case or an address, an IPv6 one without brackets.
+    /// The host to connect to: a name in lower case, or an address. An IPv6 address has no brackets here.
     #[must_use]
     pub fn host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
@@ -70,7 +70,7 @@ impl Uri {
         self.port
     }
 
-    /// The value of the Host header: the port is left out if it is the default (§4.1).
+    /// The value of the Host header. It has the port only if that is not the default (§4.1).
     #[must_use]
     pub fn authority(&self) -> String {
         match self.port == default_port(self.secure) {
@@ -79,7 +79,7 @@ impl Uri {
         }
     }
 
-    /// Path and query as they are sent, at least `/` (§3: the resource name).
+    /// Path and query as they are sent, at least `/`. §3 calls them the resource name.
     #[must_use]
     pub fn resource(&self) -> &str {
         &self.resource
@@ -89,7 +89,7 @@ impl Uri {
     pub(super) fn authorization(&self) -> Option<String> {
         let written = self.userinfo.as_deref().filter(|userinfo| !userinfo.is_empty())?;
         let mut userinfo = percent::decode(written);
-        // RFC 7617 §2: the colon stands there even if there is no password.
+        // RFC 7617 §2: the colon is sent even if there is no password.
         if !written.contains(':') {
             userinfo.push(b':');
         }
@@ -117,8 +117,8 @@ impl FromStr for Uri {
         let start = text.len() - rest.len();
         let end = rest.find(['/', '?', '\\']).unwrap_or(rest.len());
         let (authority, resource) = rest.split_at(end);
-        // RFC 3986 has no backslash. To a browser it is a slash and ends the host, so what follows
-        // it must not be read as one.
+        // A backslash that ends the authority is refused. RFC 3986 knows no backslash; a browser takes it for a
+        // slash, which ends the host.
         if resource.starts_with('\\') {
             return Err(invalid(UriPart::Host, start + end));
         }
@@ -145,7 +145,7 @@ impl FromStr for Uri {
             Some((path, query)) => (path, Some(query)),
             None => (resource, None),
         };
-        // Also keeps CR and LF out of the request line.
+        // This also keeps CR and LF out of the request line.
         if let Some(at) = resource.bytes().position(|byte| byte <= b' ' || byte == 0x7f) {
             let part = if at < path.len() { UriPart::Path } else { UriPart::Query };
             return Err(invalid(part, start + end + at));
@@ -159,14 +159,14 @@ impl FromStr for Uri {
     }
 }
 
-/// Without the userinfo: it is a secret, and this is written to logs.
+/// `Display` leaves out the userinfo, which is secret: URIs are written to logs.
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", if self.secure { "wss" } else { "ws" }, self.authority(), self.resource)
     }
 }
 
-/// The query may hold a token, and so may the path.
+/// `Debug` shows neither path nor query: each may hold a token.
 impl fmt::Debug for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Uri")
@@ -178,15 +178,15 @@ impl fmt::Debug for Uri {
     }
 }
 
-/// RFC 7617 §2: whether the userinfo can be sent as a user's name and a password. Neither has control
-/// characters, and the name no colon: the server would read another name.
+/// RFC 7617 §2: whether the userinfo can be sent as a name and a password. Neither may have control
+/// characters. The name may not have a colon, at which the server would cut it.
 fn is_basic(userinfo: &str) -> bool {
     let name = userinfo.split(':').next().unwrap_or_default();
     !percent::decode(name).contains(&b':') && !percent::decode(userinfo).iter().any(u8::is_ascii_control)
 }
 
-/// Splits `host [ ":" port ]` (RFC 3986 §3.2), if it is valid and names a host. An
-/// empty port is the default one.
+/// Splits `host [ ":" port ]` (RFC 3986 §3.2). `None` if it is invalid or the host is empty. An empty port is
+/// the default port.
 pub(super) fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
     read_authority(authority).ok()
 }
@@ -209,7 +209,7 @@ fn read_authority(authority: &str) -> Result<(&str, Option<u16>), (UriPart, usiz
     let port = match port.strip_prefix(':') {
         None if port.is_empty() => None,
         Some("") => None,
-        // RFC 3986 §3.2.3: digits only. `parse` alone would take a sign too.
+        // RFC 3986 §3.2.3: a port has digits only. `parse` alone would accept a sign too.
         Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
             Some(digits.parse().map_err(|_| (UriPart::Port, end + 1))?)
         }
@@ -219,20 +219,20 @@ fn read_authority(authority: &str) -> Result<(&str, Option<u16>), (UriPart, usiz
     Ok((host, port))
 }
 
-/// The address between the brackets.
+/// The address between the brackets, if the host has brackets.
 fn bracketed(host: &str) -> Option<&str> {
     host.strip_prefix('[')?.strip_suffix(']')
 }
 
-/// RFC 3986: where the first byte stands that is neither unreserved, nor a sub-delim, nor
-/// percent-encoded, nor among `others`.
+/// RFC 3986: the place of the first byte that is neither `unreserved`, nor a `sub-delim`, nor percent-encoded,
+/// nor one of `others`.
 fn wrong_byte(text: &str, others: &[u8]) -> Option<usize> {
     let mut bytes = text.bytes().enumerate();
     while let Some((at, byte)) = bytes.next() {
         let mut digit = || bytes.next().is_some_and(|(_, digit)| digit.is_ascii_hexdigit());
         let valid = match byte {
             b'%' => digit() && digit(),
-            byte => is_plain(byte) || others.contains(&byte),
+            byte => is_unescaped(byte) || others.contains(&byte),
         };
         if !valid {
             return Some(at);
@@ -241,17 +241,17 @@ fn wrong_byte(text: &str, others: &[u8]) -> Option<usize> {
     None
 }
 
-/// RFC 3986 §2.2, §2.3: `unreserved` or `sub-delims`.
-fn is_plain(byte: u8) -> bool {
+/// RFC 3986 §2.2, §2.3: whether the byte is `unreserved` or one of `sub-delims`.
+fn is_unescaped(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
-/// The host in the one form that the WHATWG URL Standard gives it, in which it is sent. `None` if
-/// that standard reads it as an address which it does not look like, or not at all.
+/// The host in the form in which it is sent: the one form that the WHATWG URL Standard has for it. `None` if
+/// that standard refuses the host, or takes it for an address that is not in its usual form.
 fn canonical_host(host: &str) -> Option<String> {
     if let Some(address) = bracketed(host) {
         let address = Ipv6Addr::from_str(address).ok()?;
-        // Of these alone the standard library writes a part in decimal.
+        // Such an address is written in hexadecimal. The standard library would write its last part in decimal.
         let [.., a, b] = address.segments();
         return Some(match address.to_ipv4_mapped() {
             Some(_) => alloc::format!("[::ffff:{a:x}:{b:x}]"),
@@ -260,12 +260,12 @@ fn canonical_host(host: &str) -> Option<String> {
     }
     let mut name = String::from_utf8(percent::decode(host)).ok()?;
     name.make_ascii_lowercase();
-    let valid = name.bytes().all(is_plain) && (!ends_in_a_number(&name) || Ipv4Addr::from_str(&name).is_ok());
+    let valid = name.bytes().all(is_unescaped) && (!ends_in_a_number(&name) || Ipv4Addr::from_str(&name).is_ok());
     valid.then_some(name)
 }
 
-/// The WHATWG "ends-in-a-number checker": what it finds is read as an IPv4 address there, of one
-/// to four numbers in octal, decimal or hexadecimal.
+/// The WHATWG "ends-in-a-number checker". If it says yes, that standard reads the host as an IPv4 address of
+/// one to four numbers in octal, decimal or hexadecimal.
 fn ends_in_a_number(name: &str) -> bool {
     let last = name.strip_suffix('.').unwrap_or(name).rsplit('.').next().unwrap_or_default();
     match last.strip_prefix("0x") {

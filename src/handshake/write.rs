@@ -1,4 +1,4 @@
-//! RFC 9112: heads of HTTP/1.1 as they go over the wire. What they hold has been checked.
+//! RFC 9112: writes the heads of HTTP/1.1. The names and values have been checked before.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ pub(super) fn write_request(out: &mut Vec<u8>, request: &Request) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends a 101. What follows it on the connection are frames.
+/// Appends a 101. After it, frames follow on the connection.
 pub(super) fn write_switch(out: &mut Vec<u8>, headers: &Headers) {
     out.reserve(USUAL_SWITCH);
     write_status(out, 101);
@@ -22,18 +22,19 @@ pub(super) fn write_switch(out: &mut Vec<u8>, headers: &Headers) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends an answer other than 101, the answer to a HEAD without its body. The connection ends
-/// with it.
+/// Appends an answer other than 101. The answer to a HEAD has no body. The connection ends after the
+/// answer.
 pub(super) fn write_refusal(out: &mut Vec<u8>, response: &Response, to_head: bool) {
     let status = refusal_status(response);
     write_status(out, status);
-    // An answer that is passed on was framed for another connection.
+    // The application may pass on an answer from another connection: its framing does not hold here.
     write_fields(out, response.headers.iter().filter(|(name, _)| !is_framing(name)));
-    // RFC 9110 §7.8: who sends Upgrade says so in Connection.
+    // RFC 9110 §7.8: a message with Upgrade names it in Connection.
     let upgrade = response.headers.contains("Upgrade");
     write_field(out, "Connection", if upgrade { b"Upgrade, close" } else { b"close" });
-    // RFC 9110 §8.6, §15.3.6, §15.4.5: these have no body.
+    // RFC 9110 §15.3.5, §15.3.6, §15.4.5: an answer with one of these statuses has no body.
     let body = if matches!(status, 204 | 205 | 304) { &[] } else { &response.body[..] };
+    // RFC 9110 §8.6: a 204 has no Content-Length.
     if !matches!(status, 204 | 304) {
         write_field(out, "Content-Length", body.len().to_string().as_bytes());
     }
@@ -44,8 +45,7 @@ pub(super) fn write_refusal(out: &mut Vec<u8>, response: &Response, to_head: boo
     }
 }
 
-/// The status that is sent for a response that is no 101. A status that is no final answer
-/// becomes 500.
+/// The status that is sent for a response other than 101. A status that is not final becomes 500.
 pub(super) fn refusal_status(response: &Response) -> u16 {
     if (200..600).contains(&response.status) { response.status } else { 500 }
 }
@@ -81,7 +81,7 @@ fn write_status(out: &mut Vec<u8>, status: u16) {
         500 => "Internal Server Error",
         503 => "Service Unavailable",
         505 => "HTTP Version Not Supported",
-        // RFC 9112 §4: the phrase may be empty, and means nothing.
+        // RFC 9112 §4: the reason phrase may be empty, and has no meaning.
         _ => "",
     };
     for part in ["HTTP/1.1 ", &status.to_string(), " ", reason, "\r\n"] {
@@ -89,7 +89,7 @@ fn write_status(out: &mut Vec<u8>, status: u16) {
     }
 }
 
-/// A 101 without a subprotocol or extensions has 129 bytes.
+/// Enough bytes for most answers: a 101 without subprotocol and extensions has 129.
 const USUAL_SWITCH: usize = 192;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How a server accepts a request, as a value.
+//! How a server accepts a request.
 
 use alloc::string::String;
 use core::fmt;
@@ -6,11 +6,11 @@ use core::fmt;
 use super::{Headers, is_framing, is_websocket_field};
 use crate::error::HandshakeError;
 
-/// How a server accepts a request. The default takes the first of the subprotocols offered that
-/// [`HandshakeConfig::subprotocols`](crate::HandshakeConfig::subprotocols) has, compresses as [`HandshakeConfig`](crate::HandshakeConfig) says, and sends no
-/// headers of its own.
+/// How a server accepts a request. By default it chooses the first offered subprotocol that
+/// [`HandshakeConfig::subprotocols`](crate::HandshakeConfig::subprotocols) has, compresses as
+/// [`HandshakeConfig`](crate::HandshakeConfig) says, and sends no headers of its own.
 ///
-/// `Debug` shows the lengths of the subprotocol and of the header values.
+/// `Debug` shows only the lengths of the subprotocol and of the header values.
 ///
 /// ```
 /// use openline::Accept;
@@ -25,10 +25,10 @@ pub struct Accept {
     pub(crate) uncompressed: bool,
 }
 
-/// Which subprotocol.
+/// Which subprotocol the server chooses.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// The first offered one that the configuration has, if any.
+    /// The first offered one that the configuration has, or none if it has none of them.
     #[default]
     Configured,
     None,
@@ -36,8 +36,8 @@ pub(crate) enum Choice {
 }
 
 impl Accept {
-    /// Chooses this subprotocol, whatever the configuration says. The client must have offered
-    /// it: otherwise [`Connection::accept`](crate::Connection::accept) fails.
+    /// Chooses this subprotocol, whatever the configuration says. If the client did not offer it,
+    /// [`Connection::accept`](crate::Connection::accept) fails.
     #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Accept {
         self.subprotocol = Choice::This(name.into());
@@ -56,8 +56,8 @@ impl Accept {
     /// # Errors
     ///
     /// As [`Headers::append`]; [`HandshakeError::HeaderReserved`] for Upgrade, Connection,
-    /// Content-Length, Transfer-Encoding and all that begin with `Sec-WebSocket-`, which the
-    /// handshake sets itself.
+    /// Content-Length, Transfer-Encoding and all names that begin with `Sec-WebSocket-`: the handshake
+    /// sets these headers itself.
     pub fn header(mut self, name: &str, value: &str) -> Result<Accept, HandshakeError> {
         if is_framing(name) || is_websocket_field(name) || name.eq_ignore_ascii_case("Upgrade") {
             return Err(HandshakeError::HeaderReserved);
@@ -66,8 +66,7 @@ impl Accept {
         Ok(self)
     }
 
-    /// Accepts no compression on this connection, whatever the client offers and the
-    /// configuration says.
+    /// Declines compression on this connection, whatever the client offers and the configuration says.
     #[must_use]
     pub fn uncompressed(mut self) -> Accept {
         self.uncompressed = true;
@@ -75,7 +74,7 @@ impl Accept {
     }
 }
 
-/// Headers may hold cookies, and a subprotocol is at times used to carry a token.
+/// `Debug` hides headers, which may hold cookies, and the subprotocol: some applications send a token as one.
 impl fmt::Debug for Accept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Accept");

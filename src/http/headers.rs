@@ -1,5 +1,5 @@
-//! RFC 9110 §5: header fields, whose names are tokens and whose values hold no control
-//! characters. Whoever holds a `Headers` need not check that again.
+//! RFC 9110 §5: header fields. The names in a `Headers` are always tokens, and the values have no control
+//! characters.
 
 #![expect(clippy::arithmetic_side_effects, reason = "positions in a list that is not empty")]
 
@@ -9,9 +9,9 @@ use core::ops::Range;
 
 use crate::error::HandshakeError;
 
-/// Header fields, in order. Names match in any case.
+/// Header fields, in order. The case of the letters in a name does not matter.
 ///
-/// `Debug` shows the names, and of the values the lengths: many a value is secret.
+/// `Debug` shows the names and only the lengths of the values, since many values are secret.
 ///
 /// ```
 /// use openline::Headers;
@@ -26,8 +26,8 @@ use crate::error::HandshakeError;
 /// ```
 #[derive(Clone, Default)]
 pub struct Headers {
-    /// Holds the names and values, at the ranges in `fields`. For a message that was received
-    /// this is its whole head, so that no field has memory of its own.
+    /// The names and values, at the ranges in `fields`. For a received message this is its whole head, so that
+    /// no field needs memory of its own.
     bytes: Vec<u8>,
     fields: Vec<(Range<usize>, Range<usize>)>,
 }
@@ -39,17 +39,17 @@ impl Headers {
         Headers::default()
     }
 
-    /// No fields, but memory for as many of them as this, and for their names and values.
+    /// No fields, but memory for this many fields and for this many bytes of names and values.
     pub(crate) fn with_capacity(fields: usize, bytes: usize) -> Headers {
         Headers { bytes: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields) }
     }
 
-    /// Fields that lie in `bytes`, and are known to be valid.
+    /// The fields at these places in `bytes`, which are known to be valid.
     pub(crate) fn parsed(bytes: Vec<u8>, fields: Vec<(Range<usize>, Range<usize>)>) -> Headers {
         Headers { bytes, fields }
     }
 
-    /// Adds a field behind the others. Whitespace around the value is left out.
+    /// Adds a field after the others. Whitespace around the value is removed.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl Headers {
         if !is_token(name.as_bytes()) {
             return Err(HandshakeError::HeaderNameInvalid);
         }
-        // RFC 9110 §5.5: CR, LF and NUL could end the field and begin another.
+        // RFC 9110 §5.5: a value with CR, LF or NUL could end the field and begin another.
         if value.iter().any(|&byte| is_control(byte)) {
             return Err(HandshakeError::HeaderValueInvalid);
         }
@@ -67,7 +67,7 @@ impl Headers {
         Ok(())
     }
 
-    /// As [`append`](Self::append), for a field whose name and value are valid by construction.
+    /// As [`append`](Self::append), for a name and a value that are always valid.
     pub(crate) fn set(&mut self, name: &'static str, value: impl AsRef<[u8]>) {
         let value = value.as_ref();
         debug_assert!(is_token(name.as_bytes()) && !value.iter().any(|&byte| is_control(byte)));
@@ -87,7 +87,7 @@ impl Headers {
         self.fields.push((start..middle, middle..self.bytes.len()));
     }
 
-    /// As [`append`](Self::append), and removes the other fields of this name.
+    /// As [`append`](Self::append), but removes all other fields of this name.
     #[expect(clippy::indexing_slicing, reason = "the ranges of all fields lie in `bytes`")]
     pub(crate) fn replace(&mut self, name: &str, value: &str) -> Result<(), HandshakeError> {
         self.append(name, value)?;
@@ -100,7 +100,7 @@ impl Headers {
         Ok(())
     }
 
-    /// The first field of this name, if its value is text.
+    /// The value of the first field of this name, if it is UTF-8.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.get_all(name).next().and_then(|value| core::str::from_utf8(value).ok())
@@ -117,12 +117,12 @@ impl Headers {
         self.get_all(name).next().is_some()
     }
 
-    /// All fields: name and value.
+    /// All fields, as name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.raw().map(|(name, value)| (core::str::from_utf8(name).unwrap_or_default(), value))
     }
 
-    /// All fields, as bytes: names are tokens, but to prove it again for each field takes time.
+    /// All fields, with the names as bytes. To make a `str` of each name, which is checked again, takes time.
     #[expect(clippy::indexing_slicing, reason = "the ranges of all fields lie in `bytes`")]
     fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|(name, value)| (&self.bytes[name.clone()], &self.bytes[value.clone()]))
@@ -134,21 +134,21 @@ impl Headers {
         self.fields.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no fields.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// The value of the only field of this name.
+    /// The value of the field of this name, if there is exactly one.
     pub(crate) fn only(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.get_all(name);
         let only = values.next();
         if values.next().is_some() { None } else { only }
     }
 
-    /// The elements of the list that all fields of this name make (RFC 9110 §5.6.1:
-    /// empty ones do not count).
+    /// The elements of the list that all fields of this name make together (RFC 9110 §5.3). Empty elements are
+    /// skipped (§5.6.1).
     pub(crate) fn list<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.get_all(name)
             .flat_map(|value| value.split(|&byte| byte == b','))
@@ -166,7 +166,7 @@ impl PartialEq for Headers {
 
 impl Eq for Headers {}
 
-/// Values hold cookies, passwords and tokens, under names that nobody can list.
+/// `Debug` hides every value: cookies, passwords and tokens come under too many names to list them.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
@@ -186,7 +186,7 @@ pub(crate) fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// RFC 9110 §5.5: what a field value, or any line of a head, may not hold.
+/// RFC 9110 §5.5: whether this is a control character, which a field value, or any line of a head, may not have.
 pub(crate) fn is_control(byte: u8) -> bool {
     byte < b' ' && byte != b'\t' || byte == 0x7f
 }

@@ -1,5 +1,5 @@
-//! The words of HTTP: header fields, a request and a response, as values. Nothing here says how
-//! they go over the wire, so that any version of HTTP can carry them.
+//! HTTP as values: header fields, a request and a response. This module does not know how they are sent, so
+//! any version of HTTP can carry them.
 
 mod accept;
 mod headers;

@@ -8,19 +8,19 @@ use super::headers::Headers;
 /// An HTTP request, for an application to decide on: one that asks for a WebSocket, or, in
 /// [`HandshakeConfig::on_plain_request`](crate::HandshakeConfig::on_plain_request), any other.
 ///
-/// `Debug` shows the names of the headers, and the lengths of their values and of the target:
-/// either may hold a password or a token.
+/// `Debug` shows the names of the headers, and only the lengths of their values and of the target: each may
+/// hold a password or a token.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
     /// The method. A request for a WebSocket has `GET`.
     pub method: String,
-    /// The request target as it was sent: mostly a path and a query; `*` in an OPTIONS request
-    /// for the whole server.
+    /// The request target as it was sent: usually a path and a query; `*` in an OPTIONS request for the
+    /// whole server.
     pub target: String,
     /// The header fields.
     pub headers: Headers,
-    /// The version of HTTP, major and minor: HTTP/1.0 knows no upgrade, and no Host.
+    /// The version of HTTP, major and minor.
     pub(crate) version: (u8, u8),
 }
 
@@ -31,32 +31,32 @@ impl Request {
         self.split_target().0
     }
 
-    /// What follows the `?` of the target.
+    /// The part of the target behind the `?`, if there is one.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.split_target().1
     }
 
-    /// The host that the client meant, with its port unless that is the default. Empty if the
-    /// client sent an empty one.
+    /// The host that the client asked for, and its port if the client sent one. It is empty if the client
+    /// sent an empty one.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        // RFC 9112 §3.2.2: a server "MUST ignore the received Host header field" then.
+        // RFC 9112 §3.2.2: if the target has an authority, a server "MUST ignore the received Host header field".
         match split_absolute(&self.target) {
             Some((authority, _)) => Some(authority),
             None => self.headers.get("Host"),
         }
     }
 
-    /// The origin of the page that asks (RFC 6455 §10.2). A browser sends it and sends the true
-    /// one; any other program can send whatever it likes.
+    /// The origin of the page that opens the connection (RFC 6455 §10.2). A browser always sends the true
+    /// origin; any other program can send any origin.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.headers.get("Origin")
     }
 
-    /// The subprotocols that the client offers, the best one first (RFC 6455 §1.9). In a request
-    /// for a WebSocket all of them are tokens, and no two are the same.
+    /// The subprotocols that the client offers, the best one first (RFC 6455 §1.9). In a request for a
+    /// WebSocket all of them are tokens, and no two are equal.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.headers.list("Sec-WebSocket-Protocol").filter_map(|token| core::str::from_utf8(token).ok())
     }
@@ -74,7 +74,7 @@ impl Request {
     }
 }
 
-/// The target may hold a token in its query.
+/// `Debug` hides the target, whose query may hold a token.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -86,7 +86,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// RFC 9112 §3.2.2: authority and path of a target in absolute form.
+/// RFC 9112 §3.2.2: the authority of a target in absolute form, and what follows it. `None` for any other target.
 pub(crate) fn split_absolute(target: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = target.split_once("://")?;
     if !["http", "https", "ws", "wss"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {

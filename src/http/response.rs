@@ -6,10 +6,9 @@ use core::fmt;
 use super::headers::Headers;
 use crate::error::HandshakeError;
 
-/// An HTTP response: what a server answers instead of a WebSocket, or any answer that a
-/// client received.
+/// An HTTP response: the answer of a server that opens no WebSocket, or any answer that a client received.
 ///
-/// `Debug` shows the names of the headers and the lengths of their values and of the body.
+/// `Debug` shows the names of the headers, and only the lengths of their values and of the body.
 ///
 /// ```
 /// use openline::Response;
@@ -25,15 +24,14 @@ pub struct Response {
     pub status: u16,
     /// The header fields.
     pub headers: Headers,
-    /// The body; in a client, at most the first
-    /// [`max_body`](crate::HandshakeConfig::max_body) bytes of it.
+    /// The body. A client keeps only the first [`max_body`](crate::HandshakeConfig::max_body) bytes of it.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// A response without headers and body. Content-Length and Connection are added
-    /// when it is sent. A `status` outside 200–599 is sent as 500: only accepting a
-    /// request sends 101, and no other status below 200 is a final answer.
+    /// A response without headers and body. Content-Length and Connection are added when it is sent. A
+    /// `status` outside 200–599 is sent as 500: 101 is sent only by accepting a request, and no other status
+    /// below 200 is a final answer.
     #[must_use]
     pub fn new(status: u16) -> Response {
         Response { status, headers: Headers::new(), body: Vec::new() }
@@ -61,7 +59,7 @@ impl Response {
     }
 }
 
-/// The body is the peer's or the application's, and may hold what is secret.
+/// `Debug` hides the body, which may be secret.
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
@@ -72,8 +70,8 @@ impl fmt::Debug for Response {
     }
 }
 
-/// Whether this header says where a message or the connection ends. Such headers are set when
-/// the message is sent, and never by the application.
+/// Whether this header says where a message or the connection ends. The application cannot set such headers;
+/// they are set when the message is sent.
 pub(crate) fn is_framing(name: &str) -> bool {
     ["Content-Length", "Transfer-Encoding", "Connection"].iter().any(|framing| framing.eq_ignore_ascii_case(name))
 }

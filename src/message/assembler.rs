@@ -1,5 +1,5 @@
-//! §5.4: fragments become messages. The only place that compares a length with a
-//! limit. Memory follows the bytes that came, never the length announced.
+//! §5.4: joins fragments to messages. No other file compares the length of a message with a limit. Memory grows
+//! with the bytes that came, never with an announced length.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -22,14 +22,14 @@ use super::utf8::{self, Utf8};
 use crate::error::ProtocolError;
 use crate::frame::{Header, Opcode, Piece};
 
-/// §10.4: what one message may cost us.
+/// §10.4: the limits for one received message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) message_size: u64,
     pub(crate) fragments: u32,
 }
 
-/// What the application wants to be handed.
+/// In what form the application wants messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Messages,
@@ -37,15 +37,15 @@ pub(crate) enum Delivery {
 }
 
 impl Limits {
-    /// How much the frames after this one may add to what is `announced` with it.
+    /// How many bytes the frames after this one may add to those that are `announced` so far.
     fn beyond(self, header: &Header, announced: u64) -> u64 {
         if header.fin { 0 } else { self.message_size.saturating_sub(announced) }
     }
 
-    /// Judges what the headers of a message have announced.
+    /// Judges what the headers of a message have announced so far.
     fn check(self, announced: u64, fragments: u32, compressed: bool) -> Result<(), ProtocolError> {
-        // A compressed message may be longer than what will be inflated from it, which is
-        // judged by itself: a sender that flushes every few bytes makes much of little.
+        // A compressed message may be longer than the inflated one, for example if the sender flushes every few
+        // bytes. So it has a higher limit; the inflated message is judged by itself.
         let overhead = if compressed { self.message_size.saturating_add(COMPRESSED_OVERHEAD) } else { 0 };
         self.check_size(announced.saturating_sub(overhead))?;
         match fragments > self.fragments {
@@ -62,66 +62,68 @@ impl Limits {
     }
 }
 
+/// What the assembler gives to the application.
 #[derive(Debug)]
 pub(crate) enum Received<'b> {
     Message(Message<'b>),
     Chunk(Chunk<'b>),
 }
 
-/// Puts the data frames of one direction together.
+/// Joins the data frames that one end receives to messages or chunks.
 #[derive(Debug)]
 pub(crate) struct Assembler {
     limits: Limits,
-    /// Boxed: between messages a connection should be small.
+    /// It is boxed, so that a connection between two messages is small.
     unfinished: Option<Box<Unfinished>>,
-    /// For messages that come compressed, if that was agreed.
+    /// What compressed messages need, if compression was agreed on.
     #[cfg(feature = "deflate")]
-    inflate: Option<Box<inflate::Inflate>>,
+    inflate: Option<Box<inflate::Inflating>>,
 }
 
-/// A message of which some has come, and more is to come.
+/// A message of which a part has come, and more is to come.
 #[derive(Debug)]
 struct Unfinished {
-    body: Body,
+    gathered: Gathered,
     /// RFC 7692 §6: whether its first frame had RSV1.
     compressed: bool,
-    /// Payload bytes that have been announced by the headers so far.
+    /// How many payload bytes the headers so far have announced.
     announced: u64,
-    /// What later frames may still add: nothing, once the last has begun.
+    /// How many bytes later frames may still add: 0 once the last frame has begun.
     beyond: u64,
     fragments: u32,
-    handed: Handed,
+    delivered: Delivered,
 }
 
-/// What the application has been handed of a message that is unfinished.
+/// What the application has got of an unfinished message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Handed {
+enum Delivered {
     Nothing,
-    /// Chunks of it, so that it can no longer be handed out whole; the last had this length.
+    /// Some chunks: so the message can no longer be delivered whole. `last` is the length of the last chunk.
     Chunks {
         last: usize,
     },
-    /// Chunks of it, and then some was skipped, so that nothing fits on to them.
+    /// Some chunks, after which a part was skipped: so no later part continues them.
     Skipped,
 }
 
-enum Body {
+/// The part of a message that has come and has not been delivered.
+enum Gathered {
     Text {
         text: String,
         utf8: Utf8,
     },
-    /// `data` may end in room that is being read into; `filled` is what has come.
+    /// The first `filled` bytes of `data` have come. The bytes behind them are space that is being read into.
     Binary {
         data: Vec<u8>,
         filled: usize,
     },
 }
 
-impl fmt::Debug for Body {
+impl fmt::Debug for Gathered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Body::Text { text, .. } => write!(f, "Text({} bytes)", text.len()),
-            Body::Binary { filled, .. } => write!(f, "Binary({filled} bytes)"),
+            Gathered::Text { text, .. } => write!(f, "Text({} bytes)", text.len()),
+            Gathered::Binary { filled, .. } => write!(f, "Binary({filled} bytes)"),
         }
     }
 }
@@ -136,7 +138,7 @@ impl Assembler {
         }
     }
 
-    /// Sets other limits, by which the next frame is judged.
+    /// Sets other limits. They hold from the next frame on.
     pub(crate) fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
@@ -147,7 +149,7 @@ impl Assembler {
         self.unfinished.is_none()
     }
 
-    /// Whether a part of a message waits here, and not in the input.
+    /// Whether the assembler holds compressed payload that makes more chunks.
     pub(crate) fn has_rest(&self) -> bool {
         #[cfg(feature = "deflate")]
         return self.has_inflate_rest();
@@ -155,13 +157,13 @@ impl Assembler {
         false
     }
 
-    /// Whether a whole message of this length keeps the limits.
+    /// Whether the limits allow a whole message of this length.
     #[inline]
     pub(crate) fn allows_whole(&self, len: usize) -> bool {
         self.limits.check(len as u64, 1, false).is_ok()
     }
 
-    /// Takes a whole message, while [idle](Self::is_idle).
+    /// Takes a whole message. No other may be unfinished ([`is_idle`](Self::is_idle)).
     #[inline]
     pub(crate) fn accept_whole<'b>(&self, opcode: Opcode, payload: &'b [u8]) -> Result<Message<'b>, ProtocolError> {
         self.limits.check(payload.len() as u64, 1, false)?;
@@ -177,7 +179,7 @@ impl Assembler {
     ) -> Result<Option<Received<'b>>, ProtocolError> {
         if piece.first {
             self.begin(&piece.header)?;
-            // The common case: a whole message in one piece. It never leaves the buffer.
+            // The common case: the message is whole in one piece, and stays in the input buffer.
             let header = &piece.header;
             if piece.last && header.fin && header.opcode != Opcode::Continuation && header.rsv == 0 {
                 let message = whole(header.opcode, piece.payload)?;
@@ -190,78 +192,80 @@ impl Assembler {
         self.append(piece, delivery)
     }
 
-    /// Room to read more of a binary message straight into, if enough of it has come
-    /// and `remaining` in its frame to be worth it. Never more than has come already, or
-    /// four times the last chunk, so that an announcement alone makes nobody allocate.
-    pub(crate) fn room(&mut self, remaining: u64) -> Option<&mut [u8]> {
-        let (data, filled, len) = self.reserve_room(remaining)?;
+    /// Space to read more of a binary message into; `remaining` bytes of its frame are to come. `None` if it
+    /// would be too little to be worth a read of its own. It is never longer than what has come already, or four
+    /// times the last chunk, so that a length which is only announced allocates nothing.
+    pub(crate) fn space(&mut self, remaining: u64) -> Option<&mut [u8]> {
+        let (data, filled, len) = self.reserve_space(remaining)?;
         if data.len() - filled < len {
             data.resize(filled + len, 0);
         }
         data.get_mut(filled..filled + len)
     }
 
-    /// As [`room`](Self::room), for a transport that appends: it need not be filled with
-    /// zeros before.
-    pub(crate) fn spare_room(&mut self, remaining: u64) -> Option<Limit<&mut Vec<u8>>> {
-        let (data, filled, len) = self.reserve_room(remaining)?;
+    /// As [`space`](Self::space), for a transport that appends. This space is not filled with zeros first.
+    pub(crate) fn spare_space(&mut self, remaining: u64) -> Option<Limit<&mut Vec<u8>>> {
+        let (data, filled, len) = self.reserve_space(remaining)?;
         data.truncate(filled);
         Some(data.limit(len))
     }
 
-    /// Where the next bytes belong, how many are there and how many to read, for which
-    /// there is capacity.
-    fn reserve_room(&mut self, remaining: u64) -> Option<(&mut Vec<u8>, usize, usize)> {
+    /// The memory that the next bytes belong to, how many bytes it has already, and how many to read. The
+    /// capacity for them is reserved.
+    fn reserve_space(&mut self, remaining: u64) -> Option<(&mut Vec<u8>, usize, usize)> {
         let message = self.unfinished.as_mut().filter(|message| !message.compressed)?;
-        let Unfinished { body: Body::Binary { data, filled }, announced, handed, beyond, .. } = &mut **message else {
+        let Unfinished { gathered: Gathered::Binary { data, filled }, announced, delivered, beyond, .. } =
+            &mut **message
+        else {
             return None;
         };
         let come = usize::try_from(announced.saturating_sub(remaining)).unwrap_or(usize::MAX);
         let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
-        let paid = match handed {
-            Handed::Nothing => come,
-            // What is read becomes a chunk of its own, which takes new memory. A peer that sends
-            // little at a time must not make that much each time: the last chunk pays for it.
-            Handed::Chunks { last } if *filled == 0 && *last >= LEAST_ROOM => last.saturating_mul(4),
-            Handed::Chunks { .. } | Handed::Skipped => return None,
+        let paid = match delivered {
+            Delivered::Nothing => come,
+            // The buffer is at most four times the last chunk. Each chunk takes new memory, and a peer that sends
+            // little at a time must not make this end allocate much each time.
+            Delivered::Chunks { last } if *filled == 0 && *last >= LEAST_SPACE => last.saturating_mul(4),
+            Delivered::Chunks { .. } | Delivered::Skipped => return None,
         };
-        // A short rest would be a read of its own.
-        let most = if remaining < MOST_ROOM + LEAST_ROOM { remaining } else { MOST_ROOM };
+        // A short rest of the frame is read together with the part before it, not in a read of its own.
+        let most = if remaining < MOST_SPACE + LEAST_SPACE { remaining } else { MOST_SPACE };
         let len = most.min(paid);
-        if len < LEAST_ROOM {
+        if len < LEAST_SPACE {
             return None;
         }
-        match handed {
-            Handed::Nothing => reserve(data, *filled, len, remaining, *beyond),
+        match delivered {
+            Delivered::Nothing => reserve(data, *filled, len, remaining, *beyond),
             _ => data.reserve_exact(len - data.len().min(len)),
         }
         Some((data, *filled, len))
     }
 
-    /// What was read straight to its place in the middle of a frame, if it is to be a chunk.
+    /// The bytes that were read into [`space`](Self::space), as a chunk, if chunks are delivered.
     pub(crate) fn filled_chunk(&mut self, delivery: Delivery) -> Result<Option<Received<'static>>, ProtocolError> {
         match &mut self.unfinished {
-            Some(message) if matches!(message.handed, Handed::Chunks { .. }) && delivery == Delivery::Chunks => {
+            Some(message) if matches!(message.delivered, Delivered::Chunks { .. }) && delivery == Delivery::Chunks => {
                 Ok(message.chunk(&[], false)?.map(Received::Chunk))
             }
             _ => Ok(None),
         }
     }
 
-    /// The first `len` bytes of the room have been filled.
+    /// Notes that the first `len` bytes of [`space`](Self::space) have been filled, and returns them.
     pub(crate) fn fill(&mut self, len: usize) -> Option<&mut [u8]> {
-        let Body::Binary { data, filled } = &mut self.unfinished.as_mut()?.body else { return None };
+        let Gathered::Binary { data, filled } = &mut self.unfinished.as_mut()?.gathered else { return None };
         let start = *filled;
         *filled = data.len().min(start.saturating_add(len));
         data.get_mut(start..*filled)
     }
 
-    /// A data frame begins: judge its header before any of its payload is waited for.
+    /// Judges the header of a data frame, before its payload has come.
     #[inline]
     fn begin(&mut self, header: &Header) -> Result<(), ProtocolError> {
         match (&mut self.unfinished, header.opcode) {
             // §5.4: "fragments of one message MUST NOT be interleaved" with another's.
             (Some(_), Opcode::Text | Opcode::Binary) => Err(ProtocolError::ExpectedContinuation),
+            // §5.4: a message begins with a frame whose opcode is not 0.
             (None, Opcode::Continuation) => Err(ProtocolError::UnexpectedContinuation),
             (None, _) => self.limits.check(header.len, 1, header.rsv != 0),
             (Some(message), _) => {
@@ -291,44 +295,44 @@ impl Assembler {
 
 impl Unfinished {
     fn new(first: &Header, limits: Limits) -> Unfinished {
-        let body = match first.opcode {
-            Opcode::Text => Body::Text { text: String::new(), utf8: Utf8::default() },
-            _ => Body::Binary { data: Vec::new(), filled: 0 },
+        let gathered = match first.opcode {
+            Opcode::Text => Gathered::Text { text: String::new(), utf8: Utf8::default() },
+            _ => Gathered::Binary { data: Vec::new(), filled: 0 },
         };
         let beyond = limits.beyond(first, first.len);
         let compressed = first.rsv != 0;
-        Unfinished { body, compressed, announced: first.len, beyond, fragments: 1, handed: Handed::Nothing }
+        Unfinished { gathered, compressed, announced: first.len, beyond, fragments: 1, delivered: Delivered::Nothing }
     }
 
-    /// Takes the next part of the payload, as plain as the application will see it.
+    /// Takes the next part of the payload, which is inflated if it was compressed.
     fn take_in<'b>(
         &mut self,
         payload: &'b [u8],
         ends: bool,
         delivery: Delivery,
     ) -> Result<Option<Received<'b>>, ProtocolError> {
-        // What was gathered before chunks were asked for is their beginning; what
-        // is left after chunks were asked for is not a message, and is dropped.
-        Ok(match (self.handed, delivery) {
-            (Handed::Nothing | Handed::Chunks { .. }, Delivery::Chunks) => {
+        // If the application changes from messages to chunks, the first chunk has what was gathered. If it changes
+        // from chunks to messages, the rest of this message is skipped.
+        Ok(match (self.delivered, delivery) {
+            (Delivered::Nothing | Delivered::Chunks { .. }, Delivery::Chunks) => {
                 self.chunk(payload, ends)?.map(Received::Chunk)
             }
-            (Handed::Chunks { .. }, Delivery::Messages) | (Handed::Skipped, _) => {
+            (Delivered::Chunks { .. }, Delivery::Messages) | (Delivered::Skipped, _) => {
                 self.skip(payload, ends)?;
                 None
             }
-            (Handed::Nothing, Delivery::Messages) => {
+            (Delivered::Nothing, Delivery::Messages) => {
                 self.gather(payload, ends)?;
                 ends.then(|| Received::Message(self.take()))
             }
         })
     }
 
-    /// How long the message is announced to become, and how much may come beyond that.
+    /// How long the message will be, as far as that is announced, and how much more may come.
     fn promise(&self, ends: bool) -> (usize, u64) {
         match (self.compressed, ends) {
             (false, _) => (usize::try_from(self.announced).unwrap_or(usize::MAX), self.beyond),
-            // Nothing is announced of what will be inflated.
+            // The inflated length is never announced.
             (true, false) => (0, self.beyond),
             (true, true) => (0, 0),
         }
@@ -337,8 +341,8 @@ impl Unfinished {
     /// Keeps the payload.
     fn gather(&mut self, payload: &[u8], ends: bool) -> Result<(), ProtocolError> {
         let (announced, beyond) = self.promise(ends);
-        match &mut self.body {
-            Body::Text { text, utf8 } => {
+        match &mut self.gathered {
+            Gathered::Text { text, utf8 } => {
                 let (first, rest) = checked(utf8, payload, ends)?;
                 let growth = rest.len() + first.map_or(0, char::len_utf8);
                 if text.capacity() - text.len() < growth {
@@ -349,7 +353,7 @@ impl Unfinished {
                 text.extend(first);
                 text.push_str(rest);
             }
-            Body::Binary { data, filled } => {
+            Gathered::Binary { data, filled } => {
                 data.truncate(*filled);
                 reserve(data, *filled, payload.len(), announced.saturating_sub(*filled), beyond);
                 data.extend_from_slice(payload);
@@ -359,11 +363,11 @@ impl Unfinished {
         Ok(())
     }
 
-    /// Hands the payload on, behind what was gathered before, if anything was.
+    /// Makes a chunk of what was gathered before and the payload.
     fn chunk<'b>(&mut self, payload: &'b [u8], ends: bool) -> Result<Option<Chunk<'b>>, ProtocolError> {
-        let first = self.handed == Handed::Nothing;
-        let data = match &mut self.body {
-            Body::Text { text, utf8 } => {
+        let first = self.delivered == Delivered::Nothing;
+        let data = match &mut self.gathered {
+            Gathered::Text { text, utf8 } => {
                 let (completed, rest) = checked(utf8, payload, ends)?;
                 if text.is_empty() && completed.is_none() {
                     Message::from(rest)
@@ -375,8 +379,8 @@ impl Unfinished {
                     Message::from(mem::take(text))
                 }
             }
-            Body::Binary { filled: 0, .. } => Message::from(payload),
-            Body::Binary { data, filled } => {
+            Gathered::Binary { filled: 0, .. } => Message::from(payload),
+            Gathered::Binary { data, filled } => {
                 data.truncate(mem::take(filled));
                 data.reserve_exact(payload.len());
                 data.extend_from_slice(payload);
@@ -384,24 +388,24 @@ impl Unfinished {
                 Message::from(mem::take(data))
             }
         };
-        // §5.4: empty fragments are legal, and say nothing unless they end the message.
+        // §5.4: empty fragments are legal. They make no chunk unless they end the message.
         if data.is_empty() && !ends {
             return Ok(None);
         }
-        self.handed = Handed::Chunks { last: data.len() };
+        self.delivered = Delivered::Chunks { last: data.len() };
         Ok(Some(Chunk { data, first, last: ends }))
     }
 
-    /// Checks the payload of a message whose rest nobody wants.
+    /// Checks the payload of a message whose rest is skipped, and drops it.
     fn skip(&mut self, payload: &[u8], ends: bool) -> Result<(), ProtocolError> {
         if !payload.is_empty() {
-            self.handed = Handed::Skipped;
+            self.delivered = Delivered::Skipped;
         }
-        match &mut self.body {
-            Body::Text { utf8, .. } => checked(utf8, payload, ends).map(drop)?,
-            Body::Binary { data, filled } => {
+        match &mut self.gathered {
+            Gathered::Text { utf8, .. } => checked(utf8, payload, ends).map(drop)?,
+            Gathered::Binary { data, filled } => {
                 if mem::take(filled) > 0 {
-                    self.handed = Handed::Skipped;
+                    self.delivered = Delivered::Skipped;
                 }
                 *data = Vec::new();
             }
@@ -409,14 +413,15 @@ impl Unfinished {
         Ok(())
     }
 
+    /// The whole message, in memory of its own length.
     fn take(&mut self) -> Message<'static> {
-        match &mut self.body {
-            Body::Text { text, .. } => {
-                // Only a limit that was announced and not reached leaves room over.
+        match &mut self.gathered {
+            Gathered::Text { text, .. } => {
+                // Memory is left over only if less came than later frames might have added.
                 text.shrink_to_fit();
                 Message::Text(Cow::Owned(mem::take(text)))
             }
-            Body::Binary { data, filled } => {
+            Gathered::Binary { data, filled } => {
                 data.truncate(*filled);
                 data.shrink_to_fit();
                 Message::Binary(Cow::Owned(mem::take(data)))
@@ -438,7 +443,7 @@ fn whole(opcode: Opcode, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
     }
 }
 
-/// §8.1, for a part of a text that may `end` with it.
+/// §8.1: checks a part of a text. `ends` says whether the text ends with it.
 fn checked<'b>(utf8: &mut Utf8, payload: &'b [u8], ends: bool) -> Result<(Option<char>, &'b str), ProtocolError> {
     let invalid = |error: utf8::Invalid| ProtocolError::InvalidUtf8 { at: error.at };
     let parts = utf8.check(payload).map_err(invalid)?;
@@ -448,8 +453,8 @@ fn checked<'b>(utf8: &mut Utf8, payload: &'b [u8], ends: bool) -> Result<(Option
     Ok(parts)
 }
 
-/// Makes room for `growth` bytes behind the `filled` ones, of the `remaining` that
-/// are announced.
+/// Reserves memory for `growth` bytes behind the `filled` ones. `remaining` bytes are announced, those of
+/// `growth` included.
 fn reserve(data: &mut Vec<u8>, filled: usize, growth: usize, remaining: usize, beyond: u64) {
     if data.capacity() - filled < growth {
         let target = target(filled, growth, remaining - growth.min(remaining), beyond);
@@ -457,22 +462,25 @@ fn reserve(data: &mut Vec<u8>, filled: usize, growth: usize, remaining: usize, b
     }
 }
 
-/// The capacity to grow to: four times what has come, so that growing costs a
-/// constant for each byte; but no more than is announced, so that a message of
-/// one frame ends up in memory of its own size. Where later frames may go `beyond`
-/// what is announced it is twice what has come, or fragments of a byte each would
-/// cost the square of their number.
+/// The capacity to grow to, where `needed` bytes have come, `announced_after` more are announced, and later frames
+/// may add `beyond` more: `needed + min(3 * needed, announced_after + min(needed, beyond))`.
+///
+/// So it is at most four times what has come, and growing costs a constant for each byte. It is no more than is
+/// announced, so that a message of one frame ends up in memory of its own size. While later frames may come it is
+/// at least twice what has come, within the limit: otherwise many short fragments would cost the square of their
+/// number.
 fn target(filled: usize, growth: usize, announced_after: usize, beyond: u64) -> usize {
     let needed = filled + growth;
     let ahead = usize::try_from(beyond).unwrap_or(usize::MAX).min(needed).saturating_add(announced_after);
     needed.saturating_add(needed.saturating_mul(3).min(ahead))
 }
 
-/// How many bytes a compressed message may have beyond twice its limit.
+/// A compressed message may have twice the limit and this many bytes.
 const COMPRESSED_OVERHEAD: u64 = 16 * 1024;
 
-/// Less than this is not worth a read of its own: what follows it can come with it.
-const LEAST_ROOM: usize = 16 * 1024;
+/// The least space that is offered. Less is not worth a read of its own: a read into the read buffer brings it
+/// together with what follows.
+const LEAST_SPACE: usize = 16 * 1024;
 
-/// What is read in one go is unmasked while a second-level cache still holds it.
-const MOST_ROOM: usize = 256 * 1024;
+/// The most space that is offered. The second-level cache still holds that much when it is unmasked.
+const MOST_SPACE: usize = 256 * 1024;

@@ -1,4 +1,4 @@
-//! A message (§1.2, §6): text or binary, borrowed or owned.
+//! A message (§1.2, §6), and a part of one.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -11,13 +11,13 @@ use crate::frame::Opcode;
 
 /// A whole message.
 ///
-/// It borrows where that is possible, and owns where it is not: a message that
-/// lay whole in the read buffer is received without a copy, and a `String` or
-/// `Vec` is sent without one. [`into_owned`](Self::into_owned) makes one that can
-/// be kept; it never holds more memory than its own length.
+/// It borrows its payload if possible: a message that lies whole in the read buffer is received without a
+/// copy. It owns the payload otherwise: a `String` or a `Vec` is sent without a copy.
+/// [`into_owned`](Self::into_owned) makes a message that can be kept; it holds no more memory than its own
+/// length.
 ///
-/// [`Debug`](fmt::Debug) gives the type and the length, never the payload: what is logged of a
-/// message must not give it away.
+/// [`Debug`](fmt::Debug) shows the type and the length, never the payload, so that no payload is written to
+/// logs.
 ///
 /// ```
 /// use openline::Message;
@@ -37,7 +37,7 @@ pub enum Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The payload, of either type.
+    /// The payload as bytes, for text and binary messages.
     #[must_use]
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
@@ -82,7 +82,7 @@ impl<'a> Message<'a> {
         self.len() == 0
     }
 
-    /// How its frame says which type it is (§5.2).
+    /// The opcode of the message's first frame (§5.2).
     #[inline]
     pub(crate) const fn opcode(&self) -> Opcode {
         if self.is_text() { Opcode::Text } else { Opcode::Binary }
@@ -102,7 +102,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// A message that can be kept, copied only if it borrowed.
+    /// A message that can be kept. The payload is copied only if it was borrowed.
     #[must_use]
     #[inline]
     pub fn into_owned(self) -> Message<'static> {
@@ -112,7 +112,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The payload as bytes that can be kept, copied only if it borrowed.
+    /// The payload as bytes that can be kept. It is copied only if it was borrowed.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         match self {
@@ -128,7 +128,7 @@ impl fmt::Debug for Message<'_> {
     }
 }
 
-/// What is shown of a message: its type and its length.
+/// What `Debug` shows of a message: its type and its length.
 pub(super) struct Shown {
     pub(super) text: bool,
     pub(super) len: usize,
@@ -140,7 +140,7 @@ impl fmt::Debug for Shown {
     }
 }
 
-/// The payload, copied only if it was borrowed.
+/// The payload. It is copied only if it was borrowed.
 impl From<Message<'_>> for Bytes {
     fn from(message: Message<'_>) -> Bytes {
         Bytes::from(message.into_bytes())
@@ -207,14 +207,14 @@ impl<'a> From<&'a Message<'_>> for Message<'a> {
     }
 }
 
-/// Part of a message, handed out as it arrived.
+/// A part of a message, returned as it arrived.
 ///
-/// Where chunks begin and end says nothing: it depends on how the network cut the
-/// stream. Text is cut between characters only.
+/// The places where a message is cut into chunks have no meaning: they depend on the network. Text is cut only
+/// between characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Chunk<'a> {
-    /// The next part, of the message's type; only the last may be empty.
+    /// The next part. It has the message's type. Only the last part may be empty.
     pub data: Message<'a>,
     /// Whether this is the first chunk of its message.
     pub first: bool,
@@ -223,13 +223,13 @@ pub struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// A chunk as it might have been received, for the tests of who receives such.
+    /// A chunk with these fields, for tests of code that receives chunks.
     #[must_use]
     pub const fn new(data: Message<'a>, first: bool, last: bool) -> Chunk<'a> {
         Chunk { data, first, last }
     }
 
-    /// A chunk that can be kept, copied only if it borrowed.
+    /// A chunk that can be kept. Its data is copied only if it was borrowed.
     #[must_use]
     pub fn into_owned(self) -> Chunk<'static> {
         Chunk { data: self.data.into_owned(), first: self.first, last: self.last }

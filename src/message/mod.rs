@@ -1,5 +1,5 @@
-//! §5.4, §6, §8.1: frames become messages. Knows frames; knows nothing of how a
-//! connection opens or ends.
+//! §5.4, §6, §8.1: turns frames into messages. This module knows frames, and does not know how a connection
+//! opens or ends.
 
 mod assembler;
 #[cfg(feature = "deflate")]

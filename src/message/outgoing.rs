@@ -1,4 +1,4 @@
-//! What can be sent, in whatever form its payload lies in memory.
+//! What can be sent: messages whose payload is borrowed, owned or shared.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -12,11 +12,11 @@ use super::prepared::Prepared;
 use super::utf8;
 use crate::frame::Opcode;
 
-/// What can be sent: a [`Message`], whatever becomes one, [`Bytes`], or a [`Prepared`] message.
+/// What can be sent: a [`Message`], anything that converts into one, [`Bytes`], or a [`Prepared`] message.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Outgoing<'m> {
-    /// A message, to be encoded.
+    /// A message that is encoded when it is sent.
     Message(Message<'m>),
     /// A message that was encoded before.
     Prepared(&'m Prepared),
@@ -51,12 +51,11 @@ impl From<Bytes> for Outgoing<'_> {
     }
 }
 
-/// A message to send whose payload is [`Bytes`], so that others may hold it too: a part of a
-/// larger buffer, say, or of a file that is mapped to memory.
+/// A message to send whose payload is [`Bytes`], which others may hold too: for example a part of a larger
+/// buffer, or of a file that is mapped into memory.
 ///
-/// A payload below 16 KiB is copied when it is sent. From 16 KiB on, a server transmits it from
-/// where it lies. A client must mask it: where it lies if nobody else holds it, else on its way
-/// into a copy.
+/// A payload below 16 KiB is copied when it is sent. From 16 KiB on, a server transmits it from where it lies.
+/// A client must mask it: where it lies if nobody else holds it, otherwise in a copy.
 ///
 /// To send one message to many connections, see [`Prepared`].
 ///
@@ -88,10 +87,10 @@ impl BytesMessage {
     ///
     /// # Errors
     ///
-    /// The payload is not UTF-8 (§8.1), so no text message may have it.
+    /// The payload is not UTF-8, as §8.1 demands of text.
     pub fn text(payload: Bytes) -> Result<BytesMessage, Utf8Error> {
         if utf8::from_utf8(&payload).is_err() {
-            // Says where, which the faster check does not.
+            // This check is slower, but it says where the text is wrong.
             core::str::from_utf8(&payload)?;
         }
         Ok(BytesMessage { text: true, payload })
@@ -120,7 +119,7 @@ impl fmt::Debug for BytesMessage {
     }
 }
 
-/// A payload to send, and who owns it: that decides whether it is copied.
+/// A payload to send. Who owns it decides whether it is copied.
 pub(crate) enum Payload<'m> {
     Borrowed(&'m [u8]),
     Owned(Vec<u8>),

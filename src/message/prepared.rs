@@ -1,4 +1,4 @@
-//! One message for many: encoded, and compressed, once.
+//! A message for many connections, which is encoded and compressed once.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a header of 14 bytes and a payload that lies in memory")]
 
@@ -9,20 +9,19 @@ use core::fmt;
 use bytes::Bytes;
 
 use super::message::Message;
-use crate::frame::{Encoder, Header, Kind, Opcode};
+use crate::frame::{Encoder, FirstByte, Header, Opcode};
 
 #[cfg(feature = "deflate")]
 use super::deflate::{Deflater, RSV1};
 
 /// A message that is encoded once, to be sent to many connections.
 ///
-/// A server's connections send the bytes as they lie here. Those that have agreed on
-/// permessage-deflate without context takeover share one compressed form for each size
-/// of window, made when it is first asked for. With context takeover every connection
-/// must compress for itself, and a client must mask for itself; to them this is a
-/// message like any other.
+/// A server's connections send the encoded bytes without a copy of their own. Connections that agreed on
+/// permessage-deflate without context takeover share one compressed form for each window size; it is made when
+/// it is first needed. A connection with context takeover must compress the message itself, and a client must
+/// mask it itself: they treat it as any other message.
 ///
-/// A clone is the same message: it costs a reference count.
+/// A clone is cheap: it shares the bytes.
 ///
 /// ```
 /// use openline::{Agreement, Config, Connection, Prepared, Time, Upgrade};
@@ -42,26 +41,26 @@ pub struct Prepared(Arc<Inner>);
 struct Inner {
     opcode: Opcode,
     /// The whole frame, unmasked.
-    plain: Bytes,
+    uncompressed: Bytes,
     /// Where its payload begins.
     payload: usize,
-    /// The whole frame with a compressed payload, by the bits of the window; `None` where
-    /// that would be no shorter.
+    /// The whole frame with a compressed payload, for each number of window bits. `None` if compressing does
+    /// not make the payload shorter.
     #[cfg(feature = "deflate")]
     deflated: [std::sync::OnceLock<Option<Bytes>>; 16],
 }
 
 impl Prepared {
-    /// Encodes the message: its payload is copied once, owned or not, to lie behind its header.
+    /// Encodes the message. The payload is copied once, even if it was owned: it must lie behind its header.
     #[must_use]
     pub fn new<'m>(message: impl Into<Message<'m>>) -> Prepared {
         let message = message.into();
         let opcode = message.opcode();
-        let plain = frame(0, opcode, message.as_bytes());
+        let uncompressed = frame(0, opcode, message.as_bytes());
         Prepared(Arc::new(Inner {
             opcode,
-            payload: plain.len() - message.len(),
-            plain,
+            payload: uncompressed.len() - message.len(),
+            uncompressed,
             #[cfg(feature = "deflate")]
             deflated: [const { std::sync::OnceLock::new() }; 16],
         }))
@@ -71,37 +70,37 @@ impl Prepared {
     #[must_use]
     #[expect(clippy::indexing_slicing, reason = "it was made of a header and the payload")]
     pub fn payload(&self) -> &[u8] {
-        &self.0.plain[self.0.payload..]
+        &self.0.uncompressed[self.0.payload..]
     }
 
     pub(crate) fn opcode(&self) -> Opcode {
         self.0.opcode
     }
 
-    /// The frame that a server sends.
-    pub(crate) fn plain(&self) -> &Bytes {
-        &self.0.plain
+    /// The frame that a server sends without permessage-deflate.
+    pub(crate) fn uncompressed(&self) -> &Bytes {
+        &self.0.uncompressed
     }
 
-    /// The frame that a server sends where it has a compressor; `None` if that must have
-    /// seen the message.
+    /// The frame that a server sends with permessage-deflate. `None` with context takeover: the compressor of
+    /// the connection must see the message.
     #[cfg(feature = "deflate")]
     #[expect(clippy::indexing_slicing, reason = "a window has 15 bits at the most")]
     pub(crate) fn deflated(&self, deflater: &Deflater) -> Option<&Bytes> {
         let window = deflater.window_bits_alone()?;
         if !deflater.wants(self.payload().len()) {
-            return Some(self.plain());
+            return Some(self.uncompressed());
         }
         let made = self.0.deflated[usize::from(window)]
             .get_or_init(|| deflater.alone(self.payload(), |shorter| frame(RSV1, self.opcode(), shorter)));
-        Some(made.as_ref().unwrap_or(self.plain()))
+        Some(made.as_ref().unwrap_or(self.uncompressed()))
     }
 }
 
-/// A frame without a mask.
+/// A whole frame, not masked.
 fn frame(rsv: u8, opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut bytes = Vec::with_capacity(Header::MAX_SIZE + payload.len());
-    Encoder::new(None).frame(&mut bytes, Kind { fin: true, rsv, opcode }, payload);
+    Encoder::new(None).frame(&mut bytes, FirstByte { fin: true, rsv, opcode }, payload);
     Bytes::from(bytes)
 }
 

@@ -1,5 +1,5 @@
-//! §8.1: text is UTF-8, checked as it arrives: each byte once, and refused at the
-//! first that cannot be part of it, however the text was cut.
+//! §8.1: checks that text is UTF-8, as it arrives. Each byte is checked once. An invalid text fails at its first
+//! wrong byte, wherever it was cut.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -8,11 +8,12 @@
 
 use core::{fmt, str};
 
-/// The state between two chunks of one text: at most three bytes of a character
-/// whose end has not arrived.
+/// The state between two chunks of one text: at most three bytes of a character, the end of which has not
+/// arrived.
 #[derive(Default)]
 pub(crate) struct Utf8 {
     carry: [u8; 4],
+    /// How many bytes of `carry` are in use.
     held: u8,
     /// How many bytes have been found valid.
     valid: u64,
@@ -25,9 +26,8 @@ pub(crate) struct Invalid {
 }
 
 impl Utf8 {
-    /// Checks the next chunk. Returns the character that its front completes, if
-    /// it was cut before, and the rest of the chunk up to the last whole
-    /// character.
+    /// Checks the next chunk. Returns the character that the front of the chunk completes, if one was cut,
+    /// and then the text up to the last whole character.
     pub(crate) fn check<'b>(&mut self, mut chunk: &'b [u8]) -> Result<(Option<char>, &'b str), Invalid> {
         let mut completed = None;
         while self.held > 0 && completed.is_none() {
@@ -39,7 +39,7 @@ impl Utf8 {
         let text = from_utf8(whole).map_err(|at| Invalid { at: self.valid + at as u64 })?;
         self.valid += text.len() as u64;
         for &byte in cut {
-            // Never completes a character: `cut` is shorter than its first byte asks.
+            // This completes no character: `cut` is shorter than its first byte demands.
             self.carry(byte)?;
         }
         Ok((completed, text))
@@ -61,7 +61,7 @@ impl Utf8 {
                 self.valid += text.len() as u64;
                 Ok(text.chars().next())
             }
-            // `None` means that the bytes so far may yet become a character.
+            // `None` means that more bytes may complete the character.
             Err(error) if error.error_len().is_none() => {
                 self.held += 1;
                 Ok(None)
@@ -72,16 +72,16 @@ impl Utf8 {
 }
 
 impl fmt::Debug for Utf8 {
-    // What is carried over is payload.
+    // `Debug` hides `carry`, which is payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Utf8({} bytes valid, {} more held)", self.valid, self.held)
     }
 }
 
-/// Checks a whole text at once. The error is the length of its valid front.
+/// Checks a whole text at once. The error is the number of valid bytes at its front.
 #[inline]
 pub(crate) fn from_utf8(bytes: &[u8]) -> Result<&str, usize> {
-    // It does not say where a text is wrong, and is the faster for it.
+    // Speed only; whatever does not match takes the general path, which says where a text is wrong.
     #[cfg(feature = "simdutf8")]
     if bytes.len() >= SIMD_PAYS
         && let Ok(text) = simdutf8::basic::from_utf8(bytes)
@@ -91,12 +91,12 @@ pub(crate) fn from_utf8(bytes: &[u8]) -> Result<&str, usize> {
     str::from_utf8(bytes).map_err(|error| error.valid_up_to())
 }
 
-/// Below this many bytes `simdutf8` hands over to the standard library. From here on it is the
-/// faster one where it counts: between two system calls, with branches that nobody predicts.
+/// Below this many bytes `simdutf8` itself calls the standard library. From here on it is faster, measured
+/// between two system calls, where the processor cannot predict the branches.
 #[cfg(feature = "simdutf8")]
 const SIMD_PAYS: usize = 64;
 
-/// How many bytes at the end of `chunk` begin a character that goes on beyond it.
+/// How many bytes at the end of `chunk` belong to a character that `chunk` does not complete.
 fn cut_at_end(chunk: &[u8]) -> usize {
     for (after, byte) in chunk.iter().rev().take(3).enumerate() {
         let whole = match byte {
@@ -117,8 +117,7 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
-    /// Feeds `pieces` and returns the text, or where it broke and after how many
-    /// bytes that was noticed.
+    /// Feeds `pieces` and returns the text, or where it is wrong and after how many bytes that was noticed.
     fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<String, (u64, usize)> {
         let (mut utf8, mut text, mut fed) = (Utf8::default(), String::new(), 0);
         for piece in pieces {
@@ -130,8 +129,8 @@ mod tests {
         utf8.finish().map_err(|Invalid { at }| (at, fed)).map(|()| text)
     }
 
-    /// Every sequence of up to four bytes from the values where the grammar of
-    /// RFC 3629 turns, in every cut: the same verdict and place as `std`'s.
+    /// For every sequence of up to four of the bytes at which the grammar of RFC 3629 changes, and every cut: the
+    /// result is that of `std`.
     #[test]
     fn agrees_with_std_however_it_is_cut() {
         let edges = [

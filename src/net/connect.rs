@@ -1,4 +1,4 @@
-//! Connecting over TCP: every step of it within one time limit.
+//! Connects over TCP. All steps together have one time limit.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -15,7 +15,7 @@ use super::timeouts::Clock;
 use crate::driver::Error;
 use crate::{Client, ClientRequest, HandshakeError, Time};
 
-/// Connects to a `ws://` URI, with the defaults. [`Client`] and [`connect_with`] have the choices.
+/// Connects to a `ws://` URI with the defaults. For other choices see [`Client`] and [`connect_with`].
 ///
 /// # Errors
 ///
@@ -27,18 +27,17 @@ pub fn connect(uri: &str) -> Result<WebSocket<TcpStream>, Error> {
 /// Connects over TCP, with `TCP_NODELAY` set. Looking up the name, connecting and
 /// the handshake share [`HandshakeConfig::timeout`](crate::HandshakeConfig::timeout).
 ///
-/// A name is looked up in a thread of its own, since the system's way to do so has no time limit; if time
-/// is over first, the thread is left behind until the system answers. Of several addresses each
-/// gets its share of the time that is left.
+/// A name is looked up in a thread of its own, since the system's function has no time limit. If the time is over
+/// first, the thread runs on until the system answers. If a name has several addresses, each of them gets an equal
+/// part of the time that is left.
 ///
 /// # Errors
 ///
-/// [`Error::Io`], [`Error::Handshake`], or [`Error::Refused`] with what the server
-/// answered instead. A `wss://` URI fails: for TLS, bring your own stream to
-/// [`connect_on`](super::connect_on).
+/// [`Error::Io`], [`Error::Handshake`], or [`Error::Refused`] with the answer of a server that refused. A `wss://`
+/// URI is an error: for TLS, give a stream that has it to [`connect_on`](super::connect_on).
 pub fn connect_with(client: &Client) -> Result<WebSocket<TcpStream>, Error> {
     let uri = client.request().uri();
-    // Never send in the clear what was meant to be secret.
+    // Without TLS a `wss:` URI is an error: what was meant to be secret is never sent in the clear.
     if uri.is_secure() {
         return Err(HandshakeError::TlsUnavailable.into());
     }
@@ -51,7 +50,7 @@ pub fn connect_with(client: &Client) -> Result<WebSocket<TcpStream>, Error> {
     let mut failure = Error::from(io::Error::from(io::ErrorKind::NotFound));
     let mut untried = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for address in addresses {
-        // An address that swallows packets leaves time to the others.
+        // An address that never answers must leave time for the others.
         let share = left()?.checked_div(untried.max(1)).unwrap_or_default().max(LEAST_SHARE);
         untried = untried.saturating_sub(1);
         match TcpStream::connect_timeout(&address, share) {
@@ -66,7 +65,7 @@ pub fn connect_with(client: &Client) -> Result<WebSocket<TcpStream>, Error> {
     Err(failure)
 }
 
-/// The addresses of a name, within a time limit that the system's own way does not have.
+/// The addresses of a name, found within a time limit.
 fn look_up(host: &str, port: u16, left: Duration) -> Result<Vec<SocketAddr>, Error> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
@@ -75,7 +74,7 @@ fn look_up(host: &str, port: u16, left: Duration) -> Result<Vec<SocketAddr>, Err
     let host = host.to_string();
     thread::Builder::new().name("openline look-up".into()).spawn(move || {
         let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
-        // Nobody waits any more if time is over.
+        // If the time is over, nobody waits any more, and this fails.
         let _ = found.send(addresses);
     })?;
     match wait.recv_timeout(left) {
@@ -84,5 +83,5 @@ fn look_up(host: &str, port: u16, left: Duration) -> Result<Vec<SocketAddr>, Err
     }
 }
 
-/// An attempt to connect gets this much at least.
+/// An attempt to connect gets at least this time.
 const LEAST_SHARE: Duration = Duration::from_millis(10);

@@ -1,6 +1,5 @@
-//! The blocking adapter: carries the core's bytes over a [`Transport`] of the
-//! standard library, and its deadlines over the transport's timeouts. What to do
-//! next is the core's answer. Same names in the same order as [`tokio`].
+//! The blocking adapter. It carries the core's bytes over a blocking [`Transport`], and keeps its deadlines with the
+//! transport's timeouts. The core says what to do next. It has the same names in the same order as [`tokio`].
 //!
 //! [`tokio`]: https://docs.rs/openline/latest/openline/tokio/index.html
 //!
@@ -27,7 +26,7 @@ mod turns;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::driver::{Driver, Error, Form, Found};
+use crate::driver::{Driver, Error, Form, NextEvent};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent, Upgrade,
@@ -43,20 +42,19 @@ use turns::{check_sending, leave, let_go, turn, turn_blocked, write_to};
 
 /// A WebSocket over a blocking transport.
 ///
-/// All work is done inside the calls; there is no thread behind it. Receiving also
-/// writes what is queued, answers Pings and keeps the deadlines, so a thread that
-/// waits in [`recv`](Self::recv) has nothing else to look after.
+/// All work is done inside the calls; there is no background thread. Receiving also writes what is queued, answers
+/// Pings and keeps the deadlines, so a thread that waits in [`recv`](Self::recv) need do nothing else. A thread that
+/// only sends must do more: see [`send`](Self::send).
 ///
-/// The timeouts of the transport are in its hands: it sets them to keep the
-/// deadlines, and a program that sets them itself may make it miss them.
+/// The WebSocket sets the timeouts of the transport to keep its deadlines. If the program sets them too, deadlines
+/// may be missed.
 ///
 /// # Non-blocking transports
 ///
-/// A socket that was made non-blocking works too. A method that would have to wait
-/// returns [`Error::Io`] with [`WouldBlock`](std::io::ErrorKind::WouldBlock); nothing is
-/// lost, and calling it again goes on where it was. A method that sends returns
-/// this only if it has queued nothing, and otherwise `Ok` as soon as the message is
-/// queued; [`flush`](Self::flush) tells whether all has left.
+/// A socket that was made non-blocking works too. A method that would have to wait returns [`Error::Io`] with
+/// [`WouldBlock`](std::io::ErrorKind::WouldBlock). Nothing is lost, and the next call goes on. A method that sends
+/// returns this error only if it has queued nothing. Otherwise it returns `Ok` as soon as the message is queued, and
+/// [`flush`](Self::flush) says whether all has left.
 #[derive(Debug)]
 pub struct WebSocket<S> {
     io: S,
@@ -64,8 +62,8 @@ pub struct WebSocket<S> {
 }
 
 impl<S: Transport> WebSocket<S> {
-    /// A WebSocket on a transport whose opening handshake was done elsewhere.
-    /// `leftover` is what was read behind it.
+    /// A WebSocket on a transport after an opening handshake that other code made. `leftover` has the bytes that were
+    /// read after the handshake.
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
         let clock = Clock::new();
@@ -74,14 +72,14 @@ impl<S: Transport> WebSocket<S> {
         WebSocket::with_clock(io, connection, clock)
     }
 
-    /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`.
+    /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: Instant) -> WebSocket<S> {
         WebSocket::with_clock(io, connection, Clock::since(epoch))
     }
 
-    /// The two parts, for another loop: the connection [holds](Connection::hold) what was read and
-    /// not taken, and counts its times from the moment that comes with it.
+    /// The transport and the connection, and the moment from which the times in the connection count. The connection
+    /// [holds](Connection::hold) the bytes that were read and not taken.
     #[must_use]
     pub fn into_parts(self) -> (S, Connection, Instant) {
         (self.io, self.shared.driver.into_connection(), self.shared.clock.epoch())
@@ -94,18 +92,18 @@ impl<S: Transport> WebSocket<S> {
     /// The next message; `None` once the connection is closed, and
     /// [`closed`](Self::closed) then says how.
     ///
-    /// Before it waits, all that was [fed](Self::feed) or provoked leaves in one write.
+    /// Before it waits, everything that is queued leaves in one write: what was [fed](Self::feed), and Pongs.
     ///
     /// # Errors
     ///
-    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once;
-    /// after that it returns `None`. That the peer went away without a Close frame is not an error
-    /// here: [`closed`](Self::closed) has the code 1006 then.
+    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once; after that it
+    /// returns `None`. It is no error if the peer goes away without a Close frame: then [`closed`](Self::closed) has
+    /// the code 1006.
     pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.recv_until(None)
     }
 
-    /// As [`recv`](Self::recv), but waits for `limit` at the most.
+    /// As [`recv`](Self::recv), but waits for at most `limit`.
     ///
     /// # Errors
     ///
@@ -129,9 +127,8 @@ impl<S: Transport> WebSocket<S> {
         }
     }
 
-    /// As [`recv`](Self::recv), but hands a message out as it arrives, so that one of
-    /// any length takes no memory. See [`Connection::receive_chunk`] for what happens
-    /// if both are called.
+    /// As [`recv`](Self::recv), but returns a message as it arrives, so that a message of any length takes little
+    /// memory. [`Connection::receive_chunk`] says what happens if both are called.
     ///
     /// # Errors
     ///
@@ -139,9 +136,9 @@ impl<S: Transport> WebSocket<S> {
     pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
         let found = loop {
             match self.find(Form::Chunks)? {
-                Some(Found::Lent(found)) => break found,
-                Some(Found::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
-                Some(Found::Owned(_)) => {}
+                Some(NextEvent::InPlace(found)) => break found,
+                Some(NextEvent::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
+                Some(NextEvent::Owned(_)) => {}
                 None => return Ok(None),
             }
         };
@@ -151,45 +148,44 @@ impl<S: Transport> WebSocket<S> {
         }
     }
 
-    /// Takes and drops what comes, until the connection is over: what a program that only sends must
-    /// have running beside its sending, on the other [half](Self::split). It answers Pings,
-    /// sees the peer's Close frame, and keeps the deadlines.
+    /// Takes and drops what comes, until the connection is over. It answers Pings, sees the peer's Close frame, and
+    /// keeps the deadlines. A program that only sends must have it running at the same time, on the other
+    /// [half](Self::split).
     ///
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
     pub fn drain(&mut self) -> Result<(), Error> {
-        // In chunks: what is dropped need not be gathered first.
+        // It takes chunks, so that messages which are dropped are not gathered.
         while self.find(Form::Chunks)?.is_some() {}
         Ok(())
     }
 
-    /// The next event, control frames included. A message that lay whole in what was
-    /// read is lent from there, without a copy.
+    /// The next event, control frames included. A message that lies whole in the read buffer is borrowed from there,
+    /// without a copy.
     ///
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
     pub fn event(&mut self) -> Result<Option<Event<'_>>, Error> {
         match self.find(Form::Whole)? {
-            Some(Found::Lent(found)) => Ok(Some(self.shared.driver.look(found))),
-            Some(Found::Owned(event)) => Ok(Some(event)),
+            Some(NextEvent::InPlace(found)) => Ok(Some(self.shared.driver.look(found))),
+            Some(NextEvent::Owned(event)) => Ok(Some(event)),
             None => Ok(None),
         }
     }
 
-    /// Sends a message: returns when the transport has taken all of it.
+    /// Sends a message. It returns when the transport has taken all of it.
     ///
-    /// A program that sends and never receives is deaf: it answers no Ping, does not see the peer's Close
-    /// frame, and is given up by the peer's keepalive. Have [`drain`](Self::drain) running beside it,
-    /// in a thread of its own.
+    /// A program that only sends must also call [`drain`](Self::drain) at the same time, in a thread of its own. If
+    /// nothing is received, no Ping is answered, so the keepalive of the peer ends the connection; and the peer's
+    /// Close frame is not seen.
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if the connection is closing, or ended before the transport
-    /// had taken all, or if a fragmented message is unfinished; otherwise as
-    /// [`recv`](Self::recv). If it is closing, what was accepted before has left when this returns, or
-    /// the time to close is over: a socket that is dropped then loses nothing.
+    /// [`Error::Send`] if the connection is closing, or ended before the transport had taken all, or if a fragmented
+    /// message is unfinished; otherwise as [`recv`](Self::recv). If the connection is closing, this returns when what
+    /// was accepted before has left, or the time to close is over. So the socket can be dropped, and nothing is lost.
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
         self.feed(message)?;
         self.push()
@@ -218,7 +214,7 @@ impl<S: Transport> WebSocket<S> {
         self.shared.driver.try_queue(message)
     }
 
-    /// Waits until there is [room](Self::has_room) for a message, or never will be again.
+    /// Waits until there is [room](Self::has_room) for a message.
     ///
     /// While the transport takes nothing, one message is read ahead at most.
     ///
@@ -251,8 +247,7 @@ impl<S: Transport> WebSocket<S> {
         self.command(|connection, _| connection.queue_fragment(data, fin))
     }
 
-    /// Sends a Ping. Its Pong, which [`recv`](Self::recv) takes in, sets
-    /// [`latency`](Self::latency).
+    /// Sends a Ping. When [`recv`](Self::recv) gets its Pong, that sets [`latency`](Self::latency).
     ///
     /// # Errors
     ///
@@ -271,19 +266,19 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Io`], or why the connection ended while this waited.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.write_to(self.shared.driver.promised())
+        self.write_to(self.shared.driver.sent_mark())
     }
 
-    /// Closes the connection: sends a Close frame, skips what the peer still sends,
-    /// and waits until it has closed too, at most [`Config::close_timeout`]. It does
-    /// no harm to a connection that is closing or closed.
+    /// Closes the connection: sends a Close frame, drops what the peer still sends, and waits until the peer has
+    /// closed too, for at most [`Config::close_timeout`]. It may also be called if the connection is closing or
+    /// closed.
     ///
     /// # Errors
     ///
     /// [`Error::Send`] if `code` or `reason` cannot be sent, or if something that was accepted before has
     /// not left in that time; otherwise as [`recv`](Self::recv).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let mark = self.shared.driver.promised();
+        let mark = self.shared.driver.sent_mark();
         self.shared.driver.start_close(code, reason, self.shared.clock.now())?;
         self.drain()?;
         self.shared.driver.check_sent(mark)
@@ -330,31 +325,30 @@ impl<S: Transport> WebSocket<S> {
         self.shared.driver.connection.set_config(config);
     }
 
-    /// The connection, to ask what this type does not tell.
+    /// The connection, which has more methods to ask.
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.shared.driver.connection
     }
 
-    /// The transport, to look at.
+    /// The transport. Do not read or write it.
     #[must_use]
     pub fn get_ref(&self) -> &S {
         &self.io
     }
 
-    /// Two halves, for two threads.
+    /// Splits the socket into two halves, for two threads.
     ///
     /// # Errors
     ///
-    /// The transport cannot be [cloned](Transport::try_clone). The WebSocket comes
-    /// back in the error, as it was; `?` drops it.
+    /// The transport cannot be [cloned](Transport::try_clone). The error has the WebSocket, unchanged; `?` drops it.
     pub fn split(self) -> Result<(Receiver<S>, Sender<S>), SplitError<S>> {
         split::split(self)
     }
 
-    // What the methods above share.
+    // The methods above use these.
 
-    fn find(&mut self, form: Form) -> Result<Option<Found>, Error> {
+    fn find(&mut self, form: Form) -> Result<Option<NextEvent>, Error> {
         self.shared.set_reading(Reading::Events);
         loop {
             if let Some(found) = self.shared.next_event(form) {
@@ -368,8 +362,8 @@ impl<S: Transport> WebSocket<S> {
         }
     }
 
-    /// Waits for room, then gives a command. If that is refused because the connection is closing, a
-    /// program's loop often ends, and the socket with it; so what was accepted before leaves first.
+    /// Waits for room, and then gives a command. If the command fails because the connection is closing, what was
+    /// accepted before leaves first: after this error many programs drop the socket.
     fn command(&mut self, command: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
         check_sending(&mut Alone(&mut self.shared), &mut self.io)?;
         while !self.shared.driver.may_queue() {
@@ -396,8 +390,8 @@ impl<S: Transport> WebSocket<S> {
     }
 }
 
-/// The result of waiting for what was accepted before to leave, when a command is refused. Nothing of the
-/// command is queued, so if that would block, the caller can come back.
+/// The result of waiting, after a failed command, until what was accepted before has left. Only `WouldBlock` is
+/// returned: the command has queued nothing, so the caller can try again.
 fn leave_or_refuse(left: Result<(), Error>) -> Result<(), Error> {
     match left {
         Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Err(error.into()),
@@ -405,7 +399,7 @@ fn leave_or_refuse(left: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
-/// The result of a command whose message is queued, and of the attempt to send it.
+/// The result of writing a message that is queued. `WouldBlock` is no error: the message leaves later.
 fn would_block_is_fine(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),

@@ -1,14 +1,14 @@
-//! Opening connections over a blocking transport. How an opening handshake goes is the core's
-//! business: here is a connection like any other, and its first events are waited for.
+//! Opens connections over a blocking transport. The core makes the opening handshake; this file waits for the first
+//! event of the connection.
 
 use super::shared::{Alone, Goal};
 use super::timeouts::Clock;
 use super::turns::{let_go, turn, write_to};
 use super::{Transport, WebSocket};
-use crate::driver::{Error, Form, Found};
+use crate::driver::{Error, Form, NextEvent};
 use crate::{Accept, Client, Connection, Event, HandshakeError, Request, Response, Server, Time};
 
-/// Opens a WebSocket on a transport that is connected to the server already.
+/// Opens a WebSocket on a transport that is already connected to the server.
 ///
 /// # Errors
 ///
@@ -25,12 +25,11 @@ pub(super) fn open<S: Transport>(client: &Client, io: S, clock: Clock, begun: Ti
     Ok(socket)
 }
 
-/// Accepts a WebSocket on a transport that a client has just opened, with the
-/// defaults: any path, any origin, no subprotocol. [`Server`] and [`accept_with`] have the choices.
+/// Accepts a WebSocket on a transport that a client has just opened, with the defaults: any path, any origin, no
+/// subprotocol. For other choices see [`Server`] and [`accept_with`].
 ///
-/// The transport must block; it may be made non-blocking afterwards.
-/// For a `TcpStream`, call `set_nodelay(true)` first: otherwise small messages wait
-/// for the acknowledgement of those before them.
+/// The transport must block; it may be made non-blocking afterwards. For a `TcpStream`, call `set_nodelay(true)` first.
+/// Otherwise a small message waits until the peer has acknowledged the message before it.
 ///
 /// # Errors
 ///
@@ -43,8 +42,7 @@ pub fn accept<S: Transport>(io: S) -> Result<WebSocket<S>, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Io`], or [`Error::Handshake`] if the request was refused; the client
-/// has its answer then.
+/// [`Error::Io`], or [`Error::Handshake`] if the request was refused; then the client has got an answer.
 ///
 /// ```no_run
 /// # fn example(stream: std::net::TcpStream) -> Result<(), openline::Error> {
@@ -62,7 +60,7 @@ pub fn accept_with<S: Transport>(server: &Server, io: S) -> Result<WebSocket<S>,
     read_request(server, io)?.accept()
 }
 
-/// Waits for a request that is in order, for the application to decide on.
+/// Waits for a valid request, on which the application decides.
 ///
 /// # Errors
 ///
@@ -89,38 +87,37 @@ impl<S: Transport> Accepting<S> {
         self.socket.connection().request().expect("a request waits")
     }
 
-    /// The transport, to look at.
+    /// The transport. Do not read or write it.
     #[must_use]
     pub fn get_ref(&self) -> &S {
         &self.socket.io
     }
 
-    /// Accepts it as the [`Server`] says.
+    /// Accepts the request as the [`Server`] says.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or [`Error::Handshake`] if time is over; the client is answered with 408 then.
+    /// [`Error::Io`], or [`Error::Handshake`] if the time is over; then the client is answered with 408.
     pub fn accept(self) -> Result<WebSocket<S>, Error> {
         self.accept_as(Accept::default())
     }
 
-    /// Accepts it as `answer` says.
+    /// Accepts the request as `answer` says.
     ///
     /// # Errors
     ///
-    /// As [`accept`](Self::accept); an answer that cannot be given is an error too, and the
-    /// client is answered with 500 then.
+    /// As [`accept`](Self::accept). An invalid `answer` is an error too; then the client is answered with 500.
     pub fn accept_as(self, answer: Accept) -> Result<WebSocket<S>, Error> {
         let Accepting { mut socket } = self;
         let now = socket.shared.clock.now();
         let connection = &mut socket.shared.driver.connection;
         if let Err(error) = connection.accept(answer, now) {
-            // Our mistake, not the client's: it gets an answer all the same. If time is over it has one.
+            // The mistake is ours, so the client is answered with 500. If the time is over, it has an answer already.
             let _ = connection.reject(Response::new(500), now);
             socket.until_over()?;
             return Err(error.into());
         }
-        // The answer must leave within the handshake's time, and a transport that buffers must pass it on.
+        // The answer must leave within the time of the handshake, also out of a buffer of the transport.
         let (mark, by) = (connection.written(), connection.wants().and_then(|wants| wants.until));
         match write_to(&mut Alone(&mut socket.shared), &mut socket.io, mark, by) {
             Ok(()) => Ok(socket),
@@ -129,11 +126,11 @@ impl<S: Transport> Accepting<S> {
         }
     }
 
-    /// Answers with something else than a WebSocket, and closes the transport.
+    /// Rejects the request with this answer, and closes the transport.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or [`Error::Handshake`] if the answer did not go in time.
+    /// [`Error::Io`], or [`Error::Handshake`] if the answer did not leave in time.
     pub fn reject(self, response: Response) -> Result<(), Error> {
         let Accepting { mut socket } = self;
         let now = socket.shared.clock.now();
@@ -152,7 +149,7 @@ impl<S: Transport> WebSocket<S> {
     /// Waits for the first event of an opening handshake.
     fn opening(&mut self) -> Result<(), Error> {
         loop {
-            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.shared.next_event(Form::Whole) {
+            if let Some(NextEvent::Owned(Event::Request | Event::Opened)) = self.shared.next_event(Form::Whole) {
                 return Ok(());
             }
             if self.shared.driver.is_over() {
@@ -163,7 +160,7 @@ impl<S: Transport> WebSocket<S> {
         }
     }
 
-    /// Waits for the end of a connection that does not open.
+    /// Waits for the end of a connection whose request was rejected.
     fn until_over(&mut self) -> Result<(), Error> {
         while !self.shared.driver.is_over() {
             let _ = self.shared.next_event(Form::Chunks);

@@ -1,22 +1,20 @@
-//! All of a WebSocket but its transport, and how to get at it: alone, or as one of two halves, under a lock that
+//! All of a WebSocket but its transport, and two ways to use it: alone, or as one of two halves, under a lock that
 //! nobody holds while a read or a write blocks.
 //!
-//! At most one half reads at a time, and at most one writes; which is noted under the lock.
+//! At most one half reads at a time, and at most one writes. [`Shared`] notes under the lock whether somebody does.
 //!
-//! - The read buffer goes with the reading: the reader takes it out of the driver, fills it without the
-//!   lock and puts it back.
-//! - The writer copies some of what is queued, writes that without the lock, then takes what was
-//!   written off the queue. A receiver writes what is queued at that moment; if a sender is writing,
-//!   it leaves that to the sender, and reads on.
+//! - The reader takes the read buffer out of the driver, fills it without the lock, and puts it back.
+//! - The writer copies a part of what is queued, writes it without the lock, and then removes what was written from
+//!   the queue. A receiver writes what is queued at that moment. If a sender is writing, the receiver leaves it to
+//!   the sender, and reads on.
 //!
-//! No deadlock: nobody waits for the lock while holding it, and whoever waits for the other half
-//! neither reads nor writes meanwhile, and waits for a limited time.
+//! There is no deadlock: nobody waits for the lock while holding it. A half that waits for the other one neither
+//! reads nor writes, and waits for a limited time.
 //!
-//! No lost wake-up: reading and writing end under the lock, and with a `notify_all`.
+//! There is no lost wake-up: reading and writing end under the lock, and with a `notify_all`.
 //!
-//! No lost output: a sender that has done what it came for, and leaves while the receiver is in a
-//! read, first says so ([`Writing::Leaving`]) and writes what is queued then. What the receiver
-//! queues later it writes itself, when the sender has gone.
+//! There is no lost output: a sender that has reached its goal while the receiver reads first says that it will stop
+//! ([`Writing::Leaving`]), and writes what is queued then. What the receiver queues later, the receiver writes itself.
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -28,7 +26,7 @@ use std::vec::Vec;
 
 use super::Transport;
 use super::timeouts::{Clock, Flow, Timeout};
-use crate::driver::{Driver, Form, Found};
+use crate::driver::{Driver, Form, NextEvent};
 use crate::{Message, Reading, Time};
 
 /// What a thread waits for.
@@ -38,16 +36,16 @@ pub(super) enum Goal {
     Events,
     /// Room to send.
     Room,
-    /// That the transport has taken all before this place in the outgoing stream.
+    /// That the transport has taken everything before this mark in the outgoing stream.
     Sent(u64),
 }
 
-/// Who has the turn to write.
+/// Whether a half is writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writing {
     Nobody,
     Somebody,
-    /// Somebody, who writes what is queued already and then goes: wait for the end of the turn.
+    /// A half writes what is queued, and then stops. The other half waits for that before it writes.
     Leaving,
 }
 
@@ -56,19 +54,20 @@ pub(super) enum Writing {
 pub(super) struct Shared {
     pub(super) driver: Driver,
     pub(super) clock: Clock,
-    /// What is set at the socket: its handles have their timeouts in common.
+    /// The timeouts that are set at the socket. Both handles of a socket share them.
     pub(super) read_timeout: Timeout,
     pub(super) write_timeout: Timeout,
-    /// No deadline that the other half sets can be nearer than this; `None` if there is no other half.
+    /// How long one half waits in a read before it checks for deadlines that the other half has set. `None` if there
+    /// is no other half.
     pub(super) nearest: Option<Duration>,
-    /// Whether somebody has the turn to read, and so the driver's buffer.
+    /// Whether a half is reading. It has the read buffer.
     pub(super) reading: bool,
     pub(super) writing: Writing,
-    /// How much to read at most: little, unless much came lately.
+    /// How many bytes to read at most: few, unless many came lately.
     read_size: usize,
-    /// How many reads in a row have brought little.
+    /// How many reads in a row have brought few bytes.
     little_reads: u8,
-    /// Memory for the writer.
+    /// The writer's copy of what it writes.
     batch: Vec<u8>,
 }
 
@@ -95,12 +94,12 @@ impl Shared {
     }
 
     /// As [`Driver::next_event`].
-    pub(super) fn next_event(&mut self, form: Form) -> Option<Found> {
+    pub(super) fn next_event(&mut self, form: Form) -> Option<NextEvent> {
         let clock = self.clock;
         self.driver.next_event(form, || clock.now())
     }
 
-    /// Whether the read buffer is where it belongs, so that events can be looked for.
+    /// Whether the driver has its read buffer, so that there may be events.
     pub(super) fn has_buffer(&self) -> bool {
         !self.reading
     }
@@ -111,8 +110,8 @@ impl Shared {
         }
     }
 
-    /// Sees to it that the connection reads as who waits for `goal` does: the other half may have changed
-    /// it. Whether there are events to look for, which the other half has read.
+    /// Sets [`Reading`] as `goal` needs it, since the other half may have changed it. Returns whether the other half
+    /// has read something from which events can be taken.
     pub(super) fn look(&mut self, goal: Goal) -> bool {
         if matches!(goal, Goal::Events) {
             self.set_reading(Reading::Events);
@@ -122,7 +121,7 @@ impl Shared {
         false
     }
 
-    /// Takes in what is at hand while a send is blocked. Whether more may be read.
+    /// While a send is blocked: takes in what was read. Returns whether more may be read.
     pub(super) fn may_read_ahead(&mut self) -> bool {
         self.set_reading(Reading::OneAhead);
         if self.reading {
@@ -141,8 +140,8 @@ impl Shared {
         }
     }
 
-    /// A read has brought `len` bytes. A thread that waits has its read buffer meanwhile, so the buffer
-    /// is small as long as little comes.
+    /// Notes that a read has brought `len` bytes. The read buffer is small while few bytes come, since a thread that
+    /// waits in a read keeps it.
     pub(super) fn note_read(&mut self, len: usize) {
         if len >= LITTLE_READ {
             (self.read_size, self.little_reads) = (usize::MAX, 0);
@@ -155,7 +154,7 @@ impl Shared {
         }
     }
 
-    /// How far the transport has taken the outgoing stream, perhaps into a buffer of its own.
+    /// The mark up to which the transport has taken the outgoing stream. It may lie in a buffer of the transport.
     pub(super) fn taken(&self) -> u64 {
         let connection = &self.driver.connection;
         connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(u64::MAX))
@@ -173,27 +172,28 @@ impl Shared {
         self.driver.connection.handle_flushed(now);
     }
 
-    /// The time, or an earlier one if it does not matter: a clock takes longer than all else here.
+    /// The time, or an earlier one if the connection does not need it: to ask the clock takes longer than all else
+    /// here.
     fn time_if_needed(&self) -> Time {
         let timed = self.driver.connection.wants().is_some_and(|wants| wants.timed);
         if timed { self.clock.now() } else { self.driver.read_at() }
     }
 
-    /// Gives the writer's memory back but for a little.
+    /// Gives the writer's memory back if it is large.
     pub(super) fn keep_little(&mut self) {
         if self.batch.capacity() > KEEP {
             self.batch = Vec::new();
         }
     }
 
-    /// Whether a deadline has come while something waits to be written.
+    /// Whether a deadline has come while bytes wait to be written.
     pub(super) fn is_late_with_writing(&self, limit: Option<Time>) -> bool {
         let now = self.clock.now();
         let until = self.driver.connection.wants().filter(|wants| wants.write).and_then(|wants| wants.until);
         until.into_iter().chain(limit).any(|by| by <= now)
     }
 
-    /// What an error of a write or a flush means. `None`: the transport has failed, and that is noted.
+    /// What an error of a write or a flush means. `None` if the transport has failed; then the driver has been told.
     pub(super) fn judge_write(&mut self, error: io::Error, start: Time) -> Option<Flow> {
         let now = self.clock.now();
         let flow = self.write_timeout.judge(&error, now.since(start));
@@ -205,22 +205,21 @@ impl Shared {
     }
 }
 
-/// The state of a WebSocket, and how to use its transport: directly, or without the lock that others
-/// wait for.
+/// Access to the state of a WebSocket. It calls the transport without holding the lock.
 pub(super) trait Access: DerefMut<Target = Shared> {
-    /// Does something that may block.
+    /// Does `work`, which may block, without the lock.
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T;
 
     /// Writes some of what is queued, once.
     fn write_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize>;
 
-    /// Reads once, to where it belongs.
+    /// Reads once, and gives what came to the driver.
     fn read_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize>;
 
-    /// Waits until the other half's turn has ended, for `limit` at the most.
+    /// Waits until the other half has ended a read or a write, for at most `limit`.
     fn wait(&mut self, limit: Duration);
 
-    /// Tells the other half that a turn has ended.
+    /// Tells the other half that this one has ended a read or a write.
     fn notify(&self);
 }
 
@@ -241,7 +240,7 @@ impl Access for Alone<'_> {
         } else {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = self.driver.output(&mut slices);
-            // The default of `Write` writes the first slice, if it has no better way.
+            // If the transport has no vectored write, this writes the first slice.
             io.write_vectored(&slices[..count])?
         };
         if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
@@ -280,7 +279,7 @@ impl DerefMut for Alone<'_> {
 #[derive(Debug)]
 pub(super) struct Lock {
     shared: Mutex<Shared>,
-    /// Somebody's turn has ended.
+    /// Is notified when a half has ended a read or a write.
     changed: Condvar,
 }
 
@@ -298,8 +297,8 @@ impl Lock {
     }
 
     fn guard(&self) -> MutexGuard<'_, Shared> {
-        // No transport is called under the lock but to set a timeout, so a panic there
-        // left nothing half-done.
+        // A poisoned lock can be used: under the lock the transport is called only to set a timeout, so a panic there
+        // leaves the state valid.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -316,7 +315,8 @@ impl Access for Locked<'_> {
         self.shared = None;
         let ending = EndTurnsOnPanic(self.lock);
         let result = work();
-        // Only a panic of the work ends the other half's turns; the thread may be unwinding for another reason.
+        // The guard acts only if `work` panics. `forget` keeps it from acting when the thread unwinds for another
+        // reason.
         mem::forget(ending);
         self.shared = Some(self.lock.guard());
         result
@@ -375,8 +375,7 @@ impl DerefMut for Locked<'_> {
     }
 }
 
-/// Ends everybody's turns if the transport panics in one of them: the other thread
-/// would wait for ever.
+/// Ends all reading and writing if the transport panics. Otherwise the other thread would wait for ever.
 struct EndTurnsOnPanic<'l>(&'l Lock);
 
 impl Drop for EndTurnsOnPanic<'_> {
@@ -392,14 +391,14 @@ impl Drop for EndTurnsOnPanic<'_> {
 /// How many slices go into one vectored write.
 const SLICES: usize = 32;
 
-/// How much is copied out of the queue for one write.
+/// How many bytes are copied out of the queue for one write.
 const BATCH: usize = 64 * 1024;
 
-/// How much memory for that is kept for the next time.
+/// How many bytes of memory for that copy are kept.
 const KEEP: usize = 4 * 1024;
 
-/// What one read brings at most while little comes.
+/// How many bytes one read brings at most, while few bytes come.
 const LITTLE_READ: usize = 4 * 1024;
 
-/// After so many reads in a row that brought little, little is read again.
+/// After this many reads in a row with few bytes, the read buffer becomes small again.
 const MANY_LITTLE: u8 = 8;

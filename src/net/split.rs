@@ -1,5 +1,5 @@
-//! Two halves of one WebSocket for two threads, each with its own handle of the
-//! transport. How they share the rest is told in `turns`.
+//! Two halves of one WebSocket for two threads. Each has its own handle of the transport. `shared` says how they
+//! share the rest.
 
 use std::boxed::Box;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::shared::{Goal, Lock, Shared};
 use super::timeouts::Clock;
 use super::turns::{check_sending, leave, let_go, turn, turn_blocked, write_to};
 use super::{Transport, WebSocket, leave_or_refuse, would_block_is_fine};
-use crate::driver::{Error, Form, Found, ReuniteError};
+use crate::driver::{Error, Form, NextEvent, ReuniteError};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent,
@@ -28,12 +28,10 @@ pub struct Receiver<S>(Half<S>);
 pub struct Sender<S>(Half<S>);
 
 impl<S: Transport> Receiver<S> {
-    /// As [`WebSocket::recv`], except that it does not wait for a sender that is
-    /// writing: a Pong leaves behind what that one sends.
+    /// As [`WebSocket::recv`], except that it does not wait while the sender writes: a Pong leaves after what the
+    /// sender is sending.
     ///
-    /// The deadlines are kept here, those of the other half too: it looks for them at
-    /// least once in [`close_timeout`](crate::Config::close_timeout) and in
-    /// [`Keepalive::timeout`](crate::Keepalive::timeout).
+    /// This keeps the deadlines, also those that the other half sets.
     ///
     /// # Errors
     ///
@@ -113,7 +111,7 @@ impl<S: Transport> Receiver<S> {
     ///
     /// # Errors
     ///
-    /// If the halves are of different ones, both come back.
+    /// The halves are of different WebSockets. The error has both.
     pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, ReuniteError<Receiver<S>, Sender<S>>> {
         if !Arc::ptr_eq(&self.0.lock, &sender.0.lock) {
             return Err(ReuniteError(self, sender));
@@ -170,8 +168,8 @@ impl<S: Transport> Sender<S> {
         self.push(mark)
     }
 
-    /// As [`WebSocket::feed`]. A receiver that waits already does not notice it:
-    /// [`flush`](Self::flush) before waiting for an answer.
+    /// As [`WebSocket::feed`]. A receiver that is already waiting does not write what is fed: [`flush`](Self::flush)
+    /// before you wait for an answer.
     ///
     /// # Errors
     ///
@@ -237,12 +235,12 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::flush`].
     pub fn flush(&mut self) -> Result<(), Error> {
-        let mark = self.0.lock.lock().driver.promised();
+        let mark = self.0.lock.lock().driver.sent_mark();
         self.write_to(mark)
     }
 
-    /// Sends a Close frame. The receiving half then gets what the peer still sends,
-    /// and `None` when it has closed too.
+    /// Sends a Close frame. After that the receiving half gets what the peer still sends, and `None` when the peer
+    /// has closed too.
     ///
     /// # Errors
     ///
@@ -282,9 +280,8 @@ impl<S: Transport> Sender<S> {
         self.0.lock.lock().driver.connection.state()
     }
 
-    /// Waits until there is room, then queues something. Returns where it ends in the
-    /// outgoing stream. If the command is refused because the connection is closing, what was accepted
-    /// before leaves first.
+    /// Waits until there is room, and then gives a command that queues something. Returns the mark where that ends.
+    /// If the command fails because the connection is closing, what was accepted before leaves first.
     fn command(&mut self, queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<u64, Error> {
         let Half { io, lock } = &mut self.0;
         let mut shared = lock.lock();
@@ -300,7 +297,7 @@ impl<S: Transport> Sender<S> {
             leave_or_refuse(leave(&mut shared, io, mark, None))?;
             return result.map(|()| mark);
         }
-        result.map(|()| shared.driver.promised())
+        result.map(|()| shared.driver.sent_mark())
     }
 
     fn write_to(&mut self, mark: u64) -> Result<(), Error> {
@@ -308,35 +305,34 @@ impl<S: Transport> Sender<S> {
         write_to(&mut lock.lock(), io, mark, None)
     }
 
-    /// As the one of [`WebSocket`].
+    /// Writes up to `mark`, as `WebSocket::push`.
     fn push(&mut self, mark: u64) -> Result<(), Error> {
         would_block_is_fine(self.write_to(mark))
     }
 }
 
-/// The next event at hand, as one that can be kept.
+/// The next event in what was read, as one that can be kept.
 fn next_owned(shared: &mut Shared, form: Form) -> Option<Event<'static>> {
     Some(match shared.next_event(form)? {
-        Found::Lent(found) => shared.driver.look(found).into_owned(),
-        Found::Owned(event) => event,
+        NextEvent::InPlace(found) => shared.driver.look(found).into_owned(),
+        NextEvent::Owned(event) => event,
     })
 }
 
-/// How long one half waits in a read before it looks whether the other has set a deadline.
+/// How long one half waits in a read before it checks whether the other has set a deadline.
 fn nearest(config: &Config) -> Duration {
     let keepalive = config.keepalive.map(|keepalive| keepalive.timeout);
     keepalive.into_iter().fold(config.close_timeout.min(MOST_NEAREST), Duration::min).max(LEAST_NEAREST)
 }
 
-/// What the other half could not write, since the transport took nothing, waits no longer than this for
-/// who reads.
+/// The longest such wait. If the transport took nothing from the other half, the reading half writes it after this
+/// time.
 const MOST_NEAREST: Duration = Duration::from_millis(500);
 
-/// A receiver does not look for new deadlines more often than this.
+/// The shortest such wait.
 const LEAST_NEAREST: Duration = Duration::from_millis(16);
 
-/// A transport that cannot be cloned, so that it cannot be split, and the
-/// WebSocket on it, as good as before.
+/// The transport cannot be cloned, so the WebSocket cannot be split. It has the WebSocket, unchanged.
 pub struct SplitError<S> {
     /// The error of [`Transport::try_clone`].
     pub error: io::Error,

@@ -1,10 +1,8 @@
-//! How long a call into the transport may block, and what it means if it came back
-//! with nothing. The only place that looks at `WouldBlock` and its kin.
+//! How long a call into the transport may block, and what it means if it fails because its time is over.
 //!
-//! A deadline moves with every message; a socket's timeout costs a system call. So
-//! the timeout is kept if it lies between 1/8 of the time left and the time left: a
-//! call that comes back early is simply made again. Waiting for one deadline takes
-//! a handful of such calls, however many messages come in the meantime.
+//! The timeout of the socket is kept if it lies between 1/8 of the time left and the time left: setting it takes a
+//! system call, and the deadline moves with every message. A call that returns early is made again. So one deadline
+//! takes a few calls, however many messages come before it.
 
 #![expect(clippy::arithmetic_side_effects, reason = "division by a constant")]
 
@@ -22,12 +20,12 @@ impl Clock {
         Clock(Instant::now())
     }
 
-    /// A clock whose times are counted from this moment.
+    /// A clock whose times count from `epoch`.
     pub(super) fn since(epoch: Instant) -> Clock {
         Clock(epoch)
     }
 
-    /// The moment from which the times are counted.
+    /// The moment from which the times count.
     pub(super) fn epoch(self) -> Instant {
         self.0
     }
@@ -37,29 +35,28 @@ impl Clock {
     }
 }
 
-/// How a call into the transport went.
+/// The result of a call into the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// It did what it was to do; or the transport has failed, and the driver knows.
+    /// It succeeded; or the transport has failed, and the driver has been told.
     Done,
-    /// Its time was over before it could. It may be called again at once.
+    /// Its time was over. It may be made again at once.
     Expired,
-    /// The transport does not block, because somebody made it so, and has nothing
-    /// to give or no place to take: it is the caller's business when to try again.
-    Refused,
+    /// The transport is non-blocking, and cannot read or write now. The caller decides when to try again.
+    WouldBlock,
 }
 
 /// The timeout of one direction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Timeout {
-    /// What is set now, if that is known.
+    /// The timeout that is set now, if it is known.
     set: Option<Option<Duration>>,
-    /// How many calls in a row were refused in next to no time.
+    /// How many calls in a row failed almost at once.
     quick: u8,
 }
 
 impl Timeout {
-    /// Sees to it that a call does not block for much longer than `left`.
+    /// Sets the timeout, unless it is good enough, so that a call does not block for much longer than `left`.
     #[inline]
     pub(super) fn arrange(&mut self, left: Option<Duration>, apply: impl FnOnce(Option<Duration>) -> io::Result<()>) {
         let wanted = match left.map(|left| left.clamp(LEAST, MOST)) {
@@ -70,29 +67,26 @@ impl Timeout {
             None => None,
         };
         if self.set != Some(wanted) {
-            // An error here (of a socket that is closed, say) is one of the next call too.
+            // After an error here (for example if the socket is closed) the next call fails too.
             self.set = apply(wanted).is_ok().then_some(wanted);
         }
     }
 
-    /// Whether `error` only means that nothing could be done for now; `took` is how
-    /// long that took to find out. `None`: the transport has failed.
+    /// What the `error` of a call that took the time `took` means. `None` if the transport has failed.
     #[cold]
     pub(super) fn judge(&mut self, error: &io::Error, took: Duration) -> Option<Flow> {
-        let quick = error.kind() == io::ErrorKind::WouldBlock && self.is_refusal(took);
+        let quick = error.kind() == io::ErrorKind::WouldBlock && self.never_waits(took);
         match error.kind() {
-            _ if quick => Some(Flow::Refused),
+            _ if quick => Some(Flow::WouldBlock),
             io::ErrorKind::Interrupted => Some(Flow::Expired),
-            // On Unix a timeout that is over is called `WouldBlock`, and this is TCP
-            // giving up on the peer.
+            // On Unix the error of a timeout is `WouldBlock`. `TimedOut` means that TCP has given up the peer.
             io::ErrorKind::TimedOut if cfg!(unix) && error.raw_os_error().is_some() => None,
             io::ErrorKind::TimedOut => Some(Flow::Expired),
             io::ErrorKind::WouldBlock => Some(match self.set {
-                // It may be over a little early. Taking a refusal for an expiry only
-                // means to ask again; the other way round a caller would be told of
-                // a `WouldBlock` that it did not ask for.
+                // A timeout may be over a little early. In doubt it counts as expired, and the call is made again. If
+                // it counted as non-blocking, a caller with a blocking transport would get a `WouldBlock`.
                 Some(Some(set)) if set <= SHORT || took >= set / 4 => Flow::Expired,
-                _ => Flow::Refused,
+                _ => Flow::WouldBlock,
             }),
             _ => None,
         }
@@ -100,23 +94,23 @@ impl Timeout {
 }
 
 impl Timeout {
-    /// Whether the transport does not wait at all: a timeout may be over early, but not again and again.
-    fn is_refusal(&mut self, took: Duration) -> bool {
+    /// Whether the transport does not wait at all. A timeout may be over early once, but not several times in a row.
+    fn never_waits(&mut self, took: Duration) -> bool {
         self.quick = if took < LEAST / 2 { self.quick.saturating_add(1) } else { 0 };
         self.quick > MOST_QUICK
     }
 }
 
-/// So many calls in a row may be refused in next to no time before that is taken for what the transport is like.
+/// If more calls in a row than this fail almost at once, the transport is non-blocking.
 const MOST_QUICK: u8 = 3;
 
-/// No socket takes a timeout of zero, and less than this is not exact anyway.
+/// The shortest timeout. No socket takes a timeout of zero, and a shorter one than this is not exact.
 const LEAST: Duration = Duration::from_millis(1);
 
-/// From here on a deadline is waited for in one go.
+/// A deadline that is nearer than this is waited for in one call.
 const SHORT: Duration = Duration::from_millis(16);
 
-/// Some systems refuse timeouts of many years.
+/// The longest timeout. Some systems refuse timeouts of many years.
 const MOST: Duration = Duration::from_secs(60 * 60 * 24);
 
 #[cfg(test)]
@@ -195,9 +189,9 @@ mod tests {
         };
         let would_block = || io::Error::from(io::ErrorKind::WouldBlock);
         assert_eq!(after(millis(1000), would_block(), 999), Some(Flow::Expired));
-        assert_eq!(after(millis(1000), would_block(), 0), Some(Flow::Refused));
+        assert_eq!(after(millis(1000), would_block(), 0), Some(Flow::WouldBlock));
         assert_eq!(after(millis(5), would_block(), 0), Some(Flow::Expired), "too short to tell");
-        assert_eq!(after(None, would_block(), 5000), Some(Flow::Refused));
+        assert_eq!(after(None, would_block(), 5000), Some(Flow::WouldBlock));
         assert_eq!(after(None, io::ErrorKind::TimedOut.into(), 0), Some(Flow::Expired));
         assert_eq!(after(None, io::ErrorKind::Interrupted.into(), 0), Some(Flow::Expired));
         assert_eq!(after(millis(1000), io::ErrorKind::ConnectionReset.into(), 999), None);

@@ -10,17 +10,15 @@ use std::time::Duration;
 
 /// A blocking transport.
 ///
-/// Anything that reads and writes becomes one with an empty `impl`; the methods
-/// have defaults that do nothing. Then no deadline can come while a read or write
-/// blocks, though: keepalive and [`close_timeout`](crate::Config::close_timeout)
-/// need the two timeouts, and [`split`](super::WebSocket::split) needs
-/// [`try_clone`](Self::try_clone).
+/// Any type that reads and writes can have an empty `impl`: the default methods do nothing. But without timeouts no
+/// deadline is kept while a read or write blocks: keepalive and [`close_timeout`](crate::Config::close_timeout) need
+/// the two timeouts. [`split`](super::WebSocket::split) needs [`try_clone`](Self::try_clone).
 ///
-/// A read or write is one call of the system's, and comes back with what that brought. One that goes on until it has a
-/// whole record, as some TLS streams do, lets a peer that sends a byte at a time hold all deadlines up.
+/// A read or write must be one system call, and return what that brought. Some TLS streams read until they have a whole
+/// record. Over them, a peer that sends a byte at a time delays all deadlines.
 ///
-/// On Windows a `TcpStream` is no transport: after a timeout its state is indeterminate there. Use the
-/// tokio adapter, or a transport of your own that waits until the socket is ready.
+/// On Windows a `TcpStream` is no transport, since its state is indeterminate after a timeout. Use the tokio adapter
+/// there, or a transport of your own that waits until the socket is ready.
 ///
 /// ```
 /// use std::io::{self, Read, Write};
@@ -37,19 +35,18 @@ use std::time::Duration;
 /// impl openline::net::Transport for SerialLine {}
 /// ```
 pub trait Transport: Read + Write {
-    /// How long a read may block; `None` for ever. A read that took longer fails
-    /// with [`WouldBlock`](io::ErrorKind::WouldBlock) or
-    /// [`TimedOut`](io::ErrorKind::TimedOut).
+    /// Sets how long a read may block; `None` for ever. A read that takes longer fails with
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut).
     ///
     /// # Errors
     ///
-    /// If it cannot be set. The next read is then expected to say what is wrong.
+    /// The timeout cannot be set. The next read should fail too, and say why.
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         let _ = timeout;
         Ok(())
     }
 
-    /// How long a write may block, likewise.
+    /// As [`set_read_timeout`](Self::set_read_timeout), for writes.
     ///
     /// # Errors
     ///
@@ -59,12 +56,11 @@ pub trait Transport: Read + Write {
         Ok(())
     }
 
-    /// Tells the peer that nothing more will be written (for TCP, with a FIN), while
-    /// reading goes on.
+    /// Tells the peer that nothing more will be written (for TCP, with a FIN). Reading goes on.
     ///
     /// # Errors
     ///
-    /// Of the transport's. They are ignored: the next read meets them too.
+    /// The transport failed. The error is ignored, since the next read gets one too.
     fn shutdown_write(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -73,7 +69,7 @@ pub trait Transport: Read + Write {
     ///
     /// # Errors
     ///
-    /// [`Unsupported`](io::ErrorKind::Unsupported), or why there can be none now.
+    /// [`Unsupported`](io::ErrorKind::Unsupported), or why it cannot be made now.
     fn try_clone(&self) -> io::Result<Self>
     where
         Self: Sized,
@@ -105,15 +101,15 @@ macro_rules! socket {
     };
 }
 
-// Winsock says of a socket whose timeout has come that its state is indeterminate. That is no figure of speech: a
-// send that had taken a part of the bytes told none of it, and they went out twice.
+// Not on Windows: according to the Winsock manual the state of a socket is indeterminate after a timeout. A send that
+// has taken a part of the bytes does not say so, and they are sent twice.
 #[cfg(not(windows))]
 socket!(TcpStream);
 #[cfg(unix)]
 socket!(UnixStream);
 
-/// For a program that learns at run time whether it talks over TLS:
-/// `WebSocket<Box<dyn Transport>>`. A box cannot be cloned, nor split.
+/// For `WebSocket<Box<dyn Transport>>`, in a program that decides at run time whether to use TLS. A box cannot be
+/// cloned, so the WebSocket cannot be split.
 impl<T: Transport + ?Sized> Transport for Box<T> {
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         (**self).set_read_timeout(timeout)

@@ -1,6 +1,6 @@
-//! One turn of the loop that [`Connection::wants`](crate::Connection::wants) describes, for a transport
-//! that blocks: the only place of this adapter that reads, writes and waits. A [`WebSocket`](super::WebSocket)
-//! runs it by itself, two halves with the lock of `shared`.
+//! The loop that [`Connection::wants`](crate::Connection::wants) describes, for a transport that blocks. A turn of it
+//! is one step or a few. Only this file of the adapter reads, writes and waits. A [`WebSocket`](super::WebSocket)
+//! runs it alone; two halves run it with the lock of `shared`.
 
 use std::io;
 use std::time::Duration;
@@ -11,20 +11,19 @@ use super::timeouts::Flow;
 use crate::driver::Error;
 use crate::{Reading, Ready, State, Step, Time};
 
-/// Does what the connection wants and the transport lets. It returns when something has happened that may
-/// matter to who waits for `goal`, or after a while; and waits for no longer than until `limit`, if
-/// there is one.
+/// Does what the connection wants and the transport can do. It returns when something has happened that may matter
+/// for `goal`, or after a short time, and waits at most until `limit`.
 ///
 /// # Errors
 ///
-/// [`Error::TimedOut`] at the limit; `WouldBlock` if the transport does not block, and nothing could be done.
+/// [`Error::TimedOut`] after `limit`; `WouldBlock` if the transport is non-blocking and nothing can be done.
 pub(super) fn turn<S: Transport, A: Access>(
     access: &mut A,
     io: &mut S,
     goal: Goal,
     limit: Option<Time>,
 ) -> Result<(), Error> {
-    // Looked at in every turn: a peer that goes on talking does not stop this clock.
+    // The limit is checked in every turn, so that it holds even while bytes come without end.
     if limit.is_some_and(|limit| limit <= access.clock.now()) {
         return Err(Error::TimedOut);
     }
@@ -33,7 +32,7 @@ pub(super) fn turn<S: Transport, A: Access>(
     loop {
         let at_hand = access.look(goal);
         let Some(mut wants) = access.driver.connection.wants() else {
-            // It is over, but the other half has the read buffer, and this one cannot look at what is left.
+            // The connection is over. If the other half has the read buffer, this one waits until it can take events.
             if access.reading {
                 access.wait(SHORT_WAIT);
             }
@@ -44,8 +43,8 @@ pub(super) fn turn<S: Transport, A: Access>(
         }
         let mut leaving = false;
         if access.writing != Writing::Nobody && (wants.write || wants.end) {
-            // Who only wants events leaves the writing to the other half, and looks again soon if that
-            // is about to leave.
+            // The other half is writing. With the goal `Events` this half leaves the writing to it, and reads. If the
+            // other half is about to stop, this one reads for a short time only.
             if !matches!(goal, Goal::Events) {
                 access.wait(SHORT_WAIT);
                 return Ok(());
@@ -55,7 +54,7 @@ pub(super) fn turn<S: Transport, A: Access>(
         }
         if access.reading {
             wants.read = false;
-            // The Pong that is missing may lie in the transport: the reader knows whether it does.
+            // The missing Pong may lie in the transport. Only the half that reads can know.
             if access.driver.connection.state() == State::Open {
                 wants.until = None;
             }
@@ -68,12 +67,12 @@ pub(super) fn turn<S: Transport, A: Access>(
             }
             continue;
         }
-        // The clock takes longer than all else here, and is asked only when there is nothing to write.
+        // The clock is asked only when there is nothing to write, since asking it takes longer than all else here.
         let now = access.clock.now();
         match wants.step(ready, now) {
             Step::Read => {
                 let deadlines = wants.until.into_iter().chain(limit).map(|deadline| deadline.since(now));
-                // While there is something to write, writing and reading take turns.
+                // While bytes wait to be written, reads are short, and writing is tried after each.
                 let brief = (written != Flow::Done || leaving).then_some(BRIEF);
                 let flow = read_once(access, io, now, deadlines.chain(access.nearest).chain(brief).min());
                 if flow == Flow::Done {
@@ -86,15 +85,15 @@ pub(super) fn turn<S: Transport, A: Access>(
                 access.notify();
                 return Ok(());
             }
-            // To write and to end come first, so they are not the answer here.
+            // `Write` and `End` were handled above.
             Step::Wait | Step::Write | Step::End => {
                 if limit.is_some_and(|limit| limit <= now) {
                     return Err(Error::TimedOut);
                 }
-                if read == Some(Flow::Refused) || written == Flow::Refused {
+                if read == Some(Flow::WouldBlock) || written == Flow::WouldBlock {
                     return Err(would_block());
                 }
-                // A read or a write has waited already.
+                // If a read or a write has waited, there is no need to wait here.
                 if read.is_none() && written == Flow::Done {
                     let left = wants.until.into_iter().chain(limit).map(|deadline| deadline.since(now)).min();
                     access.wait(left.unwrap_or(SHORT_WAIT).min(SHORT_WAIT));
@@ -112,7 +111,7 @@ pub(super) fn turn_blocked<S: Transport, A: Access>(
     goal: Goal,
     limit: Option<Time>,
 ) -> Result<(), Error> {
-    // The first attempt to write mostly goes through, and nothing else is to be done then.
+    // The first write is tried before anything else: usually it succeeds, and that is all.
     if access.driver.connection.reading() != Reading::OneAhead && access.writing == Writing::Nobody {
         write(access, io, goal, limit);
         if access.has_reached(goal) {
@@ -144,14 +143,14 @@ pub(super) fn write_to<S: Transport, A: Access>(
     access.driver.check_sent(mark)
 }
 
-/// Why sending cannot go on, if it cannot.
+/// Returns an error if nothing can be sent any more.
 pub(super) fn check_sending<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
     let_go(access, io);
     access.driver.check_sending()
 }
 
-/// If it is over, the transport is shut down: the program may keep the socket, and the peer waits
-/// for the end.
+/// Once the connection is over, shuts the transport down. The program may keep the socket, and the peer waits for its
+/// end.
 pub(super) fn let_go<S: Transport, A: Access>(access: &mut A, io: &mut S) {
     if !access.driver.owes_shutdown() || access.writing != Writing::Nobody {
         return;
@@ -160,7 +159,7 @@ pub(super) fn let_go<S: Transport, A: Access>(access: &mut A, io: &mut S) {
     let start = access.clock.now();
     let flushed = if access.driver.owes_flush() { access.unlocked(|| io.flush()) } else { Ok(()) };
     let ended = flushed.and_then(|()| access.unlocked(|| io.shutdown_write()));
-    // What could not be done now is tried again by the next call.
+    // If it could not be done now, the next call tries again.
     let took = access.clock.now().since(start);
     if ended.is_ok() || ended.is_err_and(|error| access.write_timeout.judge(&error, took).is_none()) {
         access.driver.handle_shutdown();
@@ -169,7 +168,7 @@ pub(super) fn let_go<S: Transport, A: Access>(access: &mut A, io: &mut S) {
     access.notify();
 }
 
-/// As [`write_to`], or until it never will. What the connection has ended with is not told here.
+/// As [`write_to`], but how the connection ended is not returned as an error.
 pub(super) fn leave<S: Transport, A: Access>(
     access: &mut A,
     io: &mut S,
@@ -183,10 +182,10 @@ pub(super) fn leave<S: Transport, A: Access>(
     Ok(())
 }
 
-/// The turn to write: until nothing waits, or the goal is reached and nobody else depends on it.
+/// Writes until nothing waits, or the goal is reached and the other half does not depend on this one.
 fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit: Option<Time>) -> Flow {
     access.writing = Writing::Somebody;
-    // How far to write. Who only wants events writes what is queued now, and no more.
+    // The mark up to which to write. With the goal `Events` it is the end of what is queued now.
     let mut mark = match goal {
         Goal::Sent(mark) => mark,
         Goal::Room | Goal::Events => access.driver.connection.written(),
@@ -203,16 +202,16 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
         } else if wants.write && access.driver.connection.transmitted() < taken {
             access.unlocked(|| io.flush()).map(|()| access.flushed())
         } else if wants.write && access.reading && !matches!(goal, Goal::Events) && more > 0 {
-            // The receiver, which waits for bytes, leaves it to this half to write its Pongs. When it comes
-            // back it looks again soon, so what it queues from now on is not this half's business, but for
-            // the Pong that waited for room.
+            // The receiver waits in a read, and this half writes its Pongs. From `Leaving` on the receiver writes by
+            // itself what it queues. But the Pong that waited for room is queued only now, so this half writes once
+            // more.
             more = more.saturating_sub(1);
             (access.writing, mark) = (Writing::Leaving, access.driver.connection.written());
             continue;
         } else if wants.end && !wants.write {
             match access.unlocked(|| io.shutdown_write()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
-                // Another error tells nothing that the next read does not.
+                // Any other error is ignored, since the next read gets one too.
                 _ => {
                     access.driver.connection.handle_shutdown();
                     continue;
@@ -222,7 +221,7 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
             break Flow::Done;
         };
         match done {
-            // A transport that takes a little now and then does not stop the clock.
+            // Deadlines hold even if the transport takes a few bytes now and then.
             Ok(()) if access.driver.connection.queued() > 0 && access.is_late_with_writing(limit) => {
                 break Flow::Expired;
             }
@@ -240,7 +239,7 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
     flow
 }
 
-/// Reads once, waiting for `most`, or for ever.
+/// Reads once, and waits for at most `most`, or for ever.
 fn read_once<S: Transport, A: Access>(access: &mut A, io: &mut S, start: Time, most: Option<Duration>) -> Flow {
     access.read_timeout.arrange(most, |timeout| io.set_read_timeout(timeout));
     let read = access.read_some(io);
@@ -249,7 +248,7 @@ fn read_once<S: Transport, A: Access>(access: &mut A, io: &mut S, start: Time, m
             access.note_read(len);
             Flow::Done
         }
-        // A signal came: that says nothing of the transport.
+        // A signal interrupted the read, which is no failure.
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Flow::Done,
         Err(error) => {
             let now = access.clock.now();
@@ -273,14 +272,14 @@ pub(super) fn would_block() -> Error {
     Error::Io(io::ErrorKind::WouldBlock.into())
 }
 
-/// How long one write may block, before it is looked what else there is to do.
+/// How long one write may block. After that the loop checks what else there is to do.
 const WRITE: Duration = Duration::from_millis(50);
 
-/// How long to wait for bytes while something waits to be written.
+/// How long one read may block while bytes wait to be written.
 const BRIEF: Duration = Duration::from_millis(5);
 
-/// How long to wait for the other half, before it is looked what else there is to do.
+/// How long to wait for the other half. After that the loop checks what else there is to do.
 const SHORT_WAIT: Duration = Duration::from_millis(50);
 
-/// How many reads to make between two attempts to write.
+/// How many reads are made between two attempts to write, at most.
 const READS: usize = 16;

@@ -1,4 +1,4 @@
-//! tokio's clock as the core's [`Time`], and the one timer of a connection.
+//! tokio's clock as the core's [`Time`], and the timer of a connection.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a day after a moment that the clock can show")]
 
@@ -16,8 +16,8 @@ use crate::Time;
 #[derive(Debug)]
 pub(super) struct Clock {
     epoch: Instant,
-    /// Made when first needed. It is moved only if it would fire too late: most
-    /// deadlines move on before they come, and then one look at the end is enough.
+    /// The timer. It is made when it is first needed, and set anew only if it would fire too late. Most deadlines
+    /// move to a later time before they come, and then it is checked once when it fires.
     sleep: Option<Pin<Box<Sleep>>>,
     /// The deadline and the waker of the timer while it is armed.
     set: Option<(Time, Waker)>,
@@ -28,12 +28,12 @@ impl Clock {
         Clock { epoch: Instant::now(), sleep: None, set: None }
     }
 
-    /// A clock whose times are counted from this moment.
+    /// A clock whose times count from `epoch`.
     pub(super) fn since(epoch: std::time::Instant) -> Clock {
         Clock { epoch: Instant::from_std(epoch), ..Clock::new() }
     }
 
-    /// The moment from which the times are counted.
+    /// The moment from which the times count.
     pub(super) fn epoch(&self) -> std::time::Instant {
         self.epoch.into_std()
     }
@@ -42,11 +42,11 @@ impl Clock {
         Time::from_epoch(self.epoch.elapsed())
     }
 
-    /// Waits until `deadline`, or for ever. Returns the time then.
+    /// Waits until `deadline`, or for ever. Returns the time after that.
     #[inline]
     pub(super) fn poll_deadline(&mut self, deadline: Option<Time>, cx: &mut Context<'_>) -> Poll<Time> {
         let Some(deadline) = deadline else { return Poll::Pending };
-        // Most waits end before their deadline, and leave the timer to the next one.
+        // The common case: the timer is armed early enough for this task.
         if let (Some(sleep), Some((at, waker))) = (&self.sleep, &self.set)
             && *at <= deadline
             && waker.will_wake(cx.waker())
@@ -66,15 +66,15 @@ impl Clock {
         }
         loop {
             self.set = None;
-            // Without tokio's budget: a task that has used that up is told to wait, and no
-            // timer knows of it.
+            // The timer is polled outside tokio's budget. If the budget were used up, the poll would return `Pending`
+            // without arming the timer.
             if pin!(unconstrained(sleep.as_mut())).poll(cx).is_pending() {
                 let set = Time::from_epoch(sleep.deadline().saturating_duration_since(self.epoch));
                 self.set = Some((set, cx.waker().clone()));
                 return Poll::Pending;
             }
             if at <= sleep.deadline() || at <= Instant::now() {
-                // The timer is spent; the next deadline sets it anew.
+                // The timer has fired. The next deadline sets it anew.
                 sleep.as_mut().reset(at + FAR);
                 return Poll::Ready(self.now());
             }
@@ -83,5 +83,5 @@ impl Clock {
     }
 }
 
-/// Longer than any deadline is looked ahead.
+/// Later than any deadline that is waited for.
 const FAR: Duration = Duration::from_secs(60 * 60 * 24);

@@ -1,5 +1,5 @@
-//! The tokio adapter: carries the core's bytes over an `AsyncRead + AsyncWrite`,
-//! and its deadlines over tokio's clock. What to do next is the core's answer.
+//! The tokio adapter. It carries the core's bytes over an `AsyncRead + AsyncWrite`, and keeps its deadlines with
+//! tokio's clock. The core says what to do next.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), openline::Error> {
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::driver::{Driver, Error, Form, Found};
+use crate::driver::{Driver, Error, Form, NextEvent};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State,
     Unsent, Upgrade,
@@ -41,35 +41,36 @@ use wakers::Wakers;
 
 /// A WebSocket over a tokio transport.
 ///
-/// All work is done inside the calls; there is no task behind it. Receiving also
-/// writes what is queued, answers Pings and keeps the deadlines, so a task that
-/// waits in [`recv`](Self::recv) has nothing else to look after. A task that only sends
-/// has: see [`send`](Self::send).
+/// All work is done inside the calls; there is no background task. Receiving also writes what is queued, answers
+/// Pings and keeps the deadlines, so a task that waits in [`recv`](Self::recv) need do nothing else. A task that only
+/// sends must do more: see [`send`](Self::send).
 ///
-/// Every method is cancel-safe: dropping its future loses no message and leaves no
-/// frame half-written. What it had not finished goes on in the next call.
+/// Every method is cancel-safe: dropping its future loses no message and no part of a frame. The next call goes on with
+/// what was unfinished.
 ///
-/// Deadlines need a runtime with time enabled, and the one in which the socket was first waited for: its timer
-/// belongs there. [`into_parts`](Self::into_parts) takes a socket to another.
+/// Deadlines need a runtime with time enabled. A socket must stay in the runtime in which it was first polled, since
+/// its timer belongs there. [`into_parts`](Self::into_parts) moves it to another runtime.
 #[derive(Debug)]
 pub struct WebSocket<S> {
     io: S,
-    /// Boxed: a task's future has room for every place that a socket is moved to.
+    /// It is boxed, so that a socket is small: the future of a task has space for each place that the socket is moved
+    /// to.
     driver: Box<Driver>,
     clock: Clock,
     /// How many bytes have been read since this task waited last.
     lately: u32,
-    /// How many reads there were, to see that there was one.
+    /// A count of the reads, which shows whether there was one.
     reads: u16,
-    /// Whether a message was refused that a sink had taken: its next poll says so.
-    refused: bool,
-    /// Who waits, once two tasks may: see `wakers`.
+    /// Whether a message that was given to the `Sink` could not be queued. The next poll of the `Sink` returns the
+    /// error.
+    sink_closed: bool,
+    /// The tasks that wait, if there may be two: see `wakers`.
     wakers: Option<Arc<Wakers>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// A WebSocket on a transport whose opening handshake was done elsewhere.
-    /// `leftover` is what was read behind it.
+    /// A WebSocket on a transport after an opening handshake that other code made. `leftover` has the bytes that were
+    /// read after the handshake.
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
         let clock = Clock::new();
@@ -78,14 +79,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         WebSocket::with_clock(io, connection, clock)
     }
 
-    /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`.
+    /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: std::time::Instant) -> WebSocket<S> {
         WebSocket::with_clock(io, connection, Clock::since(epoch))
     }
 
-    /// The two parts, for another loop: the connection [holds](Connection::hold) what was read and
-    /// not taken, and counts its times from the moment that comes with it.
+    /// The transport and the connection, and the moment from which the times in the connection count. The connection
+    /// [holds](Connection::hold) the bytes that were read and not taken.
     #[must_use]
     pub fn into_parts(self) -> (S, Connection, std::time::Instant) {
         (self.io, self.driver.into_connection(), self.clock.epoch())
@@ -93,28 +94,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     fn with_clock(io: S, connection: Connection, clock: Clock) -> WebSocket<S> {
         let driver = Box::new(Driver::new(connection, clock.now()));
-        WebSocket { io, driver, clock, lately: 0, reads: 0, refused: false, wakers: None }
+        WebSocket { io, driver, clock, lately: 0, reads: 0, sink_closed: false, wakers: None }
     }
 
     /// The next message; `None` once the connection is closed, and
     /// [`closed`](Self::closed) then says how.
     ///
-    /// Before it waits, all that was [fed](Self::feed) or provoked leaves in one write.
+    /// Before it waits, everything that is queued leaves in one write: what was [fed](Self::feed), and Pongs.
     ///
     /// Cancel-safe: no message is lost.
     ///
     /// # Errors
     ///
     /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once; after that it
-    /// returns `None`. That the peer went away without a Close frame is not an error
-    /// here: [`closed`](Self::closed) has the code 1006 then.
+    /// returns `None`. It is no error if the peer goes away without a Close frame: then [`closed`](Self::closed) has
+    /// the code 1006.
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// As [`recv`](Self::recv), but hands a message out as it arrives, so that one of
-    /// any length takes no memory. See [`Connection::receive_chunk`] for what happens
-    /// if both are called.
+    /// As [`recv`](Self::recv), but returns a message as it arrives, so that a message of any length takes little
+    /// memory. [`Connection::receive_chunk`] says what happens if both are called.
     ///
     /// Cancel-safe: no chunk is lost.
     ///
@@ -124,9 +124,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
         let found = loop {
             match poll_fn(|cx| self.poll_event(cx, Form::Chunks)).await? {
-                Some(Found::Lent(found)) => break found,
-                Some(Found::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
-                Some(Found::Owned(_)) => {}
+                Some(NextEvent::InPlace(found)) => break found,
+                Some(NextEvent::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
+                Some(NextEvent::Owned(_)) => {}
                 None => return Ok(None),
             }
         };
@@ -136,11 +136,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Takes and drops what comes, until the connection is over: what a program that only sends must
-    /// have running beside its sending, best on the other [half](Self::split). It answers Pings,
-    /// sees the peer's Close frame, and keeps the deadlines.
+    /// Takes and drops what comes, until the connection is over. It answers Pings, sees the peer's Close frame, and
+    /// keeps the deadlines. A program that only sends must have it running at the same time, best on the other
+    /// [half](Self::split).
     ///
-    /// Cancel-safe: what has been dropped is gone, and nothing else.
+    /// Cancel-safe: only what it has dropped is lost.
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_closed(cx)).await
     }
 
-    /// The next event, control frames included. A message that lay whole in what was
-    /// read is lent from there, without a copy.
+    /// The next event, control frames included. A message that lies whole in the read buffer is borrowed from there,
+    /// without a copy.
     ///
     /// Cancel-safe: no event is lost.
     ///
@@ -159,26 +159,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub async fn event(&mut self) -> Result<Option<Event<'_>>, Error> {
         match poll_fn(|cx| self.poll_event(cx, Form::Whole)).await? {
-            Some(Found::Lent(found)) => Ok(Some(self.driver.look(found))),
-            Some(Found::Owned(event)) => Ok(Some(event)),
+            Some(NextEvent::InPlace(found)) => Ok(Some(self.driver.look(found))),
+            Some(NextEvent::Owned(event)) => Ok(Some(event)),
             None => Ok(None),
         }
     }
 
-    /// Sends a message: returns when the transport has taken all of it.
+    /// Sends a message. It returns when the transport has taken all of it.
     ///
-    /// A program that sends and never receives is deaf: it answers no Ping, does not see the peer's Close
-    /// frame, and is given up by the peer's keepalive. Have [`drain`](Self::drain) running beside it.
+    /// A program that only sends must also call [`drain`](Self::drain) at the same time. If nothing is received, no
+    /// Ping is answered, so the keepalive of the peer ends the connection; and the peer's Close frame is not seen.
     ///
-    /// Cancel-safe: a dropped future has queued the message whole or not at all (the
-    /// latter only if it was still waiting for room); what is queued leaves with the
-    /// next call of any kind.
+    /// Cancel-safe: a dropped future has queued the whole message, or nothing if it was still waiting for room. What is
+    /// queued leaves with the next call of any method.
     ///
     /// # Errors
     ///
     /// [`Error::Send`] if the connection is closing or a fragmented message is
-    /// unfinished; otherwise as [`recv`](Self::recv). If it is closing, what was accepted before
-    /// has left when this returns, or the time to close is over: a socket that is dropped then loses nothing.
+    /// unfinished; otherwise as [`recv`](Self::recv). If the connection is closing, this returns when what was accepted
+    /// before has left, or the time to close is over. So the socket can be dropped, and nothing is lost.
     pub async fn send(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.feed(message).await?;
         self.flush().await
@@ -208,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.room().await?;
         let queued = self.driver.queue(|connection| connection.queue(message));
-        if is_refused(&queued) { self.farewell().await } else { queued }
+        if is_closing(&queued) { self.farewell().await } else { queued }
     }
 
     /// Queues a message if there is room for it now, and gives it back otherwise. It waits for nothing.
@@ -220,8 +219,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.driver.try_queue(message)
     }
 
-    /// Waits until there is [room](Self::has_room) for a message, or never will be again: what a pump
-    /// needs that must not take a message from elsewhere before it can pass it on.
+    /// Waits until there is [room](Self::has_room) for a message. This is for programs that must not take a message
+    /// from its source before they can send it.
     ///
     /// While the transport takes nothing, one message is read ahead at most.
     ///
@@ -236,7 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             SendError::Full => Ok(()),
             error => Err(error.into()),
         });
-        if is_refused(&open) { self.farewell().await } else { open }
+        if is_closing(&open) { self.farewell().await } else { open }
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].
@@ -261,11 +260,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn feed_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
         self.room().await?;
         let queued = self.driver.queue(|connection| connection.queue_fragment(data, fin));
-        if is_refused(&queued) { self.farewell().await } else { queued }
+        if is_closing(&queued) { self.farewell().await } else { queued }
     }
 
-    /// Sends a Ping. Its Pong, which [`recv`](Self::recv) takes in, sets
-    /// [`latency`](Self::latency).
+    /// Sends a Ping. When [`recv`](Self::recv) gets its Pong, that sets [`latency`](Self::latency).
     ///
     /// Cancel-safe as [`send`](Self::send).
     ///
@@ -276,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.room().await?;
         let now = self.clock.now();
         let queued = self.driver.queue(|connection| connection.ping(payload, now));
-        if is_refused(&queued) {
+        if is_closing(&queued) {
             return self.farewell().await;
         }
         queued?;
@@ -294,13 +292,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// [`Error::Io`], or why the connection ended while this waited.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        let mark = self.driver.promised();
+        let mark = self.driver.sent_mark();
         poll_fn(|cx| self.poll_sent(cx, mark)).await
     }
 
-    /// Closes the connection: sends a Close frame, skips what the peer still sends,
-    /// and waits until it has closed too, at most [`Config::close_timeout`]. It does
-    /// no harm to a connection that is closing or closed.
+    /// Closes the connection: sends a Close frame, drops what the peer still sends, and waits until the peer has
+    /// closed too, for at most [`Config::close_timeout`]. It may also be called if the connection is closing or
+    /// closed.
     ///
     /// Cancel-safe: once it has been polled, the Close frame is queued.
     ///
@@ -309,7 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`Error::Send`] if `code` or `reason` cannot be sent, or if something that was accepted before has
     /// not left in that time; otherwise as [`recv`](Self::recv).
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let mark = self.driver.promised();
+        let mark = self.driver.sent_mark();
         self.start_close(code, reason)?;
         self.drain().await?;
         self.driver.check_sent(mark)
@@ -356,26 +354,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.driver.connection.set_config(config);
     }
 
-    /// The connection, to ask what this type does not tell.
+    /// The connection, which has more methods to ask.
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.driver.connection
     }
 
-    /// The transport, to look at.
+    /// The transport. Do not read or write it.
     #[must_use]
     pub fn get_ref(&self) -> &S {
         &self.io
     }
 
-    /// Two halves, for two tasks. Each keeps the whole connection going while it
-    /// waits, so neither depends on the other being polled.
+    /// Splits the socket into two halves, for two tasks. Each half does all work of the connection while it waits, so
+    /// it does not matter whether the other one is polled.
     #[must_use]
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
         split::split(self)
     }
 
-    // What the methods above, the halves and the `Stream` share.
+    // The methods above, the halves and the `Stream` use these.
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
         self.set_reading(Reading::Events);
@@ -391,7 +389,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<Found>, Error>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<NextEvent>, Error>> {
         self.set_reading(Reading::Events);
         loop {
             if let Some(found) = self.driver.next_event(form, || self.clock.now()) {
@@ -405,7 +403,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Waits for the end. In chunks: what is skipped need not be gathered first.
+    /// Waits for the end. It takes chunks, so that messages which are dropped are not gathered.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while ready!(self.poll_event(cx, Form::Chunks))?.is_some() {}
         Poll::Ready(Ok(()))
@@ -432,8 +430,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(self.driver.check_sent(mark))
     }
 
-    /// If it is over, the transport is shut down, without waiting for that: the program may keep the
-    /// socket, and the peer waits for the end.
+    /// Once the connection is over, shuts the transport down, without waiting. The program may keep the socket, and
+    /// the peer waits for its end.
     fn let_go(&mut self, cx: &mut Context<'_>) {
         if self.driver.owes_shutdown()
             && (!self.driver.owes_flush() || Pin::new(&mut self.io).poll_flush(cx).is_ready())
@@ -443,6 +441,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    /// Waits until there is room to send, or never will be again.
     async fn room(&mut self) -> Result<(), Error> {
         if self.driver.is_sending() {
             return Ok(());
@@ -450,14 +449,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_room(cx)).await
     }
 
-    /// A command that is refused because the connection is closing often ends the program's loop, and
-    /// the socket with it. So what was accepted before leaves first.
+    /// Ends a command that failed because the connection is closing. What was accepted before leaves first: after
+    /// this error many programs drop the socket.
     async fn farewell(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_farewell(cx)).await;
         Err(SendError::Closed.into())
     }
 
-    /// Waits until what is queued has left, or never will. What it has ended with is not told here.
+    /// Waits until what is queued has left, or never will. It returns no error.
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let goal = Goal::Sent(self.driver.connection.owed());
         while !self.has_reached(goal) {
@@ -466,9 +465,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(())
     }
 
-    /// Waits until what is queued has left, our Close frame the last of it.
+    /// Waits until what is queued has left, up to our Close frame.
     fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mark = self.driver.connection.owed().max(self.driver.promised());
+        let mark = self.driver.connection.owed().max(self.driver.sent_mark());
         ready!(self.poll_farewell(cx));
         self.let_go(cx);
         Poll::Ready(self.driver.check_sent(mark))
@@ -486,8 +485,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
-/// Whether a command was refused because the connection is closing.
+/// Whether a command failed because the connection is closing.
 #[inline]
-fn is_refused(result: &Result<(), Error>) -> bool {
+fn is_closing(result: &Result<(), Error>) -> bool {
     result.as_ref().is_err_and(Error::is_closed)
 }

@@ -1,5 +1,5 @@
-//! Opening connections over a tokio transport. How an opening handshake goes is the core's business:
-//! here is a connection like any other, and its first events are waited for.
+//! Opens connections over a tokio transport. The core makes the opening handshake; this file waits for the first
+//! event of the connection.
 
 use std::boxed::Box;
 use std::future::{Future, poll_fn};
@@ -11,10 +11,10 @@ use ::tokio::net::TcpStream;
 
 use super::clock::Clock;
 use super::{Goal, WebSocket};
-use crate::driver::{Error, Form, Found};
+use crate::driver::{Error, Form, NextEvent};
 use crate::{Accept, Client, ClientRequest, Connection, Event, HandshakeError, Request, Response, Server, Time};
 
-/// Connects to a `ws://` URI, with the defaults. [`Client`] and [`connect_with`] have the choices.
+/// Connects to a `ws://` URI with the defaults. For other choices see [`Client`] and [`connect_with`].
 ///
 /// # Errors
 ///
@@ -30,18 +30,17 @@ pub async fn connect(uri: &str) -> Result<WebSocket<TcpStream>, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Io`], [`Error::Handshake`], or [`Error::Refused`] with what the server
-/// answered instead. A `wss://` URI fails: for TLS, bring your own stream to
-/// [`connect_on`].
+/// [`Error::Io`], [`Error::Handshake`], or [`Error::Refused`] with the answer of a server that refused. A `wss://`
+/// URI is an error: for TLS, give a stream that has it to [`connect_on`].
 pub async fn connect_with(client: &Client) -> Result<WebSocket<TcpStream>, Error> {
     let uri = client.request().uri();
-    // Never send in the clear what was meant to be secret.
+    // Without TLS a `wss:` URI is an error: what was meant to be secret is never sent in the clear.
     if uri.is_secure() {
         return Err(HandshakeError::TlsUnavailable.into());
     }
     let mut clock = Clock::new();
     let deadline = clock.now() + client.timeout();
-    // Boxed, here and below: a task would keep room for the opening as long as it lives.
+    // The opening is boxed, here and below. Otherwise the task's future would have space for it as long as it lives.
     let mut connecting = pin!(Box::pin(TcpStream::connect((uri.host(), uri.port()))));
     let io = poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(connected) => Poll::Ready(connected.map_err(Error::from)),
@@ -52,7 +51,7 @@ pub async fn connect_with(client: &Client) -> Result<WebSocket<TcpStream>, Error
     Box::pin(open(client, io, clock, Time::ZERO)).await
 }
 
-/// Opens a WebSocket on a transport that is connected to the server already.
+/// Opens a WebSocket on a transport that is already connected to the server.
 ///
 /// Dropping the future closes the transport.
 ///
@@ -78,11 +77,11 @@ where
     Ok(socket)
 }
 
-/// Accepts a WebSocket on a transport that a client has just opened, with the
-/// defaults: any path, any origin, no subprotocol. [`Server`] and [`accept_with`] have the choices.
+/// Accepts a WebSocket on a transport that a client has just opened, with the defaults: any path, any origin, no
+/// subprotocol. For other choices see [`Server`] and [`accept_with`].
 ///
-/// For a `TcpStream`, call `set_nodelay(true)` first: otherwise small messages wait
-/// for the acknowledgement of those before them.
+/// For a `TcpStream`, call `set_nodelay(true)` first. Otherwise a small message waits until the peer has acknowledged
+/// the message before it.
 ///
 /// # Errors
 ///
@@ -97,8 +96,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> Result<WebSocke
 ///
 /// # Errors
 ///
-/// [`Error::Io`], or [`Error::Handshake`] if the request was refused; the client
-/// has its answer then.
+/// [`Error::Io`], or [`Error::Handshake`] if the request was refused; then the client has got an answer.
 ///
 /// ```no_run
 /// # async fn example(stream: tokio::net::TcpStream) -> Result<(), openline::Error> {
@@ -119,7 +117,7 @@ where
     Box::pin(async { read_request(server, io).await?.accept().await }).await
 }
 
-/// Waits for a request that is in order, for the application to decide on.
+/// Waits for a valid request, on which the application decides.
 ///
 /// Dropping the future closes the transport.
 ///
@@ -151,37 +149,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
         self.socket.driver.connection.request().expect("a request waits")
     }
 
-    /// The transport, to look at.
+    /// The transport. Do not read or write it.
     #[must_use]
     pub fn get_ref(&self) -> &S {
         &self.socket.io
     }
 
-    /// Accepts it as the [`Server`] says.
+    /// Accepts the request as the [`Server`] says.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or [`Error::Handshake`] if time is over; the client is answered with 408 then.
+    /// [`Error::Io`], or [`Error::Handshake`] if the time is over; then the client is answered with 408.
     pub async fn accept(self) -> Result<WebSocket<S>, Error> {
         self.accept_as(Accept::default()).await
     }
 
-    /// Accepts it as `answer` says.
+    /// Accepts the request as `answer` says.
     ///
     /// # Errors
     ///
-    /// As [`accept`](Self::accept); an answer that cannot be given is an error too, and the
-    /// client is answered with 500 then.
+    /// As [`accept`](Self::accept). An invalid `answer` is an error too; then the client is answered with 500.
     pub async fn accept_as(self, answer: Accept) -> Result<WebSocket<S>, Error> {
         let Accepting { mut socket } = self;
         let now = socket.clock.now();
         if let Err(error) = socket.driver.connection.accept(answer, now) {
-            // Our mistake, not the client's: it gets an answer all the same. If time is over it has one.
+            // The mistake is ours, so the client is answered with 500. If the time is over, it has an answer already.
             let _ = socket.driver.connection.reject(Response::new(500), now);
             poll_fn(|cx| socket.poll_over(cx)).await;
             return Err(error.into());
         }
-        // The answer must leave within the handshake's time, and a transport that buffers must pass it on.
+        // The answer must leave within the time of the handshake, also out of a buffer of the transport.
         let connection = &socket.driver.connection;
         let (mark, by) = (connection.written(), connection.wants().and_then(|wants| wants.until));
         poll_fn(|cx| match socket.poll_sent(cx, mark) {
@@ -192,11 +189,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
         Ok(socket)
     }
 
-    /// Answers with something else than a WebSocket, and closes the transport.
+    /// Rejects the request with this answer, and closes the transport.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or [`Error::Handshake`] if the answer did not go in time.
+    /// [`Error::Io`], or [`Error::Handshake`] if the answer did not leave in time.
     pub async fn reject(self, response: Response) -> Result<(), Error> {
         let Accepting { mut socket } = self;
         socket.driver.connection.reject(response, socket.clock.now())?;
@@ -214,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Waits for the first event of an opening handshake.
     fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if let Some(Found::Owned(Event::Request | Event::Opened)) =
+            if let Some(NextEvent::Owned(Event::Request | Event::Opened)) =
                 self.driver.next_event(Form::Whole, || self.clock.now())
             {
                 return Poll::Ready(Ok(()));
@@ -227,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Waits for the end of a connection that does not open.
+    /// Waits for the end of a connection whose request was rejected.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.driver.is_over() {
             let _ = self.driver.next_event(Form::Chunks, || self.clock.now());

@@ -1,6 +1,5 @@
-//! The same WebSocket as a `Stream` of messages and a `Sink` for them, for code
-//! that is written against those traits. The two may be polled by two tasks (`StreamExt::split`),
-//! as the halves are.
+//! The WebSocket as a `Stream` of messages and a `Sink` for messages. Two tasks may poll the two
+//! (`StreamExt::split`), as they may poll the halves.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,7 +14,7 @@ use super::wakers::{Side, Woken};
 use crate::driver::Error;
 use crate::{CloseCode, Message, SendError, State};
 
-/// An error is an item, and the last one.
+/// An error is the last item.
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
     type Item = Result<Message<'static>, Error>;
 
@@ -24,9 +23,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
     }
 }
 
-/// `start_send` is [`feed`](WebSocket::feed) when there is room. `poll_close` sends a Close frame with
-/// the code 1000 and does not wait for the peer's: what still comes is the stream's, which ends
-/// when the peer has closed too.
+/// `poll_ready` waits for room, and `start_send` queues the message. `poll_close` sends a Close frame with the code
+/// 1000, and does not wait for the peer's: the `Stream` gets what still comes, and ends when the peer has closed too.
 impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for WebSocket<S> {
     type Error = Error;
 
@@ -39,7 +37,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for WebSocket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_promised))
+        woken(self.poll_as(Side::Sender, cx, WebSocket::poll_sink_flush))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -47,7 +45,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for WebSocket<S> {
     }
 }
 
-/// An error is an item, and the last one.
+/// An error is the last item.
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Receiver<S> {
     type Item = Result<Message<'static>, Error>;
 
@@ -69,7 +67,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll(cx, WebSocket::poll_promised)
+        self.poll(cx, WebSocket::poll_sink_flush)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -78,48 +76,48 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin> Sink<Message<'m>> for Sender<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Waits for room. If the connection is closing, whoever drives the sink ends here, and mostly drops
-    /// it; so what was accepted before leaves first.
+    /// Waits for room. If the connection is closing, this fails when what was accepted before has left: after the
+    /// error most programs drop the sink.
     fn poll_sink_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_room(cx))?;
-        if self.state() != State::Open || self.refused {
+        if self.state() != State::Open || self.sink_closed {
             ready!(self.poll_farewell(cx));
             return Poll::Ready(Err(SendError::Closed.into()));
         }
         Poll::Ready(Ok(()))
     }
 
-    /// `poll_ready` found room, which a Pong may have taken since: the message is not refused for that.
-    /// If the connection has begun to close since, the next poll says so, which can wait until what was
-    /// accepted has left.
+    /// Queues a message, even if a Pong has taken the room since `poll_ready`. If the connection has begun to close
+    /// since then, the next poll returns the error, because a poll can wait until what was accepted has left.
     fn start_send_now(&mut self, message: Message<'_>) -> Result<(), Error> {
         match self.driver.queue(|connection| connection.queue(message)) {
             Err(error) if error.is_closed() && self.state() == State::Closing => {
-                self.refused = true;
+                self.sink_closed = true;
                 Ok(())
             }
             other => other,
         }
     }
 
-    /// Waits until all that was sent has left.
-    fn poll_promised(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.refused {
+    /// Waits until everything that was sent has left.
+    fn poll_sink_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.sink_closed {
             ready!(self.poll_farewell(cx));
             return Poll::Ready(Err(SendError::Closed.into()));
         }
-        self.poll_sent(cx, self.driver.promised())
+        self.poll_sent(cx, self.driver.sent_mark())
     }
 
     /// Sends a Close frame, and waits until it has left.
     fn poll_sink_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.start_close(CloseCode::NORMAL, "")?;
         let said = ready!(self.poll_goodbye(cx));
-        Poll::Ready(if self.refused { said.and(Err(SendError::Closed.into())) } else { said })
+        Poll::Ready(if self.sink_closed { said.and(Err(SendError::Closed.into())) } else { said })
     }
 }
 
-/// Wakes the other task. A lock that the two share, such as the one of `StreamExt::split`, lets it wait.
+/// Wakes the other task, and returns the result. If the two share a lock, as with `StreamExt::split`, the other task
+/// waits for it.
 fn woken<T>((result, other): (T, Woken)) -> T {
     other.wake();
     result

@@ -1,5 +1,5 @@
-//! Two halves of one WebSocket for two tasks. They share it under a lock that is
-//! held for one poll, never across an await. How they wake each other is told in `wakers`.
+//! Two halves of one WebSocket for two tasks. They share it under a lock, which is held during one poll and never
+//! across an await. `wakers` says how they wake each other.
 
 use std::future::poll_fn;
 use std::sync::{Arc, PoisonError};
@@ -14,7 +14,7 @@ use loom::sync::{Mutex, MutexGuard};
 
 use super::WebSocket;
 use super::wakers::Side;
-use crate::driver::{Error, Form, Found, ReuniteError};
+use crate::driver::{Error, Form, NextEvent, ReuniteError};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, SendError, State, Time, Unsent,
 };
@@ -76,8 +76,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     fn poll_owned(&self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<Event<'static>>, Error>> {
         self.poll(cx, |socket, cx| {
             Poll::Ready(Ok(match ready!(socket.poll_event(cx, form))? {
-                Some(Found::Lent(found)) => Some(socket.driver.look(found).into_owned()),
-                Some(Found::Owned(event)) => Some(event),
+                Some(NextEvent::InPlace(found)) => Some(socket.driver.look(found).into_owned()),
+                Some(NextEvent::Owned(event)) => Some(event),
                 None => None,
             }))
         })
@@ -87,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     ///
     /// # Errors
     ///
-    /// If the halves are of different ones, both come back.
+    /// The halves are of different WebSockets. The error has both.
     pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, ReuniteError<Receiver<S>, Sender<S>>> {
         if !Arc::ptr_eq(&self.0.socket, &sender.0.socket) {
             return Err(ReuniteError(self, sender));
@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         self.flush().await
     }
 
-    /// As [`WebSocket::feed`]. What is fed also leaves when the receiving half waits.
+    /// As [`WebSocket::feed`]. What is fed also leaves while the receiving half waits.
     ///
     /// # Errors
     ///
@@ -218,12 +218,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::flush`].
     pub async fn flush(&mut self) -> Result<(), Error> {
-        let mark = self.0.lock().driver.promised();
+        let mark = self.0.lock().driver.sent_mark();
         poll_fn(|cx| self.poll(cx, |socket, cx| socket.poll_sent(cx, mark))).await
     }
 
-    /// Sends a Close frame. The receiving half then gets what the peer still sends,
-    /// and `None` when it has closed too.
+    /// Sends a Close frame. After that the receiving half gets what the peer still sends, and `None` when the peer
+    /// has closed too.
     ///
     /// Cancel-safe: once it has been polled, the Close frame is queued.
     ///
@@ -259,9 +259,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         self.with(|socket| socket.set_config(config));
     }
 
-    /// Waits for room and fills it, under one lock: in between, the other half could
-    /// queue a Pong there. If the command is refused because the connection is closing, what was
-    /// accepted before leaves first.
+    /// Waits for room, and then gives the command under the same lock: otherwise the other half could queue a Pong in
+    /// between. If the command fails because the connection is closing, what was accepted before leaves first.
     async fn command(
         &mut self,
         mut command: impl FnMut(&mut Connection, Time) -> Result<(), SendError>,
@@ -320,7 +319,7 @@ impl<S> Half<S> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (result, other) = self.lock().poll_as(self.side, cx, poll);
-        // The lock is free again: a waker may poll at once.
+        // The lock is free now. A waker may poll at once, which takes the lock.
         other.wake();
         result
     }

@@ -1,5 +1,5 @@
-//! One turn of the loop that [`Connection::wants`](crate::Connection::wants) describes: the only place of
-//! this adapter that reads, writes and waits.
+//! The loop that [`Connection::wants`](crate::Connection::wants) describes. A turn of it is one step or a few. Only
+//! this file of the adapter reads, writes and waits.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -19,7 +19,7 @@ pub(super) enum Goal {
     Events,
     /// Room to send.
     Room,
-    /// That the transport has taken all before this place in the outgoing stream.
+    /// That the transport has taken everything before this mark in the outgoing stream.
     Sent(u64),
 }
 
@@ -27,15 +27,15 @@ pub(super) enum Goal {
 enum Read {
     /// Bytes, the end or a failure have come.
     Done,
-    /// The transport says that nothing is there, and will wake the task.
+    /// Nothing is there now. The transport will wake the task.
     Nothing,
-    /// The transport was not asked: other tasks come first, and then this one is woken.
+    /// The transport was not asked, so that other tasks can run. The task is woken after them.
     Later,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Does what the connection wants and the transport lets. Ready: something was read, the goal is
-    /// reached, or it is over. Pending: nothing can be done; the transport or the clock will wake the task.
+    /// Does what the connection wants and the transport can do. `Ready`: something was read, or the goal is reached,
+    /// or the connection is over. `Pending`: nothing can be done now; the transport or the clock will wake the task.
     pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
         self.poll_turn_with(cx, goal, Ready { read: true, write: true })
     }
@@ -43,19 +43,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_turn_with(&mut self, cx: &mut Context<'_>, goal: Goal, mut ready: Ready) -> Poll<()> {
         loop {
             let Some(mut wants) = self.driver.connection.wants() else { return Poll::Ready(()) };
-            // Nothing is read on top of what has not been taken.
+            // Nothing is read while there are unread bytes.
             wants.read &= !self.driver.has_unread();
             // The clock is asked only when there is nothing else to do.
             match wants.step(ready, Time::ZERO) {
                 Step::Write => ready.write = self.poll_write(cx, wants.timed).is_ready(),
-                // An error of the shutdown tells nothing that the next read does not.
+                // An error here is ignored, since the next read gets one too.
                 Step::End => match Pin::new(&mut self.io).poll_shutdown(cx) {
                     Poll::Ready(_) => self.driver.connection.handle_shutdown(),
                     Poll::Pending => ready.write = false,
                 },
                 Step::Read => match self.poll_read(cx) {
                     Read::Done => return Poll::Ready(()),
-                    // The Pong that is missing may lie in the transport, which has not been asked.
+                    // The transport has not been asked, and the missing Pong may lie there.
                     Read::Later => {
                         self.driver.connection.handle_timeout_unread(self.clock.now());
                         return if self.has_reached(goal) || self.driver.is_over() {
@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     #[inline]
     pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
         let mut ready = Ready { read: true, write: true };
-        // The first attempt to write mostly goes through, and nothing else is to be done then.
+        // The first write is tried before reading is changed: usually it succeeds, and that is all.
         if self.driver.connection.reading() != Reading::OneAhead {
             if let Some(wants) = self.driver.connection.wants().filter(|wants| wants.write) {
                 ready.write = self.poll_write(cx, wants.timed).is_ready();
@@ -121,20 +121,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     return Poll::Ready(());
                 }
                 Poll::Pending => {
-                    let refused = self.refused(cx);
-                    // Who waits for what has been taken need not wait for the rest.
+                    let blocked = self.blocked(cx);
+                    // What has been taken is flushed now, since a task may wait for only that.
                     let _ = self.poll_flush(cx, timed);
-                    return refused;
+                    return blocked;
                 }
             }
         }
         let flushed = self.poll_flush(cx, timed);
-        if flushed.is_pending() { self.refused(cx) } else { flushed }
+        if flushed.is_pending() { self.blocked(cx) } else { flushed }
     }
 
-    /// The transport takes nothing now. Or the runtime has put it off, which says nothing of the peer:
-    /// then the task is woken.
-    fn refused(&mut self, cx: &Context<'_>) -> Poll<()> {
+    /// A write returned `Pending`: the transport takes nothing now. But if the task has used up its budget, the
+    /// transport was not asked; then the task is only woken again.
+    fn blocked(&mut self, cx: &Context<'_>) -> Poll<()> {
         if has_budget_remaining() {
             self.driver.connection.handle_blocked(self.clock.now());
         } else {
@@ -143,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Pending
     }
 
-    /// Sees to it that the transport passes on what it has taken.
+    /// Flushes the transport if it has not passed on all that it has taken.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, timed: bool) -> Poll<()> {
         if !self.driver.owes_flush() {
             return Poll::Ready(());
@@ -169,13 +169,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = self.driver.output(&mut slices);
-        // The default of `AsyncWrite` writes the first slice, if it has no better way.
+        // If the transport has no vectored write, this writes the first slice.
         io.poll_write_vectored(cx, &slices[..count]).map(|written| written.and_then(nonzero))
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Read {
         if self.lately >= FAIR_SHARE {
-            // Others must come too, however much there is here.
+            // Other tasks must run too, even if bytes come without end.
             self.lately = 0;
             cx.waker().wake_by_ref();
             return Read::Later;
@@ -186,8 +186,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 self.lately = self.lately.saturating_add(u32::try_from(len).unwrap_or(u32::MAX).max(LEAST_SHARE));
                 Read::Done
             }
-            // The runtime says Pending too when the task has used up its budget, without asking the
-            // transport. A transport of another make does not know of budgets, and wakes nobody then.
+            // If the task has used up its budget, tokio returns `Pending` without asking the transport. Transports that
+            // are not tokio's own do not wake the task then, so it is woken here.
             Poll::Pending if !has_budget_remaining() => {
                 cx.waker().wake_by_ref();
                 Read::Later
@@ -199,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// How much was read; 0 at the end.
+    /// Reads once. Returns how many bytes came, which is 0 at the end.
     fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         let appended = match self.driver.spare() {
             Some(mut spare) => Some(ready!(pin!(self.io.read_buf(&mut spare)).poll(cx))),
@@ -223,17 +223,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
-/// A transport that takes nothing will take nothing more.
+/// A write of 0 bytes is an error: the transport takes nothing any more.
 fn nonzero(len: usize) -> io::Result<usize> {
     if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
 }
 
-/// How many bytes to read before other tasks come. The runtime itself counts
-/// reads, of which a hundred large ones take longer than others should wait. To give way
-/// costs a fraction of a microsecond, which this much takes many times over.
+/// How many bytes a task reads before it lets other tasks run. The runtime only counts reads, and a hundred large
+/// reads take too long. Letting others run takes a fraction of a microsecond, much less than to read this many bytes.
 const FAIR_SHARE: u32 = 128 * 1024;
 
-/// A read counts as this many bytes at least.
+/// A read counts as at least this many bytes.
 const LEAST_SHARE: u32 = 1024;
 
 /// How many slices go into one vectored write.

@@ -1,8 +1,7 @@
-//! Two tasks that wait for one WebSocket: halves, or a `Stream` and `Sink` that were split.
+//! Two tasks that wait for one WebSocket: its halves, or a `Stream` and `Sink` that were split.
 //!
-//! Either may have to read (a send that is blocked reads ahead) or write (a receive answers Pings), so
-//! both can wait for the same direction of the same transport, which remembers one waker only. It is
-//! given one that wakes both.
+//! The transport gets one waker that wakes both tasks. Each task may read (a blocked send reads ahead) and write (a
+//! receiver answers Pings), so both may wait for the same direction of the transport, which keeps one waker only.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a side is 0 or 1")]
 
@@ -17,28 +16,28 @@ use loom::sync::{Mutex, MutexGuard};
 use super::WebSocket;
 use crate::State;
 
-/// Which of the two tasks.
+/// One of the two tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Receiver = 0,
     Sender = 1,
 }
 
-/// Who waits, by side.
+/// The wakers of the tasks that wait, by side.
 #[derive(Debug, Default)]
 pub(super) struct Wakers(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     wakers: [Option<Waker>; 2],
-    /// Whether one of the two is being polled: who is woken then, is woken after that, since a waker may poll
-    /// at once, and the lock of the halves is held.
+    /// Whether one of the two is being polled. A wake that comes then is put off until after the poll: a waker may
+    /// poll at once, but the lock of the halves is held.
     polling: bool,
-    /// Whether the transport has woken them meanwhile.
+    /// Whether such a wake has been put off.
     woken: bool,
 }
 
-/// Tasks to wake when no lock is held.
+/// Tasks to be woken when no lock is held.
 #[derive(Debug, Default)]
 pub(super) struct Woken([Option<Waker>; 2]);
 
@@ -49,8 +48,8 @@ impl Woken {
 }
 
 impl<S> WebSocket<S> {
-    /// Polls for one of two tasks. Besides the result there is the other one to be woken, if what was
-    /// done here may be what that waits for.
+    /// Polls for one of two tasks. Returns the result, and the other task if it must be woken because it may have
+    /// waited for what was done here.
     pub(super) fn poll_as<T>(
         &mut self,
         side: Side,
@@ -58,7 +57,7 @@ impl<S> WebSocket<S> {
         poll: impl FnOnce(&mut WebSocket<S>, &mut Context<'_>) -> Poll<T>,
     ) -> (Poll<T>, Woken) {
         let wakers = Arc::clone(self.wakers.get_or_insert_default());
-        // Registered before the poll: a wake that comes during it is not lost.
+        // The waker is registered before the poll, so that a wake during the poll is not lost.
         wakers.begin(side, cx.waker());
         let before = self.milestone();
         let polling = Polling(&wakers);
@@ -69,21 +68,21 @@ impl<S> WebSocket<S> {
         (result, woken)
     }
 
-    /// A command of one of two tasks changes what the other should wait for: that is to be woken.
+    /// Gives a command for one of two tasks. The other task must be woken, since what it waits for may have changed.
     pub(super) fn command_as<T>(&mut self, side: Side, command: impl FnOnce(&mut WebSocket<S>) -> T) -> (T, Woken) {
         let result = command(self);
         let woken = self.wakers.as_ref().map(|wakers| wakers.end(side, false, true));
         (result, woken.unwrap_or_default())
     }
 
-    /// Changes whenever something happened that a waiting task may care for.
+    /// A value that changes when something happens that a task may wait for.
     fn milestone(&self) -> (usize, State, bool, u64, u16) {
         let connection = &self.driver.connection;
         (connection.queued(), connection.state(), connection.has_ahead(), connection.transmitted(), self.reads)
     }
 }
 
-/// A poll is over, also if it panicked.
+/// Notes the end of a poll, also if the poll panicked.
 struct Polling<'w>(&'w Wakers);
 
 impl Drop for Polling<'_> {
@@ -94,7 +93,7 @@ impl Drop for Polling<'_> {
 
 #[expect(clippy::indexing_slicing, reason = "there are two sides, and a place for each")]
 impl Wakers {
-    /// One of the two is polled, and waits.
+    /// Notes that one of the two is being polled, and keeps its waker.
     fn begin(&self, side: Side, waker: &Waker) {
         let mut waiting = self.lock();
         waiting.polling = true;
@@ -104,8 +103,8 @@ impl Wakers {
         }
     }
 
-    /// What it did is done: it waits no more if it is `ready`; and the other one is to be woken if
-    /// something `moved`, or both, if they were woken meanwhile.
+    /// A poll of `side` has ended. If it is `ready`, it waits no more. Returns whom to wake: both tasks if a wake was
+    /// put off, else the other one if something `moved`.
     fn end(&self, side: Side, ready: bool, moved: bool) -> Woken {
         let mut waiting = self.lock();
         if ready {
@@ -134,7 +133,7 @@ impl Wake for Wakers {
             waiting.woken = true;
             return;
         }
-        // Woken outside the lock: a waker may poll at once.
+        // The tasks are woken outside the lock, since a waker may poll at once.
         let woken = Woken(std::mem::take(&mut waiting.wakers));
         drop(waiting);
         woken.wake();

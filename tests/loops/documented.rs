@@ -33,7 +33,7 @@ pub(crate) mod page {
     fn serve(mut socket: TcpStream, server: &Server) -> io::Result<()> {
         let epoch = Instant::now();
         let now = || Time::from_epoch(epoch.elapsed());
-        // A socket that takes nothing for so long is blocked. Then the other direction has its turn.
+        // A socket that takes nothing for this long is blocked. Then the loop looks at the other direction.
         let short = Duration::from_millis(50);
         socket.set_write_timeout(Some(short))?;
         let mut connection = Connection::server(server, now());
@@ -53,7 +53,7 @@ pub(crate) mod page {
                     Err(_) => connection.handle_write_failed(now()),
                 },
                 Step::End => {
-                    // If this fails, so will the next read.
+                    // If this fails, the next read fails too.
                     let _ = socket.shutdown(Shutdown::Write);
                     connection.handle_shutdown();
                 }
@@ -63,30 +63,30 @@ pub(crate) mod page {
                     socket.set_read_timeout(if wants.write { Some(short) } else { left })?;
                     match socket.read(&mut buffer) {
                         Ok(0) => connection.handle_eof(now()),
-                        // However much comes, each read is followed by an attempt to write.
+                        // Each read is followed by an attempt to write, even if bytes come without end.
                         Ok(read) => (len, ready.write) = (read, true),
                         Err(error) if is_timeout(&error) => ready.read = false,
                         Err(_) => connection.handle_reset(),
                     }
                 }
                 Step::Timeout => connection.handle_timeout(now()),
-                // The calls have waited already.
+                // The read and the write have waited already.
                 Step::Wait => ready = both,
             }
         }
     }
 
-    /// The application. It answers what has come, as long as there is room for answers: the rest is
-    /// held, and nothing is read, until it is called again and there is room.
+    /// The application. It answers what has come while there is room for answers. After that the rest of
+    /// the input is held, and nothing is read, until there is room again.
     fn answer(connection: &mut Connection, mut input: &mut [u8], now: Time) {
         while connection.check_send() != Err(SendError::Full) {
             connection.set_reading(Reading::Events, now);
             match connection.receive(&mut input, now) {
-                // Both are refused when the connection ends, and it says so itself.
+                // Both fail only when the connection ends, which `wants` says too.
                 Ok(Some(Event::Request)) => drop(connection.accept(Accept::default(), now)),
                 Ok(Some(Event::Message(message))) => drop(connection.queue(message)),
                 Ok(Some(_)) => {}
-                // All has been taken; or the peer broke the protocol, and the answer is queued.
+                // All input has been taken; or the peer broke the protocol, and the answer is queued.
                 Ok(None) | Err(_) => return,
             }
         }

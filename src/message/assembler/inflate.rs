@@ -1,4 +1,4 @@
-//! RFC 7692 §7.2.2: compressed messages on their way in.
+//! RFC 7692 §7.2.2: receives compressed messages.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -13,16 +13,16 @@ use super::{Assembler, Delivery, Received};
 use crate::error::ProtocolError;
 use crate::message::deflate::{Inflater, SCRATCH_SIZE, with_scratch};
 
-/// What it takes besides to receive compressed messages. Boxed: most connections have none.
+/// What an assembler needs for compressed messages. It is boxed, since most connections do not have it.
 #[derive(Debug)]
-pub(super) struct Inflate {
+pub(super) struct Inflating {
     inflater: Inflater,
     rest: Option<Rest>,
-    /// How long the message is so far.
+    /// How many bytes of the message have been inflated.
     inflated: u64,
 }
 
-/// Compressed payload that made more than one chunk.
+/// Compressed payload that makes more than one chunk, and has been inflated in part.
 struct Rest {
     bytes: Vec<u8>,
     /// How much of it has been inflated.
@@ -41,10 +41,10 @@ impl fmt::Debug for Rest {
 impl Assembler {
     /// From now on messages may come compressed.
     pub(crate) fn inflate_with(&mut self, inflater: Inflater) {
-        self.inflate = Some(Box::new(Inflate { inflater, rest: None, inflated: 0 }));
+        self.inflate = Some(Box::new(Inflating { inflater, rest: None, inflated: 0 }));
     }
 
-    /// Whether compressed payload waits that made more than one chunk.
+    /// Whether there is compressed payload that makes more chunks.
     pub(super) fn has_inflate_rest(&self) -> bool {
         self.inflate.as_ref().is_some_and(|inflate| inflate.rest.is_some())
     }
@@ -64,8 +64,8 @@ impl Assembler {
         Ok(received)
     }
 
-    /// Hands out the next chunk of compressed payload that made more than one, if there
-    /// is such. To be asked before more is accepted.
+    /// The next chunk of compressed payload that makes more than one. It must be called until it returns `None`
+    /// before more payload is accepted.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "`taken` is what inflating left of them")]
     pub(crate) fn resume(&mut self, delivery: Delivery) -> Result<Option<Received<'static>>, ProtocolError> {
@@ -79,9 +79,8 @@ impl Assembler {
         Ok(received)
     }
 
-    /// RFC 7692 §7.2.2: inflates until something can be handed out, or there is no more
-    /// (`true`). A stretch of output at a time, so that no more of it is at hand at once
-    /// than the message has come to, or one chunk.
+    /// RFC 7692 §7.2.2: inflates until there is something to deliver, or all of `payload` is inflated (`true`). It
+    /// inflates at most [`SCRATCH_SIZE`] bytes at a time, so that a chunk needs no more memory than that.
     #[expect(clippy::indexing_slicing, reason = "1 to its size; and the inflater fills no more than it is given")]
     fn inflate(
         &mut self,
@@ -92,12 +91,12 @@ impl Assembler {
         let (Some(message), Some(inflate)) = (&mut self.unfinished, &mut self.inflate) else { return Ok((None, true)) };
         let (received, done) = with_scratch(|scratch| {
             loop {
-                // The limit may have been lowered meanwhile.
+                // The application may have lowered the limit since the last call.
                 let left = self.limits.message_size.saturating_sub(inflate.inflated);
-                // §10.4: the limit is for what we keep; a few bytes may become very many. When
-                // it has been reached, one byte more is too many.
-                let room = usize::try_from(left).unwrap_or(usize::MAX);
-                let scratch = &mut scratch[..room.clamp(1, SCRATCH_SIZE)];
+                // §10.4: a few bytes may inflate to very many, so no more is inflated than the limit allows. When the
+                // limit has been reached, one more byte is inflated to see whether the message exceeds it.
+                let left = usize::try_from(left).unwrap_or(usize::MAX);
+                let scratch = &mut scratch[..left.clamp(1, SCRATCH_SIZE)];
                 let (len, done) = inflate.inflater.inflate(payload, ends, scratch)?;
                 inflate.inflated += len as u64;
                 self.limits.check_size(inflate.inflated)?;

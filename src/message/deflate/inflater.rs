@@ -1,4 +1,4 @@
-//! §7.2.2: compressed payload becomes plain payload, a stretch at a time.
+//! RFC 7692 §7.2.2: inflates compressed payload, a limited length at a time.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -8,7 +8,7 @@
 use core::{fmt, mem};
 use std::boxed::Box;
 
-use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
+use zlib_rs::{Inflate as Decompressor, InflateError, InflateFlush, Status};
 
 use super::{TAIL, pool};
 use crate::deflate::DeflateContext;
@@ -17,11 +17,11 @@ use crate::error::ProtocolError;
 /// Inflates what one end receives.
 pub(crate) struct Inflater {
     takeover: bool,
-    /// Made for the first message, and without takeover given away after each.
-    state: Option<Box<Inflate>>,
-    /// Whether the last thing that came was the end of a last block, and nothing after it.
+    /// It is made for the first message. Without context takeover it goes back to the pool after each message.
+    state: Option<Box<Decompressor>>,
+    /// Whether the input so far ends exactly behind a last block (BFINAL).
     ended: bool,
-    /// What is wrong behind the last byte that was given.
+    /// The error that comes behind the output so far.
     failed: Option<ProtocolError>,
 }
 
@@ -30,12 +30,12 @@ impl Inflater {
         Inflater { takeover: receive.takeover, state: None, ended: false, failed: None }
     }
 
-    /// Inflates from the front of `input`, the last of the message's payload if it `ends`
-    /// there. Returns how much has been put into `out`, and whether that was all that this
-    /// input gives. Otherwise call it again with what is left, which may be nothing.
+    /// Inflates from the front of `input`. `ends` says whether the message's payload ends with it. Returns how
+    /// many bytes were put into `out`, and whether that is all that this input gives. If not, it must be called
+    /// again with the rest of the input, which may be empty.
     ///
-    /// What came before an error is given first, so that where the input was cut does not
-    /// decide which of two faults is found.
+    /// The output before an error is returned first, and the error by the next call. So the place of a cut in
+    /// the input does not decide which of two errors is found.
     pub(crate) fn inflate(
         &mut self,
         input: &mut &[u8],
@@ -63,11 +63,11 @@ impl Inflater {
         Ok((filled, done))
     }
 
-    /// Fills `out`, or as much of it as there is to fill.
+    /// Fills `out` as far as the input goes.
     #[expect(clippy::indexing_slicing, reason = "the inflater takes and fills no more than it is given")]
     fn stretch(
         &mut self,
-        state: &mut Inflate,
+        state: &mut Decompressor,
         input: &mut &[u8],
         ends: bool,
         out: &mut [u8],
@@ -81,11 +81,11 @@ impl Inflater {
             match status {
                 Err(_) => return (filled, Err(ProtocolError::DeflateInvalid)),
                 Ok(Status::StreamEnd) => {
-                    // §7.2.3.4: a block with BFINAL ends a stream; another begins at the next byte.
+                    // RFC 7692 §7.2.3.4: a block with BFINAL ends the stream. A new stream begins at the next byte.
                     state.reset(false);
                     self.ended = true;
                 }
-                // There is room left, so it was the input that came to its end.
+                // `out` is not full, so the input has ended.
                 Ok(_) if filled < out.len() => {
                     let complete = !ends || mem::take(&mut self.ended) || finish(state, &mut out[filled..]);
                     return (filled, if complete { Ok(true) } else { Err(ProtocolError::DeflateTruncated) });
@@ -97,9 +97,9 @@ impl Inflater {
     }
 }
 
-/// One call, and how much it took and gave.
+/// One call of the decompressor. Returns how many bytes it took and gave, and its status.
 fn step(
-    state: &mut Inflate,
+    state: &mut Decompressor,
     input: &[u8],
     out: &mut [u8],
     flush: InflateFlush,
@@ -109,12 +109,11 @@ fn step(
     ((state.total_in() - taken) as usize, (state.total_out() - given) as usize, status)
 }
 
-/// §7.2.2: appends the tail, which must end a block with its last byte and say nothing. If
-/// the message was cut short, something else takes in the tail, and does not end there: a
-/// code or a stored byte would give output, and the end of a block come too early or,
-/// as the lengths of a stored block that do not match, not at all.
-fn finish(state: &mut Inflate, out: &mut [u8]) -> bool {
-    // Another byte, which inflating up to the end of a block leaves alone.
+/// RFC 7692 §7.2.2: appends the tail. Returns whether the message was complete: then the tail ends a block with its
+/// last byte, and gives no output. If the message was cut short, the tail is read as something else. A code or a
+/// stored byte gives output; an end of a block comes before the last byte; lengths of a stored block do not match.
+fn finish(state: &mut Decompressor, out: &mut [u8]) -> bool {
+    // The decompressor stops at the end of a block. So it must not take the fifth byte.
     let [a, b, c, d] = TAIL;
     matches!(step(state, &[a, b, c, d, 0], out, InflateFlush::Block), (4, 0, Ok(Status::Ok)))
 }

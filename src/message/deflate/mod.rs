@@ -1,5 +1,5 @@
-//! RFC 7692 §7.2: messages in compressed form. DEFLATE itself (RFC 1951) is `zlib-rs`'s;
-//! here is what makes messages of it.
+//! RFC 7692 §7.2: compressed messages. `zlib-rs` does DEFLATE itself (RFC 1951); this module makes messages of
+//! it.
 
 mod deflater;
 mod inflater;
@@ -9,9 +9,9 @@ pub(crate) use deflater::Deflater;
 pub(crate) use inflater::Inflater;
 pub(crate) use pool::{SCRATCH_SIZE, with_scratch};
 
-/// RFC 7692 §6: RSV1 says that a message is compressed.
+/// RFC 7692 §6: the bit RSV1 in the first frame of a message says that the message is compressed.
 pub(crate) const RSV1: u8 = 4;
 
-/// §7.2.1: what a sender takes off the end of a message, and a receiver appends: the
-/// lengths of an empty stored block.
+/// RFC 7692 §7.2.1: a sender removes these bytes from the end of a message, and a receiver appends them. They are
+/// the lengths in an empty stored block.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];

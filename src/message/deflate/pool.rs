@@ -1,5 +1,5 @@
-//! Memory that the connections of a thread share: compressors and inflaters that are
-//! in use by no message, and a place for what they put out.
+//! Memory that all connections of a thread share: compressors and decompressors that no message uses, and a buffer
+//! for their output.
 
 #![expect(clippy::arithmetic_side_effects, reason = "window bits: 15 at the most")]
 
@@ -9,11 +9,11 @@ use std::thread_local;
 use std::vec;
 use std::vec::Vec;
 
-use zlib_rs::{Deflate, DeflateConfig, Inflate};
+use zlib_rs::{Deflate as Compressor, DeflateConfig, Inflate as Decompressor};
 
-use crate::deflate::Deflate as Parameters;
+use crate::deflate::Deflate;
 
-/// What a compressor is made for.
+/// The settings of a compressor. One with equal settings can serve another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     level: u8,
@@ -22,48 +22,47 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(agreed: &Parameters) -> Settings {
-        // zlib cannot do 8 bits, and 9 do as well: no distance that it writes is longer
-        // than the window less 262 bytes (which `tests/deflate.rs` holds it to), so with
-        // 512 bytes none is beyond 250.
+    pub(super) fn new(agreed: &Deflate) -> Settings {
+        // 9 bits stand for 8, which zlib does not support. No distance that zlib writes is longer than the window
+        // less 262 bytes, so with a window of 512 bytes it is at most 250. `tests/deflate.rs` checks this.
         let window_bits = agreed.send.bits().max(9);
         Settings { level: agreed.level.min(9), memory: agreed.memory.clamp(1, 9), window_bits }
     }
 
-    fn compressor(self) -> Box<Deflate> {
-        // A negative number asks for DEFLATE without the zlib header.
+    fn compressor(self) -> Box<Compressor> {
+        // A negative number means DEFLATE without the zlib header.
         let config = DeflateConfig {
             level: self.level.into(),
             window_bits: -i32::from(self.window_bits),
             mem_level: self.memory.into(),
             ..DeflateConfig::default()
         };
-        Box::new(Deflate::new_with_config(config))
+        Box::new(Compressor::new_with_config(config))
     }
 }
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "it goes to a connection and comes back without an allocation")]
-    static INFLATERS: RefCell<Vec<Box<Inflate>>> = const { RefCell::new(Vec::new()) };
-    static DEFLATERS: RefCell<Vec<(Settings, Box<Deflate>)>> = const { RefCell::new(Vec::new()) };
+    static INFLATERS: RefCell<Vec<Box<Decompressor>>> = const { RefCell::new(Vec::new()) };
+    static DEFLATERS: RefCell<Vec<(Settings, Box<Compressor>)>> = const { RefCell::new(Vec::new()) };
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An inflater at the beginning of a stream.
-pub(super) fn inflater() -> Box<Inflate> {
+/// A decompressor at the beginning of a stream.
+pub(super) fn inflater() -> Box<Decompressor> {
     let spare = INFLATERS.try_with(|spares| spares.borrow_mut().pop()).ok().flatten();
-    spare.unwrap_or_else(|| Box::new(Inflate::new(false, Parameters::default().receive.bits())))
+    spare.unwrap_or_else(|| Box::new(Decompressor::new(false, Deflate::default().receive.bits())))
 }
 
-/// Takes an inflater back.
-pub(super) fn keep_inflater(mut inflater: Box<Inflate>) {
+/// Takes a decompressor back.
+pub(super) fn keep_inflater(mut inflater: Box<Decompressor>) {
     inflater.reset(false);
-    // A thread that is ending has no place to keep it any more.
+    // A thread that is ending has no pool any more, and this fails.
     let _ = INFLATERS.try_with(|spares| keep(&mut spares.borrow_mut(), inflater));
 }
 
 /// A compressor at the beginning of a stream.
-pub(super) fn deflater(settings: Settings) -> Box<Deflate> {
+pub(super) fn deflater(settings: Settings) -> Box<Compressor> {
     let spare = DEFLATERS.try_with(|spares| {
         let mut spares = spares.borrow_mut();
         let at = spares.iter().position(|(made_for, _)| *made_for == settings)?;
@@ -73,7 +72,7 @@ pub(super) fn deflater(settings: Settings) -> Box<Deflate> {
 }
 
 /// Takes a compressor back.
-pub(super) fn keep_deflater(settings: Settings, mut deflater: Box<Deflate>) {
+pub(super) fn keep_deflater(settings: Settings, mut deflater: Box<Compressor>) {
     deflater.reset();
     let _ = DEFLATERS.try_with(|spares| keep(&mut spares.borrow_mut(), (settings, deflater)));
 }
@@ -85,7 +84,7 @@ fn keep<T>(spares: &mut Vec<T>, spare: T) {
     spares.push(spare);
 }
 
-/// Lends a place to put output in, of [`SCRATCH_SIZE`] bytes.
+/// Calls `f` with a buffer of [`SCRATCH_SIZE`] bytes for output.
 pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
     let mut scratch = SCRATCH.try_with(|scratch| scratch.take()).unwrap_or_default();
     if scratch.is_empty() {
@@ -96,10 +95,10 @@ pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
     result
 }
 
-/// Large enough that most messages come out in one go, small enough for a cache.
+/// The length of the output buffer: most messages fit into it, and it fits into the processor's cache.
 pub(crate) const SCRATCH_SIZE: usize = 32 * 1024;
 
-/// How many compressors, and inflaters, a thread keeps.
+/// How many compressors, and how many decompressors, a thread keeps.
 const MOST_SPARE: usize = 4;
 
 #[cfg(test)]
@@ -114,7 +113,7 @@ mod tests {
     use crate::time::Time;
     use crate::upgrade::{Agreement, Upgrade};
 
-    /// Both ends of a conversation, and whom to tell what was heard when the thread has ended.
+    /// Both ends of a conversation. When it is dropped it sends what was received to `heard`.
     struct Last {
         ends: [Connection; 2],
         heard: Sender<String>,
@@ -123,7 +122,7 @@ mod tests {
     impl Last {
         fn new(heard: Sender<String>) -> Last {
             let mut agreement = Agreement::default();
-            let mut deflate = Parameters { threshold: 0, ..Parameters::default() };
+            let mut deflate = Deflate { threshold: 0, ..Deflate::default() };
             (deflate.send.takeover, deflate.receive.takeover) = (false, false);
             agreement.deflate = Some(deflate);
             let client = Upgrade::client(agreement.clone(), [7; 32]);
@@ -155,8 +154,8 @@ mod tests {
         static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
     }
 
-    /// A thread that ends drops its variables one after the other, the one that it used last first.
-    /// Whichever goes first, a connection in one of them can still send and receive.
+    /// A thread that ends drops its thread-local variables one after the other. Whichever is dropped first, a
+    /// connection in one of them can still send and receive.
     #[test]
     fn a_thread_that_ends_has_no_pool_and_does_without() {
         for pool_first in [false, true] {

@@ -1,5 +1,5 @@
-//! What was found in the read buffer and left there: the borrow checker lets only the
-//! end of a function lend it, not a loop.
+//! An event that was found, and may have been left in the read buffer. A loop that looks for an event cannot return a
+//! borrow of the buffer (the borrow checker does not allow it), so it returns the place.
 
 use std::borrow::Cow;
 
@@ -8,35 +8,35 @@ use crate::message::{Chunk, Message};
 
 /// What [`Driver::next_event`](super::Driver::next_event) found.
 #[derive(Debug)]
-pub enum Found {
-    /// A message or chunk that lies in the read buffer.
-    Lent(Lent),
-    /// Anything else.
+pub enum NextEvent {
+    /// A message or chunk that lies in the read buffer: [`Driver::look`](super::Driver::look) borrows it.
+    InPlace(InPlace),
+    /// Any other event.
     Owned(Event<'static>),
 }
 
-/// A message or chunk, and where its payload lies in the read buffer.
+/// A message or chunk that lies in the read buffer: its type, and where its payload lies.
 #[derive(Debug)]
-pub struct Lent {
+pub struct InPlace {
     pub(super) text: bool,
-    /// Where in the buffer's memory it begins.
+    /// Where the payload begins in the buffer's memory.
     pub(super) at: usize,
     pub(super) len: usize,
     /// For a chunk: whether it is the first, and the last.
     pub(super) chunk: Option<(bool, bool)>,
 }
 
-impl Found {
-    /// `base` is the address of the read buffer, to know the place of a slice in it.
-    pub(super) fn data(base: usize, data: Message<'_>, chunk: Option<(bool, bool)>) -> Found {
+impl NextEvent {
+    /// A message or chunk. `base` is the address of the read buffer, from which the place of the payload follows.
+    pub(super) fn data(base: usize, data: Message<'_>, chunk: Option<(bool, bool)>) -> NextEvent {
         let (text, len) = (data.is_text(), data.len());
         // An empty slice may lie anywhere.
         let at = if len == 0 { 0 } else { data.as_bytes().as_ptr().addr().wrapping_sub(base) };
         match data {
             Message::Text(Cow::Borrowed(_)) | Message::Binary(Cow::Borrowed(_)) => {
-                Found::Lent(Lent { text, at, len, chunk })
+                NextEvent::InPlace(InPlace { text, at, len, chunk })
             }
-            owned => Found::Owned(match chunk {
+            owned => NextEvent::Owned(match chunk {
                 Some((first, last)) => Event::Chunk(Chunk { data: owned.into_owned(), first, last }),
                 None => Event::Message(owned.into_owned()),
             }),
