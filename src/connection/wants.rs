@@ -1,6 +1,7 @@
 //! What a host does next, as one answer.
 
 use super::Connection;
+use super::reading::Reading;
 use super::state::Phase;
 use crate::role::Role;
 use crate::time::Time;
@@ -74,13 +75,6 @@ impl Wants {
     }
 }
 
-/// The part of [`Wants`] that is wanted of the transport.
-struct Wishes {
-    read: bool,
-    write: bool,
-    end: bool,
-}
-
 impl Connection {
     /// What to do next; `None` once it is over, and the transport can be dropped.
     ///
@@ -109,20 +103,28 @@ impl Connection {
     /// assert!(connection.next_transmit().unwrap().starts_with(b"HTTP/1.1 408 "));
     /// ```
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn wants(&self) -> Option<Wants> {
-        // The common case is inlined, so that a host does not pay for answers that it does not look at.
-        let open = matches!(self.phase, Phase::Open);
+        // Speed only; whatever does not match takes the general path. Always inlined, so that a host does not
+        // pay for answers that it does not look at.
+        let usual = matches!(self.phase, Phase::Open)
+            && self.reading != Reading::Paused
+            && self.ahead.is_none()
+            && self.answer.is_none()
+            && !self.liveness.needs_time();
+        if !usual {
+            return self.wants_of_any();
+        }
         let write = self.out.has_untaken() || self.is_unflushed();
-        let wishes = Wishes { read: self.may_read(), write, end: false };
-        let Wishes { read, write, end } = if open { wishes } else { self.wishes_unless_open()? };
-        let until = self.deadline(self.may_read());
-        Some(Wants { read, write, end, until, timed: self.liveness.needs_time() })
+        let until = self.liveness.next_ping(&self.config);
+        let wants = Some(Wants { read: true, write, end: false, until, timed: false });
+        // Both paths agree: each test that drives a connection sees to it.
+        debug_assert_eq!(wants, self.wants_of_any());
+        wants
     }
 
-    /// What is wanted of the transport.
     #[inline(never)]
-    fn wishes_unless_open(&self) -> Option<Wishes> {
+    fn wants_of_any(&self) -> Option<Wants> {
         let read = match &self.phase {
             Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => self.may_read(),
             Phase::Draining { .. } | Phase::Failing { .. } => !self.has_ended(),
@@ -131,22 +133,12 @@ impl Connection {
             Phase::Opening { opening, eof, .. } => !*eof && opening.request().is_none(),
             Phase::Closed(_) => return None,
         };
-        Some(Wishes { read, write: self.wants_write(), end: self.wants_end() })
+        let until = self.deadline(self.may_read());
+        Some(Wants { read, write: self.wants_write(), end: self.wants_end(), until, timed: self.liveness.needs_time() })
     }
 
     /// The next deadline, of whatever kind. `reads` says whether a Pong could be seen.
-    #[inline]
     pub(super) fn deadline(&self, reads: bool) -> Option<Time> {
-        // The common case is inlined.
-        let usual = matches!(self.phase, Phase::Open) && self.ahead.is_none() && self.answer.is_none();
-        if usual && !self.liveness.needs_time() {
-            return self.liveness.next_ping(&self.config);
-        }
-        self.deadline_of_any(reads)
-    }
-
-    #[inline(never)]
-    fn deadline_of_any(&self, reads: bool) -> Option<Time> {
         let usual = match self.phase {
             Phase::Open => self.liveness.deadline(&self.config, reads),
             _ => self.phase.deadline(),
