@@ -39,7 +39,7 @@ use shared::{Alone, Goal, Shared};
 pub use split::{Receiver, Sender, SplitError};
 use timeouts::Clock;
 pub use transport::Transport;
-use turns::{check_sending, leave, let_go, turn, turn_blocked, write_to};
+use turns::{command, let_go, push, turn, write_to};
 
 /// A WebSocket over a blocking transport.
 ///
@@ -191,8 +191,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`recv`](Self::recv). If it is closing, what was accepted before has left when this returns, or
     /// the time to close is over: a socket that is dropped then loses nothing.
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
-        self.feed(message)?;
-        self.push()
+        self.send_with(|connection, _| connection.queue(message))
     }
 
     /// Queues a message, waiting only while there is no
@@ -206,7 +205,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
-        self.command(|connection, _| connection.queue(message))
+        self.feed_with(|connection, _| connection.queue(message))
     }
 
     /// Queues a message if there is room for it now, and gives it back otherwise. It waits for nothing.
@@ -226,7 +225,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn ready(&mut self) -> Result<(), Error> {
-        self.command(|connection, _| match connection.check_send() {
+        self.feed_with(|connection, _| match connection.check_send() {
             Err(SendError::Full) => Ok(()),
             other => other,
         })
@@ -238,8 +237,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send), and [`SendError::TypeChanged`].
     pub fn send_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
-        self.feed_fragment(data, fin)?;
-        self.push()
+        self.send_with(|connection, _| connection.queue_fragment(data, fin))
     }
 
     /// Queues the next fragment of a message, as [`feed`](Self::feed) does with a whole one.
@@ -248,7 +246,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send_fragment`](Self::send_fragment).
     pub fn feed_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
-        self.command(|connection, _| connection.queue_fragment(data, fin))
+        self.feed_with(|connection, _| connection.queue_fragment(data, fin))
     }
 
     /// Sends a Ping. Its Pong, which [`recv`](Self::recv) takes in, sets
@@ -258,8 +256,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send), and [`SendError::ControlTooLong`] above 125 bytes.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.command(|connection, clock| connection.ping(payload, clock.now()))?;
-        self.push()
+        self.send_with(|connection, clock| connection.ping(payload, clock.now()))
     }
 
     /// Waits until the transport has taken all that this end queued before.
@@ -271,7 +268,8 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Io`], or why the connection ended while this waited.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.write_to(self.shared.driver.promised())
+        let mark = self.shared.driver.promised();
+        write_to(&mut Alone(&mut self.shared), &mut self.io, mark, None)
     }
 
     /// Closes the connection: sends a Close frame, skips what the peer still sends,
@@ -368,47 +366,12 @@ impl<S: Transport> WebSocket<S> {
         }
     }
 
-    /// Waits for room, then gives a command. If that is refused because the connection is closing, a
-    /// program's loop often ends, and the socket with it; so what was accepted before leaves first.
-    fn command(&mut self, command: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
-        check_sending(&mut Alone(&mut self.shared), &mut self.io)?;
-        while !self.shared.driver.may_queue() {
-            turn_blocked(&mut Alone(&mut self.shared), &mut self.io, Goal::Room, None)?;
-            check_sending(&mut Alone(&mut self.shared), &mut self.io)?;
-        }
-        let Shared { driver, clock, .. } = &mut self.shared;
-        let result = driver.queue(|connection| command(connection, clock));
-        if result.as_ref().is_err_and(Error::is_closed) {
-            let mark = self.connection().owed();
-            leave_or_refuse(leave(&mut Alone(&mut self.shared), &mut self.io, mark, None))?;
-        }
-        result
+    fn feed_with(&mut self, queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
+        command(&mut Alone(&mut self.shared), &mut self.io, queue)
     }
 
-    fn write_to(&mut self, mark: u64) -> Result<(), Error> {
-        write_to(&mut Alone(&mut self.shared), &mut self.io, mark, None)
-    }
-
-    /// Flushes what a command has queued. That this has to wait is no error of the
-    /// command's: it would be given again.
-    fn push(&mut self) -> Result<(), Error> {
-        would_block_is_fine(self.flush())
-    }
-}
-
-/// The result of waiting for what was accepted before to leave, when a command is refused. Nothing of the
-/// command is queued, so if that would block, the caller can come back.
-fn leave_or_refuse(left: Result<(), Error>) -> Result<(), Error> {
-    match left {
-        Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
-/// The result of a command whose message is queued, and of the attempt to send it.
-fn would_block_is_fine(result: Result<(), Error>) -> Result<(), Error> {
-    match result {
-        Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
-        other => other,
+    fn send_with(&mut self, queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
+        command(&mut Alone(&mut self.shared), &mut self.io, queue)?;
+        push(&mut Alone(&mut self.shared), &mut self.io)
     }
 }
