@@ -37,7 +37,7 @@ use clock::Clock;
 pub use open::{Accepting, accept, accept_with, connect, connect_on, connect_with, read_request};
 pub use split::{Receiver, Sender};
 use turn::Goal;
-use wakers::Wakers;
+use wakers::Both;
 
 /// A WebSocket over a tokio transport.
 ///
@@ -64,7 +64,7 @@ pub struct WebSocket<S> {
     /// Whether a message was refused that a sink had taken: its next poll says so.
     refused: bool,
     /// Who waits, once two tasks may: see `wakers`.
-    wakers: Option<Arc<Wakers>>,
+    wakers: Option<Arc<Both>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -207,8 +207,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send).
     pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.room().await?;
-        let queued = self.driver.queue(|connection| connection.queue(message));
-        if is_refused(&queued) { self.farewell().await } else { queued }
+        match self.driver.queue(|connection| connection.queue(message)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.refuse(error).await,
+        }
     }
 
     /// Queues a message if there is room for it now, and gives it back otherwise. It waits for nothing.
@@ -232,11 +234,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send).
     pub async fn ready(&mut self) -> Result<(), Error> {
         self.room().await?;
-        let open = self.driver.connection.check_send().or_else(|error| match error {
-            SendError::Full => Ok(()),
-            error => Err(error.into()),
-        });
-        if is_refused(&open) { self.farewell().await } else { open }
+        match self.driver.connection.check_send() {
+            Ok(()) | Err(SendError::Full) => Ok(()),
+            Err(error) => self.refuse(error.into()).await,
+        }
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].
@@ -260,8 +261,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send_fragment`](Self::send_fragment).
     pub async fn feed_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
         self.room().await?;
-        let queued = self.driver.queue(|connection| connection.queue_fragment(data, fin));
-        if is_refused(&queued) { self.farewell().await } else { queued }
+        match self.driver.queue(|connection| connection.queue_fragment(data, fin)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.refuse(error).await,
+        }
     }
 
     /// Sends a Ping. Its Pong, which [`recv`](Self::recv) takes in, sets
@@ -275,12 +278,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.room().await?;
         let now = self.clock.now();
-        let queued = self.driver.queue(|connection| connection.ping(payload, now));
-        if is_refused(&queued) {
-            return self.farewell().await;
+        match self.driver.queue(|connection| connection.ping(payload, now)) {
+            Ok(()) => self.flush().await,
+            Err(error) => self.refuse(error).await,
         }
-        queued?;
-        self.flush().await
     }
 
     /// Waits until the transport has taken all that this end queued before.
@@ -434,9 +435,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// If it is over, the transport is shut down, without waiting for that: the program may keep the
     /// socket, and the peer waits for the end.
+    #[inline]
     fn let_go(&mut self, cx: &mut Context<'_>) {
-        if self.driver.owes_shutdown()
-            && (!self.driver.owes_flush() || Pin::new(&mut self.io).poll_flush(cx).is_ready())
+        if self.driver.owes_shutdown() {
+            self.shut_down(cx);
+        }
+    }
+
+    #[inline(never)]
+    fn shut_down(&mut self, cx: &mut Context<'_>) {
+        if (!self.driver.owes_flush() || Pin::new(&mut self.io).poll_flush(cx).is_ready())
             && Pin::new(&mut self.io).poll_shutdown(cx).is_ready()
         {
             self.driver.handle_shutdown();
@@ -452,9 +460,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// A command that is refused because the connection is closing often ends the program's loop, and
     /// the socket with it. So what was accepted before leaves first.
-    async fn farewell(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_farewell(cx)).await;
-        Err(SendError::Closed.into())
+    async fn refuse(&mut self, error: Error) -> Result<(), Error> {
+        if error.is_closed() {
+            poll_fn(|cx| self.poll_farewell(cx)).await;
+        }
+        Err(error)
     }
 
     /// Waits until what is queued has left, or never will. What it has ended with is not told here.
@@ -484,10 +494,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             self.driver.connection.set_reading(reading, self.clock.now());
         }
     }
-}
-
-/// Whether a command was refused because the connection is closing.
-#[inline]
-fn is_refused(result: &Result<(), Error>) -> bool {
-    result.as_ref().is_err_and(Error::is_closed)
 }

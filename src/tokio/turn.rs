@@ -64,13 +64,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                             Poll::Pending
                         };
                     }
-                    Read::Nothing => ready.read = false,
+                    // To write and to end come before that, so what is left is to wait.
+                    Read::Nothing => {
+                        ready.read = false;
+                        ready!(self.poll_deadline(cx, wants.until));
+                    }
                 },
-                Step::Timeout | Step::Wait => {
-                    self.driver.release();
-                    let now = ready!(self.clock.poll_deadline(wants.until, cx));
-                    self.driver.connection.handle_timeout(now);
-                }
+                Step::Timeout | Step::Wait => ready!(self.poll_deadline(cx, wants.until)),
             }
             if self.has_reached(goal) {
                 return Poll::Ready(());
@@ -78,11 +78,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// A turn while sending is blocked: one message may be read ahead.
+    /// Waits until `deadline`, or for ever, and does what is due then.
     #[inline]
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Option<Time>) -> Poll<()> {
+        self.driver.release();
+        let now = ready!(self.clock.poll_deadline(deadline, cx));
+        self.driver.connection.handle_timeout(now);
+        Poll::Ready(())
+    }
+
+    /// A turn while sending is blocked: one message may be read ahead. Always inlined, up to the first attempt to
+    /// write: that mostly goes through, and nothing else is to be done then.
+    #[inline(always)]
     pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
         let mut ready = Ready { read: true, write: true };
-        // The first attempt to write mostly goes through, and nothing else is to be done then.
         if self.driver.connection.reading() != Reading::OneAhead {
             if let Some(wants) = self.driver.connection.wants().filter(|wants| wants.write) {
                 ready.write = self.poll_write(cx, wants.timed).is_ready();
@@ -92,14 +101,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             self.set_reading(Reading::OneAhead);
         }
+        self.poll_ahead(cx, goal, ready)
+    }
+
+    /// A turn that reads ahead.
+    #[inline(never)]
+    fn poll_ahead(&mut self, cx: &mut Context<'_>, goal: Goal, ready: Ready) -> Poll<()> {
         self.driver.read_ahead(self.clock.now());
         ready!(self.poll_turn_with(cx, goal, ready));
         self.driver.read_ahead(self.clock.now());
         Poll::Ready(())
     }
 
-    #[inline]
     /// Whether the goal is reached, or never will be.
+    #[inline]
     pub(super) fn has_reached(&self, goal: Goal) -> bool {
         match goal {
             Goal::Events => false,

@@ -28,6 +28,20 @@ pub(super) enum Side {
 #[derive(Debug, Default)]
 pub(super) struct Wakers(Mutex<Waiting>);
 
+/// What the transport is given: who waits, and the waker of both, which is made once.
+#[derive(Debug)]
+pub(super) struct Both {
+    wakers: Arc<Wakers>,
+    waker: Waker,
+}
+
+impl Default for Both {
+    fn default() -> Both {
+        let wakers = Arc::<Wakers>::default();
+        Both { waker: Waker::from(Arc::clone(&wakers)), wakers }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
     wakers: [Option<Waker>; 2],
@@ -57,22 +71,22 @@ impl<S> WebSocket<S> {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut WebSocket<S>, &mut Context<'_>) -> Poll<T>,
     ) -> (Poll<T>, Woken) {
-        let wakers = Arc::clone(self.wakers.get_or_insert_default());
+        let both = Arc::clone(self.wakers.get_or_insert_default());
         // Registered before the poll: a wake that comes during it is not lost.
-        wakers.begin(side, cx.waker());
+        both.wakers.begin(side, cx.waker());
         let before = self.milestone();
-        let polling = Polling(&wakers);
-        let result = poll(self, &mut Context::from_waker(&Waker::from(Arc::clone(&wakers))));
-        drop(polling);
+        let polling = Polling(&both.wakers);
+        let result = poll(self, &mut Context::from_waker(&both.waker));
+        std::mem::forget(polling);
         let moved = self.milestone() != before;
-        let woken = wakers.end(side, result.is_ready(), moved);
+        let woken = both.wakers.end(side, result.is_ready(), moved);
         (result, woken)
     }
 
     /// A command of one of two tasks changes what the other should wait for: that is to be woken.
     pub(super) fn command_as<T>(&mut self, side: Side, command: impl FnOnce(&mut WebSocket<S>) -> T) -> (T, Woken) {
         let result = command(self);
-        let woken = self.wakers.as_ref().map(|wakers| wakers.end(side, false, true));
+        let woken = self.wakers.as_ref().map(|both| both.wakers.end(side, false, true));
         (result, woken.unwrap_or_default())
     }
 
@@ -83,7 +97,7 @@ impl<S> WebSocket<S> {
     }
 }
 
-/// A poll is over, also if it panicked.
+/// A poll is over that panicked; one that did not ends with [`Wakers::end`], under one lock.
 struct Polling<'w>(&'w Wakers);
 
 impl Drop for Polling<'_> {
@@ -108,6 +122,7 @@ impl Wakers {
     /// something `moved`, or both, if they were woken meanwhile.
     fn end(&self, side: Side, ready: bool, moved: bool) -> Woken {
         let mut waiting = self.lock();
+        waiting.polling = false;
         if ready {
             waiting.wakers[side as usize] = None;
         }
