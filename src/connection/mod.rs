@@ -296,16 +296,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn next_transmit(&self) -> Option<&[u8]> {
-        match self.out.only_slice() {
-            Some(bytes) => Some(bytes).filter(|bytes| !bytes.is_empty()),
-            None => self.first_transmit(),
-        }
-    }
-
-    /// Never inlined: mostly all lies in one piece.
-    #[inline(never)]
-    fn first_transmit(&self) -> Option<&[u8]> {
-        self.transmits().next()
+        Some(self.out.first_slice()).filter(|bytes| !bytes.is_empty())
     }
 
     /// The next bytes to transmit, `most` at the most, as a value of their own, for a transport that keeps what it
