@@ -259,11 +259,17 @@ impl Driver {
     /// there. Whether that is all.
     pub fn copy_output(&self, batch: &mut Vec<u8>, most: usize) -> bool {
         batch.clear();
-        for bytes in self.connection.transmits() {
-            let room = most.saturating_sub(batch.len());
-            batch.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let first = self.connection.next_transmit().unwrap_or_default();
+        batch.extend_from_slice(first.get(..most).unwrap_or(first));
+        let all = self.connection.queued();
+        // Mostly all lies in one piece.
+        if batch.len() < all.min(most) {
+            for bytes in self.connection.transmits().skip(1) {
+                let room = most.saturating_sub(batch.len());
+                batch.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+            }
         }
-        batch.len() == self.connection.queued()
+        batch.len() == all
     }
 
     /// Writing failed. What the peer sent before may still be read.

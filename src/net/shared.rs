@@ -105,6 +105,7 @@ impl Shared {
         !self.reading
     }
 
+    #[inline]
     pub(super) fn set_reading(&mut self, reading: Reading) {
         if self.driver.connection.reading() != reading {
             self.driver.connection.set_reading(reading, self.clock.now());
@@ -113,6 +114,7 @@ impl Shared {
 
     /// Sees to it that the connection reads as who waits for `goal` does: the other half may have changed
     /// it. Whether there are events to look for, which the other half has read.
+    #[inline]
     pub(super) fn look(&mut self, goal: Goal) -> bool {
         if matches!(goal, Goal::Events) {
             self.set_reading(Reading::Events);
@@ -162,12 +164,14 @@ impl Shared {
     }
 
     /// The transport took `len` bytes. For `timed` see [`Wants::timed`](crate::Wants::timed).
+    #[inline]
     pub(super) fn wrote(&mut self, len: usize, timed: bool) {
         let now = self.time_if(timed);
         self.driver.connection.handle_buffered(len, now);
     }
 
     /// The transport has passed on what it took.
+    #[inline]
     pub(super) fn flushed(&mut self, timed: bool) {
         let now = self.time_if(timed);
         self.driver.connection.handle_flushed(now);

@@ -60,18 +60,17 @@ pub(super) fn turn<S: Transport, A: Access>(
                 wants.until = None;
             }
         }
-        if matches!(wants.step(ready, Time::ZERO), Step::Write | Step::End) {
-            written = write(access, io, goal, limit);
-            (written_once, ready.write) = (true, written == Flow::Done);
-            if access.has_reached(goal) {
-                return Ok(());
-            }
-            continue;
-        }
         // The clock takes longer than all else here, and is asked only when there is nothing to write.
-        let now = access.clock.now();
-        match wants.step(ready, now) {
+        match wants.step(ready, Time::ZERO) {
+            Step::Write | Step::End => {
+                written = write(access, io, goal, limit);
+                (written_once, ready.write) = (true, written == Flow::Done);
+                if access.has_reached(goal) {
+                    return Ok(());
+                }
+            }
             Step::Read => {
+                let now = access.clock.now();
                 let left = earlier(wants.until, limit).map(|deadline| deadline.since(now));
                 // While there is something to write, writing and reading take turns.
                 let brief = (written != Flow::Done || leaving).then_some(BRIEF);
@@ -81,13 +80,13 @@ pub(super) fn turn<S: Transport, A: Access>(
                 }
                 (ready.read, read) = (false, Some(flow));
             }
-            Step::Timeout => {
-                access.driver.connection.handle_timeout(now);
-                access.notify();
-                return Ok(());
-            }
-            // To write and to end come first, so they are not the answer here.
-            Step::Wait | Step::Write | Step::End => {
+            Step::Timeout | Step::Wait => {
+                let now = access.clock.now();
+                if wants.until.is_some_and(|until| until <= now) {
+                    access.driver.connection.handle_timeout(now);
+                    access.notify();
+                    return Ok(());
+                }
                 if limit.is_some_and(|limit| limit <= now) {
                     return Err(Error::TimedOut);
                 }
@@ -296,6 +295,11 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
                 if access.is_late_with_writing(limit, start) {
                     break Flow::Expired;
                 }
+            }
+            // Speed only; whatever does not match takes the general path.
+            Ok(()) if access.driver.is_sending() && access.driver.has_reached(access.driver.connection.written()) => {
+                debug_assert!(access.driver.connection.wants().is_some_and(|wants| !wants.write && !wants.end));
+                break Flow::Done;
             }
             Ok(()) => {}
             Err(error) => {

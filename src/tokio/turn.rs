@@ -79,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Waits until `deadline`, or for ever, and does what is due then.
-    #[inline]
+    #[inline(always)]
     fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Option<Time>) -> Poll<()> {
         self.driver.release();
         let now = ready!(self.clock.poll_deadline(deadline, cx));
@@ -125,8 +125,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Writes until nothing waits, or the transport takes no more, and flushes.
     fn poll_write(&mut self, cx: &mut Context<'_>, timed: bool) -> Poll<()> {
-        while self.driver.connection.next_transmit().is_some() {
-            match self.poll_write_some(cx) {
+        while let Some(written) = self.poll_write_some(cx) {
+            match written {
                 Poll::Ready(Ok(len)) => {
                     let now = if timed { self.clock.now() } else { self.driver.read_at() };
                     self.driver.connection.handle_buffered(len, now);
@@ -173,19 +173,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(())
     }
 
-    #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
-    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.io);
+    /// Writes some of what waits, once. `None`: nothing waits.
+    #[inline]
+    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
         let connection = &self.driver.connection;
-        if let Some(next) = connection.next_transmit()
-            && next.len() == connection.queued()
-        {
-            return io.poll_write(cx, next).map(|written| written.and_then(nonzero));
-        }
+        let next = connection.next_transmit()?;
+        let written = if next.len() == connection.queued() {
+            Pin::new(&mut self.io).poll_write(cx, next)
+        } else {
+            self.poll_write_vectored(cx)
+        };
+        Some(written.map(|written| written.and_then(nonzero)))
+    }
+
+    /// Never inlined: mostly all lies in one piece.
+    #[inline(never)]
+    #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
+    fn poll_write_vectored(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = self.driver.output(&mut slices);
         // The default of `AsyncWrite` writes the first slice, if it has no better way.
-        io.poll_write_vectored(cx, &slices[..count]).map(|written| written.and_then(nonzero))
+        Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count])
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Read {

@@ -57,8 +57,15 @@ struct Waiting {
 pub(super) struct Woken([Option<Waker>; 2]);
 
 impl Woken {
+    #[inline]
     pub(super) fn wake(self) {
-        self.0.into_iter().flatten().for_each(Waker::wake);
+        let Woken([one, other]) = self;
+        if let Some(waker) = one {
+            waker.wake();
+        }
+        if let Some(waker) = other {
+            waker.wake();
+        }
     }
 }
 
