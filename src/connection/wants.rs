@@ -125,16 +125,20 @@ impl Connection {
 
     #[inline(never)]
     fn wants_of_any(&self) -> Option<Wants> {
-        let read = match &self.phase {
-            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => self.may_read(),
-            Phase::Draining { .. } | Phase::Failing { .. } => !self.has_ended(),
-            Phase::Flushing { .. } => false,
+        let (reads, waits) = (self.may_read(), self.out.has_untaken() || self.is_unflushed());
+        // §5.5.1: once both have said Close, a Pong behind that does not keep the end waiting.
+        let last = || waits && self.is_unsent();
+        let end = || !self.shut_down && !self.is_unsent();
+        let (read, write, end) = match &self.phase {
+            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => (reads, waits, false),
+            Phase::Draining { .. } => (!self.has_ended(), last(), self.role == Role::Server && end()),
+            Phase::Failing { .. } => (!self.has_ended(), last(), end()),
+            Phase::Flushing { .. } => (false, last(), end()),
             // A request that waits for a decision is all that may come until then.
-            Phase::Opening { opening, eof, .. } => !*eof && opening.request().is_none(),
+            Phase::Opening { opening, eof, .. } => (!*eof && opening.request().is_none(), waits, false),
             Phase::Closed(_) => return None,
         };
-        let until = self.deadline(self.may_read());
-        Some(Wants { read, write: self.wants_write(), end: self.wants_end(), until, timed: self.liveness.needs_time() })
+        Some(Wants { read, write, end, until: self.deadline(reads), timed: self.liveness.needs_time() })
     }
 
     /// The next deadline, of whatever kind. `reads` says whether a Pong could be seen.
@@ -145,24 +149,5 @@ impl Connection {
         };
         let answer_by = self.answer.as_ref().map(|answer| answer.by);
         Time::earlier(usual, Time::earlier(answer_by, self.close_ahead_by()))
-    }
-
-    fn wants_write(&self) -> bool {
-        match self.phase {
-            // §5.5.1: both have said Close. A Pong behind it does not keep the end waiting.
-            Phase::Draining { .. } | Phase::Failing { .. } | Phase::Flushing { .. } => {
-                self.is_unsent() && (self.out.has_untaken() || self.is_unflushed())
-            }
-            _ => self.out.has_untaken() || self.is_unflushed(),
-        }
-    }
-
-    fn wants_end(&self) -> bool {
-        let ours = match self.phase {
-            Phase::Draining { .. } => self.role == Role::Server,
-            Phase::Failing { .. } | Phase::Flushing { .. } => true,
-            _ => false,
-        };
-        ours && !self.shut_down && !self.is_unsent()
     }
 }

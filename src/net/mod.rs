@@ -69,15 +69,18 @@ impl<S: Transport> WebSocket<S> {
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
         let clock = Clock::new();
-        let mut connection = Connection::new(upgrade, config, clock.now());
+        let now = clock.now();
+        let mut connection = Connection::new(upgrade, config, now);
         connection.hold(leftover);
-        WebSocket::with_clock(io, connection, clock)
+        WebSocket::with_clock(io, connection, clock, now)
     }
 
     /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: Instant) -> WebSocket<S> {
-        WebSocket::with_clock(io, connection, Clock::since(epoch))
+        let clock = Clock::since(epoch);
+        let now = clock.now();
+        WebSocket::with_clock(io, connection, clock, now)
     }
 
     /// The two parts, for another loop: the connection [holds](Connection::hold) what was read and
@@ -87,8 +90,8 @@ impl<S: Transport> WebSocket<S> {
         (self.io, self.shared.driver.into_connection(), self.shared.clock.epoch())
     }
 
-    fn with_clock(io: S, connection: Connection, clock: Clock) -> WebSocket<S> {
-        WebSocket { io, shared: Shared::new(Driver::new(connection, clock.now()), clock) }
+    fn with_clock(io: S, connection: Connection, clock: Clock, now: Time) -> WebSocket<S> {
+        WebSocket { io, shared: Shared::new(Driver::new(connection, now), clock) }
     }
 
     /// The next message; `None` once the connection is closed, and

@@ -30,7 +30,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::driver::{Driver, Error, Form, Found};
 use crate::{
-    Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State,
+    Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent, Upgrade,
 };
 use clock::Clock;
@@ -73,15 +73,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
         let clock = Clock::new();
-        let mut connection = Connection::new(upgrade, config, clock.now());
+        let now = clock.now();
+        let mut connection = Connection::new(upgrade, config, now);
         connection.hold(leftover);
-        WebSocket::with_clock(io, connection, clock)
+        WebSocket::with_clock(io, connection, clock, now)
     }
 
     /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: std::time::Instant) -> WebSocket<S> {
-        WebSocket::with_clock(io, connection, Clock::since(epoch))
+        let clock = Clock::since(epoch);
+        let now = clock.now();
+        WebSocket::with_clock(io, connection, clock, now)
     }
 
     /// The two parts, for another loop: the connection [holds](Connection::hold) what was read and
@@ -91,8 +94,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         (self.io, self.driver.into_connection(), self.clock.epoch())
     }
 
-    fn with_clock(io: S, connection: Connection, clock: Clock) -> WebSocket<S> {
-        let driver = Box::new(Driver::new(connection, clock.now()));
+    fn with_clock(io: S, connection: Connection, clock: Clock, now: Time) -> WebSocket<S> {
+        let driver = Box::new(Driver::new(connection, now));
         WebSocket { io, driver, clock, lately: 0, reads: 0, refused: false, wakers: None }
     }
 
