@@ -164,10 +164,17 @@ impl SendBuffer {
         }
     }
 
-    /// What waits and was not taken, if it lies in one piece.
+    /// The first of [`slices`](Self::slices); empty if there is none.
     #[inline]
-    pub(crate) fn only_slice(&self) -> Option<&[u8]> {
-        if self.blocks.is_empty() { self.run.get(self.sent..) } else { None }
+    pub(crate) fn first_slice(&self) -> &[u8] {
+        let before = match self.blocks.front() {
+            Some((place, block)) => match self.index(*place) {
+                index if index > self.sent => self.run.get(self.sent..index),
+                _ => Some(&block[..]),
+            },
+            None => self.run.get(self.sent..),
+        };
+        before.unwrap_or_default()
     }
 
     /// What waits and was not taken, in order, in slices that are not empty.

@@ -291,16 +291,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn next_transmit(&self) -> Option<&[u8]> {
-        match self.out.only_slice() {
-            Some(bytes) => Some(bytes).filter(|bytes| !bytes.is_empty()),
-            None => self.first_transmit(),
-        }
-    }
-
-    /// It is never inlined, since usually all bytes lie in one piece.
-    #[inline(never)]
-    fn first_transmit(&self) -> Option<&[u8]> {
-        self.transmits().next()
+        Some(self.out.first_slice()).filter(|bytes| !bytes.is_empty())
     }
 
     /// At most `most` of the next bytes to transmit, for a transport that must own what it transmits: completion-based

@@ -38,7 +38,7 @@ impl Connection {
 
     /// What follows from passed-on bytes in a connection that is opening or closing.
     fn passed_on_otherwise(&mut self) {
-        if !self.is_unsent() {
+        if !matches!(self.phase, Phase::Open) && !self.is_unsent() {
             self.phase.on(Input::Flushed);
         }
         if self.answer.as_ref().is_some_and(|answer| self.passed_on >= answer.end) {

@@ -1,6 +1,7 @@
 //! What a connection wants from its host.
 
 use super::Connection;
+use super::reading::Reading;
 use super::state::Phase;
 use crate::role::Role;
 use crate::time::Time;
@@ -73,13 +74,6 @@ impl Wants {
     }
 }
 
-/// The part of [`Wants`] that concerns the transport.
-struct Wishes {
-    read: bool,
-    write: bool,
-    end: bool,
-}
-
 impl Connection {
     /// What to do next. `None` once the connection is over: then the transport can be dropped.
     ///
@@ -108,68 +102,51 @@ impl Connection {
     /// assert!(connection.next_transmit().unwrap().starts_with(b"HTTP/1.1 408 "));
     /// ```
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn wants(&self) -> Option<Wants> {
-        // The common case is inlined, so that fields which a host does not use take no time.
-        let open = matches!(self.phase, Phase::Open);
+        // Speed only; whatever does not match takes the general path. Always inlined, so that a host does not
+        // pay for answers that it does not look at.
+        let usual = matches!(self.phase, Phase::Open)
+            && self.reading != Reading::Paused
+            && self.ahead.is_none()
+            && self.answer.is_none()
+            && !self.liveness.needs_time();
+        if !usual {
+            return self.wants_of_any();
+        }
         let write = self.out.has_untaken() || self.is_unflushed();
-        let wishes = Wishes { read: self.may_read(), write, end: false };
-        let Wishes { read, write, end } = if open { wishes } else { self.wishes_unless_open()? };
-        let until = self.deadline(self.may_read());
-        Some(Wants { read, write, end, until, timed: self.liveness.needs_time() })
+        let until = self.liveness.next_ping(&self.config);
+        let wants = Some(Wants { read: true, write, end: false, until, timed: false });
+        // Both paths agree: each test that drives a connection sees to it.
+        debug_assert_eq!(wants, self.wants_of_any());
+        wants
     }
 
-    /// What is wanted from the transport, unless the connection is open.
     #[inline(never)]
-    fn wishes_unless_open(&self) -> Option<Wishes> {
-        let read = match &self.phase {
-            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => self.may_read(),
-            Phase::Draining { .. } | Phase::Failing { .. } => !self.has_ended(),
-            Phase::Flushing { .. } => false,
-            // While a request waits for a decision, nothing is read.
-            Phase::Opening { opening, eof, .. } => !*eof && opening.request().is_none(),
+    fn wants_of_any(&self) -> Option<Wants> {
+        let (reads, waits) = (self.may_read(), self.out.has_untaken() || self.is_unflushed());
+        // §5.5.1: once both have said Close, a Pong behind that does not keep the end waiting.
+        let last = || waits && self.is_unsent();
+        let end = || !self.shut_down && !self.is_unsent();
+        let (read, write, end) = match &self.phase {
+            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => (reads, waits, false),
+            Phase::Draining { .. } => (!self.has_ended(), last(), self.role == Role::Server && end()),
+            Phase::Failing { .. } => (!self.has_ended(), last(), end()),
+            Phase::Flushing { .. } => (false, last(), end()),
+            // A request that waits for a decision is all that may come until then.
+            Phase::Opening { opening, eof, .. } => (!*eof && opening.request().is_none(), waits, false),
             Phase::Closed(_) => return None,
         };
-        Some(Wishes { read, write: self.wants_write(), end: self.wants_end() })
+        Some(Wants { read, write, end, until: self.deadline(reads), timed: self.liveness.needs_time() })
     }
 
-    /// The next deadline of any kind. `reads` says whether this end reads, so that it could see a Pong.
-    #[inline]
+    /// The next deadline, of whatever kind. `reads` says whether a Pong could be seen.
     pub(super) fn deadline(&self, reads: bool) -> Option<Time> {
-        // The common case is inlined.
-        let usual = matches!(self.phase, Phase::Open) && self.ahead.is_none() && self.answer.is_none();
-        if usual && !self.liveness.needs_time() {
-            return self.liveness.next_ping(&self.config);
-        }
-        self.deadline_of_any(reads)
-    }
-
-    #[inline(never)]
-    fn deadline_of_any(&self, reads: bool) -> Option<Time> {
         let usual = match self.phase {
             Phase::Open => self.liveness.deadline(&self.config, reads),
             _ => self.phase.deadline(),
         };
         let answer_by = self.answer.as_ref().map(|answer| answer.by);
         Time::earlier(usual, Time::earlier(answer_by, self.close_ahead_by()))
-    }
-
-    fn wants_write(&self) -> bool {
-        match self.phase {
-            // §5.5.1: after both Close frames a Pong that is still queued need not leave.
-            Phase::Draining { .. } | Phase::Failing { .. } | Phase::Flushing { .. } => {
-                self.is_unsent() && (self.out.has_untaken() || self.is_unflushed())
-            }
-            _ => self.out.has_untaken() || self.is_unflushed(),
-        }
-    }
-
-    fn wants_end(&self) -> bool {
-        let ours = match self.phase {
-            Phase::Draining { .. } => self.role == Role::Server,
-            Phase::Failing { .. } | Phase::Flushing { .. } => true,
-            _ => false,
-        };
-        ours && !self.shut_down && !self.is_unsent()
     }
 }

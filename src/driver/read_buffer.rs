@@ -84,11 +84,12 @@ impl ReadBuffer {
     fn give_back(&mut self) {
         (self.start, self.end) = (0, 0);
         let memory = mem::take(&mut self.memory);
-        if memory.len() == SIZE {
-            // A thread that is ending keeps no buffers any more, and this fails.
+        if !memory.is_empty() {
+            // A thread that is ending has no place to keep it any more.
             let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();
-                if spare.len() < MOST_SPARE {
+                let alike = spare.iter().filter(|other| other.len() == memory.len()).count();
+                if alike < MOST_SPARE && spare.len() < 2 * MOST_SPARE {
                     spare.push(memory);
                 }
             });
@@ -96,16 +97,16 @@ impl ReadBuffer {
     }
 }
 
-/// It is never inlined, so that its caller can be: usually there is memory already.
+/// Memory of this size that the thread keeps, or new memory. A thread that is ending keeps none any more. Never
+/// inlined, so that what calls it can be: mostly there is memory.
 #[inline(never)]
 fn new_memory(size: usize) -> Box<[u8]> {
-    if size == SIZE { spare() } else { vec![0; size].into() }
-}
-
-/// A buffer that the thread keeps, or a new one.
-fn spare() -> Box<[u8]> {
-    let kept = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
-    kept.unwrap_or_else(|| vec![0; SIZE].into())
+    let kept = SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        let at = spare.iter().rposition(|memory| memory.len() == size)?;
+        Some(spare.swap_remove(at))
+    });
+    kept.ok().flatten().unwrap_or_else(|| vec![0; size].into())
 }
 
 impl Drop for ReadBuffer {
@@ -127,5 +128,5 @@ thread_local! {
 /// The most that one read brings, in bytes.
 const SIZE: usize = 64 * 1024;
 
-/// How many idle buffers a thread keeps.
+/// How many idle buffers of one size a thread keeps. An adapter has two sizes at the most.
 const MOST_SPARE: usize = 4;

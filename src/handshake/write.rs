@@ -18,7 +18,7 @@ pub(super) fn write_request(out: &mut Vec<u8>, request: &Request) {
 pub(super) fn write_switch(out: &mut Vec<u8>, headers: &Headers) {
     out.reserve(USUAL_SWITCH);
     write_status(out, 101);
-    write_fields(out, headers.iter());
+    headers.raw().for_each(|(name, value)| write_field(out, name, value));
     out.extend_from_slice(b"\r\n");
 }
 
@@ -31,12 +31,12 @@ pub(super) fn write_refusal(out: &mut Vec<u8>, response: &Response, to_head: boo
     write_fields(out, response.headers.iter().filter(|(name, _)| !is_framing(name)));
     // RFC 9110 §7.8: a message with Upgrade names it in Connection.
     let upgrade = response.headers.contains("Upgrade");
-    write_field(out, "Connection", if upgrade { b"Upgrade, close" } else { b"close" });
-    // RFC 9110 §15.3.5, §15.3.6, §15.4.5: an answer with one of these statuses has no body.
+    write_field(out, b"Connection", if upgrade { b"Upgrade, close" } else { b"close" });
+    // RFC 9110 §8.6, §15.3.6, §15.4.5: these have no body.
     let body = if matches!(status, 204 | 205 | 304) { &[] } else { &response.body[..] };
     // RFC 9110 §8.6: a 204 has no Content-Length.
     if !matches!(status, 204 | 304) {
-        write_field(out, "Content-Length", body.len().to_string().as_bytes());
+        write_field(out, b"Content-Length", body.len().to_string().as_bytes());
     }
     out.extend_from_slice(b"\r\n");
     // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to HEAD.
@@ -51,11 +51,11 @@ pub(super) fn refusal_status(response: &Response) -> u16 {
 }
 
 fn write_fields<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = (&'a str, &'a [u8])>) {
-    fields.for_each(|(name, value)| write_field(out, name, value));
+    fields.for_each(|(name, value)| write_field(out, name.as_bytes(), value));
 }
 
-fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for part in [name, b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
     }
 }

@@ -124,7 +124,7 @@ impl Headers {
 
     /// All fields, with the names as bytes. To make a `str` of each name, which is checked again, takes time.
     #[expect(clippy::indexing_slicing, reason = "the ranges of all fields lie in `bytes`")]
-    fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|(name, value)| (&self.bytes[name.clone()], &self.bytes[value.clone()]))
     }
 

@@ -38,7 +38,7 @@ use shared::{Alone, Goal, Shared};
 pub use split::{Receiver, Sender, SplitError};
 use timeouts::Clock;
 pub use transport::Transport;
-use turns::{check_sending, leave, let_go, turn, turn_blocked, write_to};
+use turns::{command, let_go, push, turn, write_to};
 
 /// A WebSocket over a blocking transport.
 ///
@@ -67,15 +67,18 @@ impl<S: Transport> WebSocket<S> {
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
         let clock = Clock::new();
-        let mut connection = Connection::new(upgrade, config, clock.now());
+        let now = clock.now();
+        let mut connection = Connection::new(upgrade, config, now);
         connection.hold(leftover);
-        WebSocket::with_clock(io, connection, clock)
+        WebSocket::with_clock(io, connection, clock, now)
     }
 
     /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: Instant) -> WebSocket<S> {
-        WebSocket::with_clock(io, connection, Clock::since(epoch))
+        let clock = Clock::since(epoch);
+        let now = clock.now();
+        WebSocket::with_clock(io, connection, clock, now)
     }
 
     /// The transport and the connection, and the moment from which the times in the connection count. The connection
@@ -85,8 +88,8 @@ impl<S: Transport> WebSocket<S> {
         (self.io, self.shared.driver.into_connection(), self.shared.clock.epoch())
     }
 
-    fn with_clock(io: S, connection: Connection, clock: Clock) -> WebSocket<S> {
-        WebSocket { io, shared: Shared::new(Driver::new(connection, clock.now()), clock) }
+    fn with_clock(io: S, connection: Connection, clock: Clock, now: Time) -> WebSocket<S> {
+        WebSocket { io, shared: Shared::new(Driver::new(connection, now), clock) }
     }
 
     /// The next message; `None` once the connection is closed, and
@@ -187,8 +190,7 @@ impl<S: Transport> WebSocket<S> {
     /// message is unfinished; otherwise as [`recv`](Self::recv). If the connection is closing, this returns when what
     /// was accepted before has left, or the time to close is over. So the socket can be dropped, and nothing is lost.
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
-        self.feed(message)?;
-        self.push()
+        self.send_with(|connection, _| connection.queue(message))
     }
 
     /// Queues a message, waiting only while there is no
@@ -202,7 +204,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
-        self.command(|connection, _| connection.queue(message))
+        self.feed_with(|connection, _| connection.queue(message))
     }
 
     /// Queues a message if there is room for it now, and gives it back otherwise. It waits for nothing.
@@ -222,7 +224,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn ready(&mut self) -> Result<(), Error> {
-        self.command(|connection, _| match connection.check_send() {
+        self.feed_with(|connection, _| match connection.check_send() {
             Err(SendError::Full) => Ok(()),
             other => other,
         })
@@ -234,8 +236,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send), and [`SendError::TypeChanged`].
     pub fn send_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
-        self.feed_fragment(data, fin)?;
-        self.push()
+        self.send_with(|connection, _| connection.queue_fragment(data, fin))
     }
 
     /// Queues the next fragment of a message, as [`feed`](Self::feed) does with a whole one.
@@ -244,7 +245,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send_fragment`](Self::send_fragment).
     pub fn feed_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
-        self.command(|connection, _| connection.queue_fragment(data, fin))
+        self.feed_with(|connection, _| connection.queue_fragment(data, fin))
     }
 
     /// Sends a Ping. When [`recv`](Self::recv) gets its Pong, that sets [`latency`](Self::latency).
@@ -253,8 +254,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send), and [`SendError::ControlTooLong`] above 125 bytes.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.command(|connection, clock| connection.ping(payload, clock.now()))?;
-        self.push()
+        self.send_with(|connection, clock| connection.ping(payload, clock.now()))
     }
 
     /// Waits until the transport has taken all that this end queued before.
@@ -266,7 +266,8 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Io`], or why the connection ended while this waited.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.write_to(self.shared.driver.sent_mark())
+        let mark = self.shared.driver.promised();
+        write_to(&mut Alone(&mut self.shared), &mut self.io, mark, None)
     }
 
     /// Closes the connection: sends a Close frame, drops what the peer still sends, and waits until the peer has
@@ -362,47 +363,12 @@ impl<S: Transport> WebSocket<S> {
         }
     }
 
-    /// Waits for room, and then gives a command. If the command fails because the connection is closing, what was
-    /// accepted before leaves first: after this error many programs drop the socket.
-    fn command(&mut self, command: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
-        check_sending(&mut Alone(&mut self.shared), &mut self.io)?;
-        while !self.shared.driver.may_queue() {
-            turn_blocked(&mut Alone(&mut self.shared), &mut self.io, Goal::Room, None)?;
-            check_sending(&mut Alone(&mut self.shared), &mut self.io)?;
-        }
-        let Shared { driver, clock, .. } = &mut self.shared;
-        let result = driver.queue(|connection| command(connection, clock));
-        if result.as_ref().is_err_and(Error::is_closed) {
-            let mark = self.connection().owed();
-            leave_or_refuse(leave(&mut Alone(&mut self.shared), &mut self.io, mark, None))?;
-        }
-        result
+    fn feed_with(&mut self, queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
+        command(&mut Alone(&mut self.shared), &mut self.io, queue)
     }
 
-    fn write_to(&mut self, mark: u64) -> Result<(), Error> {
-        write_to(&mut Alone(&mut self.shared), &mut self.io, mark, None)
-    }
-
-    /// Flushes what a command has queued. That this has to wait is no error of the
-    /// command's: it would be given again.
-    fn push(&mut self) -> Result<(), Error> {
-        would_block_is_fine(self.flush())
-    }
-}
-
-/// The result of waiting, after a failed command, until what was accepted before has left. Only `WouldBlock` is
-/// returned: the command has queued nothing, so the caller can try again.
-fn leave_or_refuse(left: Result<(), Error>) -> Result<(), Error> {
-    match left {
-        Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
-/// The result of writing a message that is queued. `WouldBlock` is no error: the message leaves later.
-fn would_block_is_fine(result: Result<(), Error>) -> Result<(), Error> {
-    match result {
-        Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
-        other => other,
+    fn send_with(&mut self, queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
+        command(&mut Alone(&mut self.shared), &mut self.io, queue)?;
+        push(&mut Alone(&mut self.shared), &mut self.io)
     }
 }

@@ -20,7 +20,7 @@ pub fn connect_on<S: Transport>(client: &Client, io: S) -> Result<WebSocket<S>, 
 
 pub(super) fn open<S: Transport>(client: &Client, io: S, clock: Clock, begun: Time) -> Result<WebSocket<S>, Error> {
     let seed = client.new_seed()?;
-    let mut socket = WebSocket::with_clock(io, Connection::client(client, seed, begun), clock);
+    let mut socket = WebSocket::with_clock(io, Connection::client(client, seed, begun), clock, begun);
     socket.opening()?;
     Ok(socket)
 }
@@ -67,7 +67,8 @@ pub fn accept_with<S: Transport>(server: &Server, io: S) -> Result<WebSocket<S>,
 /// As [`accept_with`].
 pub fn read_request<S: Transport>(server: &Server, io: S) -> Result<Accepting<S>, Error> {
     let clock = Clock::new();
-    let mut socket = WebSocket::with_clock(io, Connection::server(server, clock.now()), clock);
+    let now = clock.now();
+    let mut socket = WebSocket::with_clock(io, Connection::server(server, now), clock, now);
     socket.opening()?;
     Ok(Accepting { socket })
 }
@@ -149,14 +150,15 @@ impl<S: Transport> WebSocket<S> {
     /// Waits for the first event of an opening handshake.
     fn opening(&mut self) -> Result<(), Error> {
         loop {
-            if let Some(NextEvent::Owned(Event::Request | Event::Opened)) = self.shared.next_event(Form::Whole) {
+            // Nothing has come before the first turn.
+            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
+            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.shared.next_event(Form::Whole) {
                 return Ok(());
             }
             if self.shared.driver.is_over() {
                 let_go(&mut Alone(&mut self.shared), &mut self.io);
                 return self.shared.driver.outcome();
             }
-            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
         }
     }
 

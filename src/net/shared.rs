@@ -104,14 +104,16 @@ impl Shared {
         !self.reading
     }
 
+    #[inline]
     pub(super) fn set_reading(&mut self, reading: Reading) {
         if self.driver.connection.reading() != reading {
             self.driver.connection.set_reading(reading, self.clock.now());
         }
     }
 
-    /// Sets [`Reading`] as `goal` needs it, since the other half may have changed it. Returns whether the other half
-    /// has read something from which events can be taken.
+    /// Sees to it that the connection reads as who waits for `goal` does: the other half may have changed
+    /// it. Whether there are events to look for, which the other half has read.
+    #[inline]
     pub(super) fn look(&mut self, goal: Goal) -> bool {
         if matches!(goal, Goal::Events) {
             self.set_reading(Reading::Events);
@@ -160,22 +162,22 @@ impl Shared {
         connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(u64::MAX))
     }
 
-    /// The transport took `len` bytes.
-    pub(super) fn wrote(&mut self, len: usize) {
-        let now = self.time_if_needed();
+    /// The transport took `len` bytes. For `timed` see [`Wants::timed`](crate::Wants::timed).
+    #[inline]
+    pub(super) fn wrote(&mut self, len: usize, timed: bool) {
+        let now = self.time_if(timed);
         self.driver.connection.handle_buffered(len, now);
     }
 
     /// The transport has passed on what it took.
-    pub(super) fn flushed(&mut self) {
-        let now = self.time_if_needed();
+    #[inline]
+    pub(super) fn flushed(&mut self, timed: bool) {
+        let now = self.time_if(timed);
         self.driver.connection.handle_flushed(now);
     }
 
-    /// The time, or an earlier one if the connection does not need it: to ask the clock takes longer than all else
-    /// here.
-    fn time_if_needed(&self) -> Time {
-        let timed = self.driver.connection.wants().is_some_and(|wants| wants.timed);
+    /// The time, or an earlier one if it does not matter: a clock takes longer than all else here.
+    fn time_if(&self, timed: bool) -> Time {
         if timed { self.clock.now() } else { self.driver.read_at() }
     }
 
@@ -186,9 +188,8 @@ impl Shared {
         }
     }
 
-    /// Whether a deadline has come while bytes wait to be written.
-    pub(super) fn is_late_with_writing(&self, limit: Option<Time>) -> bool {
-        let now = self.clock.now();
+    /// Whether a deadline has come while something waits to be written.
+    pub(super) fn is_late_with_writing(&self, limit: Option<Time>, now: Time) -> bool {
         let until = self.driver.connection.wants().filter(|wants| wants.write).and_then(|wants| wants.until);
         until.into_iter().chain(limit).any(|by| by <= now)
     }
@@ -211,7 +212,7 @@ pub(super) trait Access: DerefMut<Target = Shared> {
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T;
 
     /// Writes some of what is queued, once.
-    fn write_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize>;
+    fn write_some<S: Transport>(&mut self, io: &mut S) -> io::Result<Written>;
 
     /// Reads once, and gives what came to the driver.
     fn read_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize>;
@@ -223,6 +224,19 @@ pub(super) trait Access: DerefMut<Target = Shared> {
     fn notify(&self);
 }
 
+/// How much was written; and if that was all there was, how the flush behind it went.
+pub(super) type Written = (usize, Option<io::Result<()>>);
+
+/// Writes once, and flushes at once if that has taken `all`: to come back for it would cost a second look at what is
+/// wanted, and halves the lock.
+fn write<S: Transport>(io: &mut S, all: usize, write: impl FnOnce(&mut S) -> io::Result<usize>) -> io::Result<Written> {
+    let len = write(io)?;
+    if len == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok((len, (len >= all).then(|| io.flush())))
+}
+
 /// A WebSocket that is not split has its state to itself.
 pub(super) struct Alone<'s>(pub(super) &'s mut Shared);
 
@@ -232,18 +246,16 @@ impl Access for Alone<'_> {
     }
 
     #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
-    fn write_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize> {
+    fn write_some<S: Transport>(&mut self, io: &mut S) -> io::Result<Written> {
         let connection = &self.driver.connection;
-        let next = connection.next_transmit().unwrap_or_default();
-        let len = if next.len() == connection.queued() {
-            io.write(next)?
-        } else {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.driver.output(&mut slices);
-            // If the transport has no vectored write, this writes the first slice.
-            io.write_vectored(&slices[..count])?
-        };
-        if len == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(len) }
+        let (next, all) = (connection.next_transmit().unwrap_or_default(), connection.queued());
+        if next.len() == all {
+            return write(io, all, |io| io.write(next));
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = self.driver.output(&mut slices);
+        // The default of `Write` writes the first slice, if it has no better way.
+        write(io, all, |io| io.write_vectored(&slices[..count]))
     }
 
     fn read_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize> {
@@ -322,15 +334,13 @@ impl Access for Locked<'_> {
         result
     }
 
-    fn write_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize> {
+    fn write_some<S: Transport>(&mut self, io: &mut S) -> io::Result<Written> {
         let mut batch = mem::take(&mut self.batch);
         self.driver.copy_output(&mut batch, BATCH);
-        let written = self.unlocked(|| io.write(&batch));
+        let all = self.driver.connection.queued();
+        let written = self.unlocked(|| write(io, all, |io| io.write(&batch)));
         self.batch = batch;
-        match written {
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-            written => written,
-        }
+        written
     }
 
     fn read_some<S: Transport>(&mut self, io: &mut S) -> io::Result<usize> {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::shared::{Goal, Lock, Shared};
 use super::timeouts::Clock;
-use super::turns::{check_sending, leave, let_go, turn, turn_blocked, write_to};
-use super::{Transport, WebSocket, leave_or_refuse, would_block_is_fine};
-use crate::driver::{Error, Form, NextEvent, ReuniteError};
+use super::turns::{command, let_go, push, turn, would_block_is_fine, write_to};
+use super::{Transport, WebSocket};
+use crate::driver::{Error, Form, Found, ReuniteError};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent,
@@ -164,8 +164,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
-        let mark = self.command(|connection, _| connection.queue(message))?;
-        self.push(mark)
+        self.send_with(|connection, _| connection.queue(message))
     }
 
     /// As [`WebSocket::feed`]. A receiver that is already waiting does not write what is fed: [`flush`](Self::flush)
@@ -175,7 +174,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send`].
     pub fn feed<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
-        self.command(|connection, _| connection.queue(message)).map(drop)
+        self.feed_with(|connection, _| connection.queue(message))
     }
 
     /// As [`WebSocket::try_feed`].
@@ -193,11 +192,10 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::ready`].
     pub fn ready(&mut self) -> Result<(), Error> {
-        let ready = self.command(|connection, _| match connection.check_send() {
+        self.feed_with(|connection, _| match connection.check_send() {
             Err(SendError::Full) => Ok(()),
             other => other,
-        });
-        ready.map(drop)
+        })
     }
 
     /// As [`WebSocket::send_fragment`].
@@ -206,8 +204,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send_fragment`].
     pub fn send_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
-        let mark = self.command(|connection, _| connection.queue_fragment(data, fin))?;
-        self.push(mark)
+        self.send_with(|connection, _| connection.queue_fragment(data, fin))
     }
 
     /// As [`WebSocket::feed_fragment`].
@@ -216,7 +213,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send_fragment`].
     pub fn feed_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
-        self.command(|connection, _| connection.queue_fragment(data, fin)).map(drop)
+        self.feed_with(|connection, _| connection.queue_fragment(data, fin))
     }
 
     /// As [`WebSocket::ping`].
@@ -225,8 +222,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::ping`].
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        let mark = self.command(|connection, clock| connection.ping(payload, clock.now()))?;
-        self.push(mark)
+        self.send_with(|connection, clock| connection.ping(payload, clock.now()))
     }
 
     /// As [`WebSocket::flush`].
@@ -235,8 +231,10 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::flush`].
     pub fn flush(&mut self) -> Result<(), Error> {
-        let mark = self.0.lock.lock().driver.sent_mark();
-        self.write_to(mark)
+        let Half { io, lock } = &mut self.0;
+        let mut shared = lock.lock();
+        let mark = shared.driver.promised();
+        write_to(&mut shared, io, mark, None)
     }
 
     /// Sends a Close frame. After that the receiving half gets what the peer still sends, and `None` when the peer
@@ -247,12 +245,12 @@ impl<S: Transport> Sender<S> {
     /// [`Error::Send`] if `code` or `reason` cannot be sent; otherwise as
     /// [`WebSocket::flush`].
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let mut shared = self.0.lock.lock();
+        let Half { io, lock } = &mut self.0;
+        let mut shared = lock.lock();
         let now = shared.clock.now();
         shared.driver.start_close(code, reason, now)?;
         let mark = shared.driver.connection.owed();
-        drop(shared);
-        self.push(mark)
+        would_block_is_fine(write_to(&mut shared, io, mark, None))
     }
 
     /// How many bytes wait to be transmitted.
@@ -280,34 +278,16 @@ impl<S: Transport> Sender<S> {
         self.0.lock.lock().driver.connection.state()
     }
 
-    /// Waits until there is room, and then gives a command that queues something. Returns the mark where that ends.
-    /// If the command fails because the connection is closing, what was accepted before leaves first.
-    fn command(&mut self, queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<u64, Error> {
+    fn feed_with(&mut self, queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
+        let Half { io, lock } = &mut self.0;
+        command(&mut lock.lock(), io, queue)
+    }
+
+    fn send_with(&mut self, queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>) -> Result<(), Error> {
         let Half { io, lock } = &mut self.0;
         let mut shared = lock.lock();
-        check_sending(&mut shared, io)?;
-        while !shared.driver.may_queue() {
-            turn_blocked(&mut shared, io, Goal::Room, None)?;
-            check_sending(&mut shared, io)?;
-        }
-        let Shared { driver, clock, .. } = &mut *shared;
-        let result = driver.queue(|connection| queue(connection, clock));
-        if result.as_ref().is_err_and(Error::is_closed) {
-            let mark = shared.driver.connection.owed();
-            leave_or_refuse(leave(&mut shared, io, mark, None))?;
-            return result.map(|()| mark);
-        }
-        result.map(|()| shared.driver.sent_mark())
-    }
-
-    fn write_to(&mut self, mark: u64) -> Result<(), Error> {
-        let Half { io, lock } = &mut self.0;
-        write_to(&mut lock.lock(), io, mark, None)
-    }
-
-    /// Writes up to `mark`, as `WebSocket::push`.
-    fn push(&mut self, mark: u64) -> Result<(), Error> {
-        would_block_is_fine(self.write_to(mark))
+        command(&mut shared, io, queue)?;
+        push(&mut shared, io)
     }
 }
 

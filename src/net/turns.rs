@@ -6,10 +6,10 @@ use std::io;
 use std::time::Duration;
 
 use super::Transport;
-use super::shared::{Access, Goal, Writing};
-use super::timeouts::Flow;
+use super::shared::{Access, Goal, Shared, Writing};
+use super::timeouts::{Clock, Flow};
 use crate::driver::Error;
-use crate::{Reading, Ready, State, Step, Time};
+use crate::{Connection, Reading, Ready, SendError, State, Step, Time};
 
 /// Does what the connection wants and the transport can do. It returns when something has happened that may matter
 /// for `goal`, or after a short time, and waits at most until `limit`.
@@ -59,34 +59,33 @@ pub(super) fn turn<S: Transport, A: Access>(
                 wants.until = None;
             }
         }
-        if matches!(wants.step(ready, Time::ZERO), Step::Write | Step::End) {
-            written = write(access, io, goal, limit);
-            (written_once, ready.write) = (true, written == Flow::Done);
-            if access.has_reached(goal) {
-                return Ok(());
+        // The clock takes longer than all else here, and is asked only when there is nothing to write.
+        match wants.step(ready, Time::ZERO) {
+            Step::Write | Step::End => {
+                written = write(access, io, goal, limit);
+                (written_once, ready.write) = (true, written == Flow::Done);
+                if access.has_reached(goal) {
+                    return Ok(());
+                }
             }
-            continue;
-        }
-        // The clock is asked only when there is nothing to write, since asking it takes longer than all else here.
-        let now = access.clock.now();
-        match wants.step(ready, now) {
             Step::Read => {
-                let deadlines = wants.until.into_iter().chain(limit).map(|deadline| deadline.since(now));
-                // While bytes wait to be written, reads are short, and writing is tried after each.
+                let now = access.clock.now();
+                let left = earlier(wants.until, limit).map(|deadline| deadline.since(now));
+                // While there is something to write, writing and reading take turns.
                 let brief = (written != Flow::Done || leaving).then_some(BRIEF);
-                let flow = read_once(access, io, now, deadlines.chain(access.nearest).chain(brief).min());
+                let flow = read_once(access, io, now, earlier(left, earlier(access.nearest, brief)));
                 if flow == Flow::Done {
                     return Ok(());
                 }
                 (ready.read, read) = (false, Some(flow));
             }
-            Step::Timeout => {
-                access.driver.connection.handle_timeout(now);
-                access.notify();
-                return Ok(());
-            }
-            // `Write` and `End` were handled above.
-            Step::Wait | Step::Write | Step::End => {
+            Step::Timeout | Step::Wait => {
+                let now = access.clock.now();
+                if wants.until.is_some_and(|until| until <= now) {
+                    access.driver.connection.handle_timeout(now);
+                    access.notify();
+                    return Ok(());
+                }
                 if limit.is_some_and(|limit| limit <= now) {
                     return Err(Error::TimedOut);
                 }
@@ -95,7 +94,7 @@ pub(super) fn turn<S: Transport, A: Access>(
                 }
                 // If a read or a write has waited, there is no need to wait here.
                 if read.is_none() && written == Flow::Done {
-                    let left = wants.until.into_iter().chain(limit).map(|deadline| deadline.since(now)).min();
+                    let left = earlier(wants.until, limit).map(|deadline| deadline.since(now));
                     access.wait(left.unwrap_or(SHORT_WAIT).min(SHORT_WAIT));
                 }
                 return Ok(());
@@ -104,20 +103,32 @@ pub(super) fn turn<S: Transport, A: Access>(
     }
 }
 
-/// A turn while sending is blocked: one message may be read ahead.
-pub(super) fn turn_blocked<S: Transport, A: Access>(
+/// A turn while sending is blocked: one message may be read ahead. Always inlined, up to the first attempt to
+/// write: that mostly goes through, and nothing else is to be done then.
+#[inline(always)]
+fn turn_blocked<S: Transport, A: Access>(
     access: &mut A,
     io: &mut S,
     goal: Goal,
     limit: Option<Time>,
 ) -> Result<(), Error> {
-    // The first write is tried before anything else: usually it succeeds, and that is all.
     if access.driver.connection.reading() != Reading::OneAhead && access.writing == Writing::Nobody {
         write(access, io, goal, limit);
         if access.has_reached(goal) {
             return Ok(());
         }
     }
+    turn_ahead(access, io, goal, limit)
+}
+
+/// A turn that reads ahead.
+#[inline(never)]
+fn turn_ahead<S: Transport, A: Access>(
+    access: &mut A,
+    io: &mut S,
+    goal: Goal,
+    limit: Option<Time>,
+) -> Result<(), Error> {
     let result = turn(access, io, goal, limit);
     for _ in 0..READS {
         if result.is_err() || access.has_reached(goal) || !access.may_read_ahead() {
@@ -143,18 +154,72 @@ pub(super) fn write_to<S: Transport, A: Access>(
     access.driver.check_sent(mark)
 }
 
-/// Returns an error if nothing can be sent any more.
-pub(super) fn check_sending<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
+/// Waits until there is room, then gives a command that queues something. If that is refused because the
+/// connection is closing, a program's loop often ends, and the socket with it; so what was accepted before
+/// leaves first.
+pub(super) fn command<S: Transport, A: Access>(
+    access: &mut A,
+    io: &mut S,
+    queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>,
+) -> Result<(), Error> {
+    check_sending(access, io)?;
+    while !access.driver.may_queue() {
+        turn_blocked(access, io, Goal::Room, None)?;
+        check_sending(access, io)?;
+    }
+    let Shared { driver, clock, .. } = &mut **access;
+    match driver.queue(|connection| queue(connection, clock)) {
+        Ok(()) => Ok(()),
+        Err(error) => refused(access, io, error),
+    }
+}
+
+#[inline(never)]
+fn refused<S: Transport, A: Access>(access: &mut A, io: &mut S, error: Error) -> Result<(), Error> {
+    if error.is_closed() {
+        let mark = access.driver.connection.owed();
+        match leave(access, io, mark, None) {
+            // Nothing of the command is queued, so if that would block, the caller can come back.
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Err(error)
+}
+
+/// Flushes what a command has queued. That this has to wait is no error of the
+/// command's: it would be given again.
+pub(super) fn push<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
+    let mark = access.driver.promised();
+    would_block_is_fine(write_to(access, io, mark, None))
+}
+
+/// The result of a command whose message is queued, and of the attempt to send it.
+#[inline]
+pub(super) fn would_block_is_fine(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        other => other,
+    }
+}
+
+/// Why sending cannot go on, if it cannot.
+fn check_sending<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
     let_go(access, io);
     access.driver.check_sending()
 }
 
-/// Once the connection is over, shuts the transport down. The program may keep the socket, and the peer waits for its
-/// end.
+/// If it is over, the transport is shut down: the program may keep the socket, and the peer waits
+/// for the end.
+#[inline]
 pub(super) fn let_go<S: Transport, A: Access>(access: &mut A, io: &mut S) {
-    if !access.driver.owes_shutdown() || access.writing != Writing::Nobody {
-        return;
+    if access.driver.owes_shutdown() && access.writing == Writing::Nobody {
+        shut_down(access, io);
     }
+}
+
+#[inline(never)]
+fn shut_down<S: Transport, A: Access>(access: &mut A, io: &mut S) {
     access.writing = Writing::Somebody;
     let start = access.clock.now();
     let flushed = if access.driver.owes_flush() { access.unlocked(|| io.flush()) } else { Ok(()) };
@@ -168,13 +233,8 @@ pub(super) fn let_go<S: Transport, A: Access>(access: &mut A, io: &mut S) {
     access.notify();
 }
 
-/// As [`write_to`], but how the connection ended is not returned as an error.
-pub(super) fn leave<S: Transport, A: Access>(
-    access: &mut A,
-    io: &mut S,
-    mark: u64,
-    limit: Option<Time>,
-) -> Result<(), Error> {
+/// As [`write_to`], or until it never will. What the connection has ended with is not told here.
+fn leave<S: Transport, A: Access>(access: &mut A, io: &mut S, mark: u64, limit: Option<Time>) -> Result<(), Error> {
     let goal = Goal::Sent(mark);
     while !access.has_reached(goal) {
         turn_blocked(access, io, goal, limit)?;
@@ -191,16 +251,23 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
         Goal::Room | Goal::Events => access.driver.connection.written(),
     };
     let mut more = 2_u8;
+    // When the last write began. A flush behind it counts from there: the clock takes longer than all else here.
+    let mut start = access.clock.now();
     let flow = loop {
-        let Some(wants) = access.driver.connection.wants() else { break Flow::Done };
+        let wants = match access.driver.connection.wants() {
+            Some(wants) if wants.write || wants.end => wants,
+            _ => break Flow::Done,
+        };
         let taken = access.taken();
         let enough = taken >= mark || (matches!(goal, Goal::Room) && access.has_reached(goal));
-        let start = access.clock.now();
         let done = if wants.write && !enough && access.driver.connection.next_transmit().is_some() {
             access.write_timeout.arrange(Some(WRITE), |timeout| io.set_write_timeout(timeout));
-            access.write_some(io).map(|len| access.wrote(len))
+            access.write_some(io).and_then(|(len, flushed)| {
+                access.wrote(len, wants.timed);
+                flushed.map_or(Ok(()), |flushed| flushed.map(|()| access.flushed(wants.timed)))
+            })
         } else if wants.write && access.driver.connection.transmitted() < taken {
-            access.unlocked(|| io.flush()).map(|()| access.flushed())
+            access.unlocked(|| io.flush()).map(|()| access.flushed(wants.timed))
         } else if wants.write && access.reading && !matches!(goal, Goal::Events) && more > 0 {
             // The receiver waits in a read, and this half writes its Pongs. From `Leaving` on the receiver writes by
             // itself what it queues. But the Pong that waited for room is queued only now, so this half writes once
@@ -221,9 +288,17 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
             break Flow::Done;
         };
         match done {
-            // Deadlines hold even if the transport takes a few bytes now and then.
-            Ok(()) if access.driver.connection.queued() > 0 && access.is_late_with_writing(limit) => {
-                break Flow::Expired;
+            // A transport that takes a little now and then does not stop the clock.
+            Ok(()) if access.driver.connection.queued() > 0 => {
+                start = access.clock.now();
+                if access.is_late_with_writing(limit, start) {
+                    break Flow::Expired;
+                }
+            }
+            // Speed only; whatever does not match takes the general path.
+            Ok(()) if access.driver.is_sending() && access.driver.has_reached(access.driver.connection.written()) => {
+                debug_assert!(access.driver.connection.wants().is_some_and(|wants| !wants.write && !wants.end));
+                break Flow::Done;
             }
             Ok(()) => {}
             Err(error) => {
@@ -266,6 +341,14 @@ fn read_once<S: Transport, A: Access>(access: &mut A, io: &mut S, start: Time, m
     };
     access.notify();
     flow
+}
+
+/// The earlier of two deadlines, or the shorter of two times, of which there may be none.
+fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 pub(super) fn would_block() -> Error {

@@ -30,14 +30,14 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::driver::{Driver, Error, Form, NextEvent};
 use crate::{
-    Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State,
+    Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent, Upgrade,
 };
 use clock::Clock;
 pub use open::{Accepting, accept, accept_with, connect, connect_on, connect_with, read_request};
 pub use split::{Receiver, Sender};
 use turn::Goal;
-use wakers::Wakers;
+use wakers::Both;
 
 /// A WebSocket over a tokio transport.
 ///
@@ -61,11 +61,10 @@ pub struct WebSocket<S> {
     lately: u32,
     /// A count of the reads, which shows whether there was one.
     reads: u16,
-    /// Whether a message that was given to the `Sink` could not be queued. The next poll of the `Sink` returns the
-    /// error.
-    sink_closed: bool,
-    /// The tasks that wait, if there may be two: see `wakers`.
-    wakers: Option<Arc<Wakers>>,
+    /// Whether a message was refused that a sink had taken: its next poll says so.
+    refused: bool,
+    /// Who waits, once two tasks may: see `wakers`.
+    wakers: Option<Arc<Both>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -74,15 +73,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
         let clock = Clock::new();
-        let mut connection = Connection::new(upgrade, config, clock.now());
+        let now = clock.now();
+        let mut connection = Connection::new(upgrade, config, now);
         connection.hold(leftover);
-        WebSocket::with_clock(io, connection, clock)
+        WebSocket::with_clock(io, connection, clock, now)
     }
 
     /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: std::time::Instant) -> WebSocket<S> {
-        WebSocket::with_clock(io, connection, Clock::since(epoch))
+        let clock = Clock::since(epoch);
+        let now = clock.now();
+        WebSocket::with_clock(io, connection, clock, now)
     }
 
     /// The transport and the connection, and the moment from which the times in the connection count. The connection
@@ -92,9 +94,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         (self.io, self.driver.into_connection(), self.clock.epoch())
     }
 
-    fn with_clock(io: S, connection: Connection, clock: Clock) -> WebSocket<S> {
-        let driver = Box::new(Driver::new(connection, clock.now()));
-        WebSocket { io, driver, clock, lately: 0, reads: 0, sink_closed: false, wakers: None }
+    fn with_clock(io: S, connection: Connection, clock: Clock, now: Time) -> WebSocket<S> {
+        let driver = Box::new(Driver::new(connection, now));
+        WebSocket { io, driver, clock, lately: 0, reads: 0, refused: false, wakers: None }
     }
 
     /// The next message; `None` once the connection is closed, and
@@ -206,8 +208,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send).
     pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         self.room().await?;
-        let queued = self.driver.queue(|connection| connection.queue(message));
-        if is_closing(&queued) { self.farewell().await } else { queued }
+        match self.driver.queue(|connection| connection.queue(message)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.refuse(error).await,
+        }
     }
 
     /// Queues a message if there is room for it now, and gives it back otherwise. It waits for nothing.
@@ -231,11 +235,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send).
     pub async fn ready(&mut self) -> Result<(), Error> {
         self.room().await?;
-        let open = self.driver.connection.check_send().or_else(|error| match error {
-            SendError::Full => Ok(()),
-            error => Err(error.into()),
-        });
-        if is_closing(&open) { self.farewell().await } else { open }
+        match self.driver.connection.check_send() {
+            Ok(()) | Err(SendError::Full) => Ok(()),
+            Err(error) => self.refuse(error.into()).await,
+        }
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].
@@ -259,8 +262,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send_fragment`](Self::send_fragment).
     pub async fn feed_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
         self.room().await?;
-        let queued = self.driver.queue(|connection| connection.queue_fragment(data, fin));
-        if is_closing(&queued) { self.farewell().await } else { queued }
+        match self.driver.queue(|connection| connection.queue_fragment(data, fin)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.refuse(error).await,
+        }
     }
 
     /// Sends a Ping. When [`recv`](Self::recv) gets its Pong, that sets [`latency`](Self::latency).
@@ -273,12 +278,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.room().await?;
         let now = self.clock.now();
-        let queued = self.driver.queue(|connection| connection.ping(payload, now));
-        if is_closing(&queued) {
-            return self.farewell().await;
+        match self.driver.queue(|connection| connection.ping(payload, now)) {
+            Ok(()) => self.flush().await,
+            Err(error) => self.refuse(error).await,
         }
-        queued?;
-        self.flush().await
     }
 
     /// Waits until the transport has taken all that this end queued before.
@@ -430,11 +433,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(self.driver.check_sent(mark))
     }
 
-    /// Once the connection is over, shuts the transport down, without waiting. The program may keep the socket, and
-    /// the peer waits for its end.
+    /// If it is over, the transport is shut down, without waiting for that: the program may keep the
+    /// socket, and the peer waits for the end.
+    #[inline]
     fn let_go(&mut self, cx: &mut Context<'_>) {
-        if self.driver.owes_shutdown()
-            && (!self.driver.owes_flush() || Pin::new(&mut self.io).poll_flush(cx).is_ready())
+        if self.driver.owes_shutdown() {
+            self.shut_down(cx);
+        }
+    }
+
+    #[inline(never)]
+    fn shut_down(&mut self, cx: &mut Context<'_>) {
+        if (!self.driver.owes_flush() || Pin::new(&mut self.io).poll_flush(cx).is_ready())
             && Pin::new(&mut self.io).poll_shutdown(cx).is_ready()
         {
             self.driver.handle_shutdown();
@@ -449,11 +459,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_room(cx)).await
     }
 
-    /// Ends a command that failed because the connection is closing. What was accepted before leaves first: after
-    /// this error many programs drop the socket.
-    async fn farewell(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_farewell(cx)).await;
-        Err(SendError::Closed.into())
+    /// A command that is refused because the connection is closing often ends the program's loop, and
+    /// the socket with it. So what was accepted before leaves first.
+    async fn refuse(&mut self, error: Error) -> Result<(), Error> {
+        if error.is_closed() {
+            poll_fn(|cx| self.poll_farewell(cx)).await;
+        }
+        Err(error)
     }
 
     /// Waits until what is queued has left, or never will. It returns no error.
@@ -483,10 +495,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             self.driver.connection.set_reading(reading, self.clock.now());
         }
     }
-}
-
-/// Whether a command failed because the connection is closing.
-#[inline]
-fn is_closing(result: &Result<(), Error>) -> bool {
-    result.as_ref().is_err_and(Error::is_closed)
 }

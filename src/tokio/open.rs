@@ -72,7 +72,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let seed = client.new_seed()?;
-    let mut socket = WebSocket::with_clock(io, Connection::client(client, seed, begun), clock);
+    let mut socket = WebSocket::with_clock(io, Connection::client(client, seed, begun), clock, begun);
     poll_fn(|cx| socket.poll_opening(cx)).await?;
     Ok(socket)
 }
@@ -129,7 +129,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let clock = Clock::new();
-    let mut socket = WebSocket::with_clock(io, Connection::server(server, clock.now()), clock);
+    let now = clock.now();
+    let mut socket = WebSocket::with_clock(io, Connection::server(server, now), clock, now);
     poll_fn(|cx| socket.poll_opening(cx)).await?;
     Ok(Accepting { socket })
 }
@@ -211,7 +212,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Waits for the first event of an opening handshake.
     fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if let Some(NextEvent::Owned(Event::Request | Event::Opened)) =
+            // Nothing has come before the first turn.
+            ready!(self.poll_turn(cx, Goal::Events));
+            if let Some(Found::Owned(Event::Request | Event::Opened)) =
                 self.driver.next_event(Form::Whole, || self.clock.now())
             {
                 return Poll::Ready(Ok(()));
@@ -220,7 +223,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 self.let_go(cx);
                 return Poll::Ready(self.driver.outcome());
             }
-            ready!(self.poll_turn(cx, Goal::Events));
         }
     }
 

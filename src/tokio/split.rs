@@ -146,8 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::send`].
     pub async fn send(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
-        self.feed(message).await?;
-        self.flush().await
+        let mut message = Some(message.into());
+        self.command(true, |connection, _| message.take().map_or(Ok(()), |message| connection.queue(message))).await
     }
 
     /// As [`WebSocket::feed`]. What is fed also leaves while the receiving half waits.
@@ -157,7 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// As [`WebSocket::send`].
     pub async fn feed(&mut self, message: impl Into<Outgoing<'_>>) -> Result<(), Error> {
         let mut message = Some(message.into());
-        self.command(|connection, _| message.take().map_or(Ok(()), |message| connection.queue(message))).await
+        self.command(false, |connection, _| message.take().map_or(Ok(()), |message| connection.queue(message))).await
     }
 
     /// As [`WebSocket::try_feed`].
@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::ready`].
     pub async fn ready(&mut self) -> Result<(), Error> {
-        self.command(|connection, _| match connection.check_send() {
+        self.command(false, |connection, _| match connection.check_send() {
             Err(SendError::Full) => Ok(()),
             other => other,
         })
@@ -188,8 +188,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::send_fragment`].
     pub async fn send_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
-        self.feed_fragment(data, fin).await?;
-        self.flush().await
+        let mut data = Some(data.into());
+        self.command(true, |connection, _| data.take().map_or(Ok(()), |data| connection.queue_fragment(data, fin)))
+            .await
     }
 
     /// As [`WebSocket::feed_fragment`].
@@ -199,7 +200,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// As [`WebSocket::send_fragment`].
     pub async fn feed_fragment(&mut self, data: impl Into<Message<'_>>, fin: bool) -> Result<(), Error> {
         let mut data = Some(data.into());
-        self.command(|connection, _| data.take().map_or(Ok(()), |data| connection.queue_fragment(data, fin))).await
+        self.command(false, |connection, _| data.take().map_or(Ok(()), |data| connection.queue_fragment(data, fin)))
+            .await
     }
 
     /// As [`WebSocket::ping`].
@@ -208,8 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::ping`].
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.command(|connection, now| connection.ping(payload, now)).await?;
-        self.flush().await
+        self.command(true, |connection, now| connection.ping(payload, now)).await
     }
 
     /// As [`WebSocket::flush`].
@@ -259,16 +260,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         self.with(|socket| socket.set_config(config));
     }
 
-    /// Waits for room, and then gives the command under the same lock: otherwise the other half could queue a Pong in
-    /// between. If the command fails because the connection is closing, what was accepted before leaves first.
+    /// Waits for room and fills it, under one lock: in between, the other half could
+    /// queue a Pong there. With `flush`, waits then until what it queued has left. If the command is
+    /// refused because the connection is closing, what was accepted before leaves first.
     async fn command(
         &mut self,
+        flush: bool,
         mut command: impl FnMut(&mut Connection, Time) -> Result<(), SendError>,
     ) -> Result<(), Error> {
+        // Where that ends in the outgoing stream, once it is queued.
+        let mut queued = None;
         let mut queue = |socket: &mut WebSocket<S>, cx: &mut Context<'_>| {
-            ready!(socket.poll_room(cx))?;
-            let now = socket.clock.now();
-            Poll::Ready(socket.driver.queue(|connection| command(connection, now)))
+            let mark = match queued {
+                Some(mark) => mark,
+                None => {
+                    ready!(socket.poll_room(cx))?;
+                    let now = socket.clock.now();
+                    socket.driver.queue(|connection| command(connection, now))?;
+                    *queued.insert(socket.driver.promised())
+                }
+            };
+            if flush { socket.poll_sent(cx, mark) } else { Poll::Ready(Ok(())) }
         };
         let result = poll_fn(|cx| self.poll(cx, &mut queue)).await;
         if result.as_ref().is_err_and(Error::is_closed) {

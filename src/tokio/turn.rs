@@ -64,13 +64,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                             Poll::Pending
                         };
                     }
-                    Read::Nothing => ready.read = false,
+                    // To write and to end come before that, so what is left is to wait.
+                    Read::Nothing => {
+                        ready.read = false;
+                        ready!(self.poll_deadline(cx, wants.until));
+                    }
                 },
-                Step::Timeout | Step::Wait => {
-                    self.driver.release();
-                    let now = ready!(self.clock.poll_deadline(wants.until, cx));
-                    self.driver.connection.handle_timeout(now);
-                }
+                Step::Timeout | Step::Wait => ready!(self.poll_deadline(cx, wants.until)),
             }
             if self.has_reached(goal) {
                 return Poll::Ready(());
@@ -78,11 +78,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// A turn while sending is blocked: one message may be read ahead.
-    #[inline]
+    /// Waits until `deadline`, or for ever, and does what is due then.
+    #[inline(always)]
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Option<Time>) -> Poll<()> {
+        self.driver.release();
+        let now = ready!(self.clock.poll_deadline(deadline, cx));
+        self.driver.connection.handle_timeout(now);
+        Poll::Ready(())
+    }
+
+    /// A turn while sending is blocked: one message may be read ahead. Always inlined, up to the first attempt to
+    /// write: that mostly goes through, and nothing else is to be done then.
+    #[inline(always)]
     pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<()> {
         let mut ready = Ready { read: true, write: true };
-        // The first write is tried before reading is changed: usually it succeeds, and that is all.
         if self.driver.connection.reading() != Reading::OneAhead {
             if let Some(wants) = self.driver.connection.wants().filter(|wants| wants.write) {
                 ready.write = self.poll_write(cx, wants.timed).is_ready();
@@ -92,14 +101,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             self.set_reading(Reading::OneAhead);
         }
+        self.poll_ahead(cx, goal, ready)
+    }
+
+    /// A turn that reads ahead.
+    #[inline(never)]
+    fn poll_ahead(&mut self, cx: &mut Context<'_>, goal: Goal, ready: Ready) -> Poll<()> {
         self.driver.read_ahead(self.clock.now());
         ready!(self.poll_turn_with(cx, goal, ready));
         self.driver.read_ahead(self.clock.now());
         Poll::Ready(())
     }
 
-    #[inline]
     /// Whether the goal is reached, or never will be.
+    #[inline]
     pub(super) fn has_reached(&self, goal: Goal) -> bool {
         match goal {
             Goal::Events => false,
@@ -110,8 +125,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Writes until nothing waits, or the transport takes no more, and flushes.
     fn poll_write(&mut self, cx: &mut Context<'_>, timed: bool) -> Poll<()> {
-        while self.driver.connection.next_transmit().is_some() {
-            match self.poll_write_some(cx) {
+        while let Some(written) = self.poll_write_some(cx) {
+            match written {
                 Poll::Ready(Ok(len)) => {
                     let now = if timed { self.clock.now() } else { self.driver.read_at() };
                     self.driver.connection.handle_buffered(len, now);
@@ -158,19 +173,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(())
     }
 
-    #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
-    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.io);
+    /// Writes some of what waits, once. `None`: nothing waits.
+    #[inline]
+    fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
         let connection = &self.driver.connection;
-        if let Some(next) = connection.next_transmit()
-            && next.len() == connection.queued()
-        {
-            return io.poll_write(cx, next).map(|written| written.and_then(nonzero));
-        }
+        let next = connection.next_transmit()?;
+        let written = if next.len() == connection.queued() {
+            Pin::new(&mut self.io).poll_write(cx, next)
+        } else {
+            self.poll_write_vectored(cx)
+        };
+        Some(written.map(|written| written.and_then(nonzero)))
+    }
+
+    /// Never inlined: mostly all lies in one piece.
+    #[inline(never)]
+    #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
+    fn poll_write_vectored(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = self.driver.output(&mut slices);
-        // If the transport has no vectored write, this writes the first slice.
-        io.poll_write_vectored(cx, &slices[..count]).map(|written| written.and_then(nonzero))
+        // The default of `AsyncWrite` writes the first slice, if it has no better way.
+        Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count])
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Read {

@@ -27,6 +27,20 @@ pub(super) enum Side {
 #[derive(Debug, Default)]
 pub(super) struct Wakers(Mutex<Waiting>);
 
+/// What the transport is given: who waits, and the waker of both, which is made once.
+#[derive(Debug)]
+pub(super) struct Both {
+    wakers: Arc<Wakers>,
+    waker: Waker,
+}
+
+impl Default for Both {
+    fn default() -> Both {
+        let wakers = Arc::<Wakers>::default();
+        Both { waker: Waker::from(Arc::clone(&wakers)), wakers }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
     wakers: [Option<Waker>; 2],
@@ -42,8 +56,15 @@ struct Waiting {
 pub(super) struct Woken([Option<Waker>; 2]);
 
 impl Woken {
+    #[inline]
     pub(super) fn wake(self) {
-        self.0.into_iter().flatten().for_each(Waker::wake);
+        let Woken([one, other]) = self;
+        if let Some(waker) = one {
+            waker.wake();
+        }
+        if let Some(waker) = other {
+            waker.wake();
+        }
     }
 }
 
@@ -56,22 +77,22 @@ impl<S> WebSocket<S> {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut WebSocket<S>, &mut Context<'_>) -> Poll<T>,
     ) -> (Poll<T>, Woken) {
-        let wakers = Arc::clone(self.wakers.get_or_insert_default());
-        // The waker is registered before the poll, so that a wake during the poll is not lost.
-        wakers.begin(side, cx.waker());
+        let both = Arc::clone(self.wakers.get_or_insert_default());
+        // Registered before the poll: a wake that comes during it is not lost.
+        both.wakers.begin(side, cx.waker());
         let before = self.milestone();
-        let polling = Polling(&wakers);
-        let result = poll(self, &mut Context::from_waker(&Waker::from(Arc::clone(&wakers))));
-        drop(polling);
+        let polling = Polling(&both.wakers);
+        let result = poll(self, &mut Context::from_waker(&both.waker));
+        std::mem::forget(polling);
         let moved = self.milestone() != before;
-        let woken = wakers.end(side, result.is_ready(), moved);
+        let woken = both.wakers.end(side, result.is_ready(), moved);
         (result, woken)
     }
 
     /// Gives a command for one of two tasks. The other task must be woken, since what it waits for may have changed.
     pub(super) fn command_as<T>(&mut self, side: Side, command: impl FnOnce(&mut WebSocket<S>) -> T) -> (T, Woken) {
         let result = command(self);
-        let woken = self.wakers.as_ref().map(|wakers| wakers.end(side, false, true));
+        let woken = self.wakers.as_ref().map(|both| both.wakers.end(side, false, true));
         (result, woken.unwrap_or_default())
     }
 
@@ -82,7 +103,7 @@ impl<S> WebSocket<S> {
     }
 }
 
-/// Notes the end of a poll, also if the poll panicked.
+/// A poll is over that panicked; one that did not ends with [`Wakers::end`], under one lock.
 struct Polling<'w>(&'w Wakers);
 
 impl Drop for Polling<'_> {
@@ -107,6 +128,7 @@ impl Wakers {
     /// put off, else the other one if something `moved`.
     fn end(&self, side: Side, ready: bool, moved: bool) -> Woken {
         let mut waiting = self.lock();
+        waiting.polling = false;
         if ready {
             waiting.wakers[side as usize] = None;
         }
