@@ -266,7 +266,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Io`], or why the connection ended while this waited.
     pub fn flush(&mut self) -> Result<(), Error> {
-        let mark = self.shared.driver.promised();
+        let mark = self.shared.driver.sent_mark();
         write_to(&mut Alone(&mut self.shared), &mut self.io, mark, None)
     }
 

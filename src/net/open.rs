@@ -152,7 +152,7 @@ impl<S: Transport> WebSocket<S> {
         loop {
             // Nothing has come before the first turn.
             turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
-            if let Some(Found::Owned(Event::Request | Event::Opened)) = self.shared.next_event(Form::Whole) {
+            if let Some(NextEvent::Owned(Event::Request | Event::Opened)) = self.shared.next_event(Form::Whole) {
                 return Ok(());
             }
             if self.shared.driver.is_over() {

@@ -11,7 +11,7 @@ use super::shared::{Goal, Lock, Shared};
 use super::timeouts::Clock;
 use super::turns::{command, let_go, push, turn, would_block_is_fine, write_to};
 use super::{Transport, WebSocket};
-use crate::driver::{Error, Form, Found, ReuniteError};
+use crate::driver::{Error, Form, NextEvent, ReuniteError};
 use crate::{
     Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
     Unsent,
@@ -233,7 +233,7 @@ impl<S: Transport> Sender<S> {
     pub fn flush(&mut self) -> Result<(), Error> {
         let Half { io, lock } = &mut self.0;
         let mut shared = lock.lock();
-        let mark = shared.driver.promised();
+        let mark = shared.driver.sent_mark();
         write_to(&mut shared, io, mark, None)
     }
 

@@ -190,7 +190,7 @@ fn refused<S: Transport, A: Access>(access: &mut A, io: &mut S, error: Error) ->
 /// Flushes what a command has queued. That this has to wait is no error of the
 /// command's: it would be given again.
 pub(super) fn push<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
-    let mark = access.driver.promised();
+    let mark = access.driver.sent_mark();
     would_block_is_fine(write_to(access, io, mark, None))
 }
 

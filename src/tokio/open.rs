@@ -214,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         loop {
             // Nothing has come before the first turn.
             ready!(self.poll_turn(cx, Goal::Events));
-            if let Some(Found::Owned(Event::Request | Event::Opened)) =
+            if let Some(NextEvent::Owned(Event::Request | Event::Opened)) =
                 self.driver.next_event(Form::Whole, || self.clock.now())
             {
                 return Poll::Ready(Ok(()));

@@ -277,7 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
                     ready!(socket.poll_room(cx))?;
                     let now = socket.clock.now();
                     socket.driver.queue(|connection| command(connection, now))?;
-                    *queued.insert(socket.driver.promised())
+                    *queued.insert(socket.driver.sent_mark())
                 }
             };
             if flush { socket.poll_sent(cx, mark) } else { Poll::Ready(Ok(())) }
