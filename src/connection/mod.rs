@@ -86,8 +86,8 @@ pub struct Connection {
     liveness: Liveness,
     /// The server's answer, in a client.
     response: Option<Box<Response>>,
-    /// The 101 of a server, until it has left. Boxed: it leaves at once mostly.
-    answer: Option<Box<Answer>>,
+    /// The 101 of a server, until it has left.
+    answer: Option<Answer>,
 
     // Reading.
     reading: Reading,

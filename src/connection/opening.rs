@@ -1,8 +1,6 @@
 //! The opening handshake (§4) of a connection: what the two ends say in it goes through the same queue,
 //! and it has the same deadline and end, as all that follows.
 
-use alloc::boxed::Box;
-
 use super::event::Event;
 use super::state::{Cause, Input, Phase};
 use super::{Answer, Connection};
@@ -73,7 +71,7 @@ impl Connection {
         let upgrade = opening.accept(answer, self.out.run(0))?;
         self.begin(upgrade, now);
         self.phase.on(Input::Opened);
-        self.answer = Some(Box::new(Answer { end: self.out.written(), by }));
+        self.answer = Some(Answer { end: self.out.written(), by });
         if eof {
             self.handle_eof(now);
         }

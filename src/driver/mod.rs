@@ -75,7 +75,7 @@ impl Driver {
     pub fn next_message(&mut self, clock: impl FnOnce() -> Time) -> Option<Message<'static>> {
         let (connection, now) = (&mut self.connection, self.read_at);
         // Most looks find nothing, for they come before a wait and after it.
-        if self.input.bytes().is_empty() && connection.is_between_messages() {
+        if self.input.is_empty() && connection.is_between_messages() {
             return None;
         }
         let before = connection.state();
@@ -101,7 +101,7 @@ impl Driver {
     pub fn next_event(&mut self, form: Form, clock: impl FnOnce() -> Time) -> Option<Found> {
         let (connection, now) = (&mut self.connection, self.read_at);
         // A connection at rest notes that chunks are asked for: then no message is gathered while a send is blocked.
-        if form == Form::Whole && self.input.bytes().is_empty() && connection.is_between_messages() {
+        if form == Form::Whole && self.input.is_empty() && connection.is_between_messages() {
             return None;
         }
         let (base, before) = (self.input.address(), connection.state());
@@ -149,7 +149,7 @@ impl Driver {
     #[must_use]
     #[inline]
     pub fn has_unread(&self) -> bool {
-        !self.input.bytes().is_empty()
+        !self.input.is_empty()
     }
 
     /// Where to read to, when all that was at hand has been taken: 64 KiB, or the room for a long

@@ -30,6 +30,13 @@ impl ReadBuffer {
         &self.memory[self.start..self.end]
     }
 
+    /// Whether nothing is unread.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// Lets `f` take bytes off the front; what it leaves stays.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "`start <= end <= memory.len()` always")]
@@ -57,7 +64,7 @@ impl ReadBuffer {
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "not beyond the length")]
     pub fn space(&mut self, most: usize) -> &mut [u8] {
-        if self.start != self.end {
+        if !self.is_empty() {
             return &mut [];
         }
         let size = most.min(SIZE);
@@ -77,7 +84,7 @@ impl ReadBuffer {
     /// Gives the memory back if nothing in it is unread.
     #[inline]
     pub fn release(&mut self) {
-        if self.start == self.end {
+        if self.is_empty() {
             self.give_back();
         }
     }
