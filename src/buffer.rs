@@ -167,14 +167,17 @@ impl SendBuffer {
     /// The first of [`slices`](Self::slices); empty if there is none.
     #[inline]
     pub(crate) fn first_slice(&self) -> &[u8] {
-        let before = match self.blocks.front() {
-            Some((place, block)) => match self.index(*place) {
-                index if index > self.sent => self.run.get(self.sent..index),
-                _ => Some(&block[..]),
-            },
-            None => self.run.get(self.sent..),
-        };
-        before.unwrap_or_default()
+        if self.blocks.is_empty() { self.run.get(self.sent..).unwrap_or_default() } else { self.first_of_blocks() }
+    }
+
+    /// Never inlined: mostly there is no block.
+    #[inline(never)]
+    fn first_of_blocks(&self) -> &[u8] {
+        let Some((place, block)) = self.blocks.front() else { return &[] };
+        match self.index(*place) {
+            index if index > self.sent => self.run.get(self.sent..index).unwrap_or_default(),
+            _ => block,
+        }
     }
 
     /// What waits and was not taken, in order, in slices that are not empty.

@@ -83,8 +83,8 @@ pub struct Connection {
     liveness: Liveness,
     /// The server's answer, in a client.
     response: Option<Box<Response>>,
-    /// The 101 of a server, until it has left. It is boxed, since it usually leaves at once.
-    answer: Option<Box<Answer>>,
+    /// The 101 of a server, until it has left.
+    answer: Option<Answer>,
 
     // Reading.
     reading: Reading,

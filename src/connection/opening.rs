@@ -1,7 +1,5 @@
 //! The opening handshake (§4) of a connection. It uses the connection's queue, deadline and end.
 
-use alloc::boxed::Box;
-
 use super::event::Event;
 use super::state::{Cause, Input, Phase};
 use super::{Answer, Connection};
@@ -72,7 +70,7 @@ impl Connection {
         let upgrade = opening.accept(answer, self.out.run(0))?;
         self.begin(upgrade, now);
         self.phase.on(Input::Opened);
-        self.answer = Some(Box::new(Answer { end: self.out.written(), by }));
+        self.answer = Some(Answer { end: self.out.written(), by });
         if eof {
             self.handle_eof(now);
         }

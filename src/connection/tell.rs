@@ -16,9 +16,12 @@ impl Connection {
         self.handle_flushed(now);
     }
 
-    /// As [`handle_transmitted`](Self::handle_transmitted), for a transport with a buffer of its own, such as a TLS
-    /// stream. The bytes count as transmitted only after [`handle_flushed`](Self::handle_flushed).
-    #[inline]
+    /// As [`handle_transmitted`](Self::handle_transmitted), for a transport with a buffer of its own, such
+    /// as a TLS stream: the bytes lie there, and have not gone anywhere before
+    /// [`handle_flushed`](Self::handle_flushed).
+    ///
+    /// Always inlined: mostly it is next to nothing.
+    #[inline(always)]
     pub fn handle_buffered(&mut self, len: usize, now: Time) {
         self.out.advance(len);
         self.liveness.took(now);
@@ -36,9 +39,9 @@ impl Connection {
         }
     }
 
-    /// What follows from passed-on bytes in a connection that is opening or closing.
+    /// What has gone matters to a connection that is opening, or waits for it to go.
     fn passed_on_otherwise(&mut self) {
-        if !matches!(self.phase, Phase::Open) && !self.is_unsent() {
+        if matches!(self.phase, Phase::Flushing { .. }) && !self.is_unsent() {
             self.phase.on(Input::Flushed);
         }
         if self.answer.as_ref().is_some_and(|answer| self.passed_on >= answer.end) {

@@ -141,12 +141,17 @@ impl Connection {
     }
 
     /// The next deadline, of whatever kind. `reads` says whether a Pong could be seen.
+    #[inline]
     pub(super) fn deadline(&self, reads: bool) -> Option<Time> {
         let usual = match self.phase {
             Phase::Open => self.liveness.deadline(&self.config, reads),
             _ => self.phase.deadline(),
         };
-        let answer_by = self.answer.as_ref().map(|answer| answer.by);
-        Time::earlier(usual, Time::earlier(answer_by, self.close_ahead_by()))
+        // Mostly nothing was read ahead.
+        let usual = if self.ahead.is_none() { usual } else { Time::earlier(usual, self.close_ahead_by()) };
+        match &self.answer {
+            Some(answer) => Time::earlier(usual, Some(answer.by)),
+            None => usual,
+        }
     }
 }

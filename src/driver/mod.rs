@@ -72,8 +72,8 @@ impl Driver {
     #[inline]
     pub fn next_message(&mut self, clock: impl FnOnce() -> Time) -> Option<Message<'static>> {
         let (connection, now) = (&mut self.connection, self.read_at);
-        // Most calls find nothing, since one comes before each wait.
-        if self.input.bytes().is_empty() && connection.is_between_messages() {
+        // Most looks find nothing, for they come before a wait and after it.
+        if self.input.is_empty() && connection.is_between_messages() {
             return None;
         }
         let before = connection.state();
@@ -97,7 +97,7 @@ impl Driver {
     pub fn next_event(&mut self, form: Form, clock: impl FnOnce() -> Time) -> Option<NextEvent> {
         let (connection, now) = (&mut self.connection, self.read_at);
         // A connection at rest notes that chunks are asked for: then no message is gathered while a send is blocked.
-        if form == Form::Whole && self.input.bytes().is_empty() && connection.is_between_messages() {
+        if form == Form::Whole && self.input.is_empty() && connection.is_between_messages() {
             return None;
         }
         let (base, before) = (self.input.address(), connection.state());
@@ -145,7 +145,7 @@ impl Driver {
     #[must_use]
     #[inline]
     pub fn has_unread(&self) -> bool {
-        !self.input.bytes().is_empty()
+        !self.input.is_empty()
     }
 
     /// The space to read into, if all that was read has been taken: 64 KiB of a buffer, or in the middle of a long

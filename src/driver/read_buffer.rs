@@ -30,7 +30,14 @@ impl ReadBuffer {
         &self.memory[self.start..self.end]
     }
 
-    /// Lets `f` take unread bytes off the front. The rest stays unread.
+    /// Whether nothing is unread.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Lets `f` take bytes off the front; what it leaves stays.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "`start <= end <= memory.len()` always")]
     pub fn take<'b, T>(&'b mut self, f: impl FnOnce(&mut &'b mut [u8]) -> T) -> T {
@@ -56,7 +63,7 @@ impl ReadBuffer {
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "not beyond the length")]
     pub fn space(&mut self, most: usize) -> &mut [u8] {
-        if self.start != self.end {
+        if !self.is_empty() {
             return &mut [];
         }
         let size = most.min(SIZE);
@@ -76,7 +83,7 @@ impl ReadBuffer {
     /// Gives the memory back if nothing in it is unread.
     #[inline]
     pub fn release(&mut self) {
-        if self.start == self.end {
+        if self.is_empty() {
             self.give_back();
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn write_request(out: &mut Vec<u8>, request: &Request) {
 /// Appends a 101. After it, frames follow on the connection.
 pub(super) fn write_switch(out: &mut Vec<u8>, headers: &Headers) {
     out.reserve(USUAL_SWITCH);
-    write_status(out, 101);
+    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
     headers.raw().for_each(|(name, value)| write_field(out, name, value));
     out.extend_from_slice(b"\r\n");
 }
@@ -62,7 +62,6 @@ fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 fn write_status(out: &mut Vec<u8>, status: u16) {
     let reason = match status {
-        101 => "Switching Protocols",
         200 => "OK",
         301 => "Moved Permanently",
         302 => "Found",

@@ -84,15 +84,14 @@ impl<S> WebSocket<S> {
         let polling = Polling(&both.wakers);
         let result = poll(self, &mut Context::from_waker(&both.waker));
         std::mem::forget(polling);
-        let moved = self.milestone() != before;
-        let woken = both.wakers.end(side, result.is_ready(), moved);
+        let woken = both.wakers.end(side, result.is_ready(), || self.milestone() != before);
         (result, woken)
     }
 
     /// Gives a command for one of two tasks. The other task must be woken, since what it waits for may have changed.
     pub(super) fn command_as<T>(&mut self, side: Side, command: impl FnOnce(&mut WebSocket<S>) -> T) -> (T, Woken) {
         let result = command(self);
-        let woken = self.wakers.as_ref().map(|both| both.wakers.end(side, false, true));
+        let woken = self.wakers.as_ref().map(|both| both.wakers.end(side, false, || true));
         (result, woken.unwrap_or_default())
     }
 
@@ -124,9 +123,10 @@ impl Wakers {
         }
     }
 
-    /// A poll of `side` has ended. If it is `ready`, it waits no more. Returns whom to wake: both tasks if a wake was
-    /// put off, else the other one if something `moved`.
-    fn end(&self, side: Side, ready: bool, moved: bool) -> Woken {
+    /// What it did is done: it waits no more if it is `ready`; and the other one is to be woken if
+    /// something `moved`, or both, if they were woken meanwhile.
+    #[inline]
+    fn end(&self, side: Side, ready: bool, moved: impl FnOnce() -> bool) -> Woken {
         let mut waiting = self.lock();
         waiting.polling = false;
         if ready {
@@ -135,8 +135,7 @@ impl Wakers {
         if std::mem::take(&mut waiting.woken) {
             return Woken(std::mem::take(&mut waiting.wakers));
         }
-        let other = if moved { waiting.wakers[1 - side as usize].take() } else { None };
-        Woken([other, None])
+        Woken([waiting.wakers[1 - side as usize].take_if(|_| moved()), None])
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
