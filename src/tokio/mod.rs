@@ -62,7 +62,7 @@ pub struct WebSocket<S> {
     /// A count of the reads, which shows whether there was one.
     reads: u16,
     /// Whether a message was refused that a sink had taken: its next poll says so.
-    refused: bool,
+    sink_closed: bool,
     /// Who waits, once two tasks may: see `wakers`.
     wakers: Option<Arc<Both>>,
 }
@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     fn with_clock(io: S, connection: Connection, clock: Clock, now: Time) -> WebSocket<S> {
         let driver = Box::new(Driver::new(connection, now));
-        WebSocket { io, driver, clock, lately: 0, reads: 0, refused: false, wakers: None }
+        WebSocket { io, driver, clock, lately: 0, reads: 0, sink_closed: false, wakers: None }
     }
 
     /// The next message; `None` once the connection is closed, and
