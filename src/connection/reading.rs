@@ -139,6 +139,11 @@ impl Connection {
         self.ahead.as_ref().map_or(0, |ahead| ahead.held.len().saturating_sub(ahead.taken))
     }
 
+    /// Whether something that came has not been looked at, and means anything still.
+    pub(super) fn has_unread(&self) -> bool {
+        self.held() > 0 || self.phase.may_receive() && self.assembler.has_rest()
+    }
+
     /// Whether an event or bytes have been read ahead, for [`receive`](Self::receive) to return or look at.
     #[must_use]
     #[inline]
@@ -205,21 +210,17 @@ impl Connection {
 
     /// The next event that was read ahead, as `delivery` asks for it. `None`: nothing is left.
     pub(super) fn next_ahead(&mut self, now: Time, delivery: Delivery) -> Result<Option<Event<'static>>, Fault> {
-        while let Some(ahead) = &mut self.ahead {
-            if let Some(event) = ahead.events.pop_front() {
-                let event = self.delivered(event, delivery, now);
-                self.tidy_ahead(now);
-                return Ok(Some(event));
-            }
-            // What waits behind a request that has not been decided on is no frame yet.
-            if self.is_deciding() {
-                return Ok(None);
-            }
-            if let Some(event) = self.next_held(now, delivery, OnClose::Act)? {
-                return Ok(Some(event));
-            }
+        let Some(ahead) = &mut self.ahead else { return Ok(None) };
+        if let Some(event) = ahead.events.pop_front() {
+            let event = self.delivered(event, delivery, now);
+            self.tidy_ahead(self.has_unread(), now);
+            return Ok(Some(event));
         }
-        Ok(None)
+        // What waits behind a request that has not been decided on is no frame yet.
+        if self.is_deciding() {
+            return Ok(None);
+        }
+        self.next_held(now, delivery, OnClose::Act)
     }
 
     /// The next event in what is held. `None`: nothing is held any more.
@@ -237,24 +238,26 @@ impl Connection {
             ahead.taken = held.len().saturating_sub(left);
             ahead.held = held;
         }
-        self.tidy_ahead(now);
+        // What made no event has been looked at to its end, whatever waits in the assembler of a connection
+        // that receives nothing any more: nobody is sent to look again.
+        let unread = matches!(event, Ok(Some(_))) && self.has_unread();
+        self.tidy_ahead(unread, now);
         event
     }
 
-    /// Something of what was read ahead has been taken.
-    fn tidy_ahead(&mut self, now: Time) {
+    /// Something of what was read ahead has been taken; `unread`: more waits to be looked at.
+    fn tidy_ahead(&mut self, unread: bool, now: Time) {
         let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.events.is_empty()) else { return };
         if mem::take(&mut ahead.full) {
             // Reading goes on.
             self.liveness.resumed(now);
         }
         ahead.close_by = None;
-        if ahead.held.is_empty()
-            && !self.assembler.has_rest()
+        if !unread
             && let Some(ahead) = self.ahead.take()
             && ahead.ended
         {
-            self.handle_eof(now);
+            self.end_of_input(now);
         }
     }
 

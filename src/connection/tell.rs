@@ -71,11 +71,18 @@ impl Connection {
     /// Close frames; but if bytes wait, only once they have been transmitted or
     /// [`Config::close_timeout`](super::Config::close_timeout) is over. A request that waits for a decision still does.
     pub fn handle_eof(&mut self, now: Time) {
+        // What is held came before the end, and is looked at before it.
+        if !matches!(self.phase, Phase::Opening { .. }) && self.has_unread() {
+            return self.end_behind_held();
+        }
+        self.end_of_input(now);
+    }
+
+    /// The peer has ended its side, and all that came before has been looked at.
+    pub(super) fn end_of_input(&mut self, now: Time) {
         match self.phase {
             Phase::Opening { eof: false, .. } => self.opening_eof(now),
             Phase::Opening { .. } => {}
-            // What is held came before the end, and is looked at before it.
-            _ if self.held() > 0 || self.assembler.has_rest() => self.end_behind_held(),
             _ => {
                 self.act_on_close_ahead(now);
                 let by = now + self.config.close_timeout;

@@ -1,4 +1,5 @@
-//! Faults found by an attacker with fresh eyes, not mended yet. Each test says the promise, and fails.
+//! What is lost, waited for or shown at the rims of a connection: as it opens, as its transport ends or fails, as it
+//! is given up, and when what came before that is looked at only then. Each test says the promise that it holds to.
 
 #![cfg(all(feature = "tokio", feature = "deflate"))]
 
@@ -60,9 +61,9 @@ fn ends<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<
 
 /// "Any order of calls is legal", "no loop spins", "nothing a peer sends can panic, or grow without bound". A
 /// compressed message that makes more than one chunk has a rest in the assembler; a send that is blocked notes that
-/// data waits (`Ahead::full`); the transport fails. The next `receive_chunk` never returns.
+/// data waits (`Ahead::full`); the connection ends. The next `receive_chunk` must return.
 #[test]
-fn a_rest_to_inflate_does_not_spin_when_the_transport_has_failed() {
+fn a_rest_to_inflate_does_not_spin_when_it_is_over() {
     type End = fn(&mut Connection);
     let reset: End = |us| us.handle_reset();
     let stalled: End = |us| {
@@ -70,7 +71,11 @@ fn a_rest_to_inflate_does_not_spin_when_the_transport_has_failed() {
         us.handle_blocked(s(0));
         us.handle_timeout(s(60));
     };
-    let spins = [("reset", reset), ("stalled", stalled)].into_iter().filter(|(_, end)| {
+    let closed: End = |us| {
+        us.close(CloseCode::NORMAL, "", s(0)).unwrap();
+        us.handle_timeout(s(60));
+    };
+    let spins = [("reset", reset), ("stalled", stalled), ("closed", closed)].into_iter().filter(|(_, end)| {
         let end = *end;
         let over = ends(move || {
             let mut us = Connection::new(Upgrade::server(compressed()), quiet(), s(0));
@@ -91,7 +96,7 @@ fn a_rest_to_inflate_does_not_spin_when_the_transport_has_failed() {
 }
 
 /// The same, as any client does it to a server that takes chunks: it sends a few hundred bytes, and reads nothing.
-/// After the stall (a `send` that says `PongTimeout` or `StallTimeout`) the server's `close` spins for ever.
+/// After the stall (a `send` that says `StallTimeout`) the server's `close` must return.
 #[test]
 fn a_client_that_sends_a_bomb_and_does_not_read_does_not_make_close_spin() {
     let over = ends(|| {
