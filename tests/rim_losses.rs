@@ -161,6 +161,48 @@ fn a_request_that_is_held_is_not_lost_with_the_end() {
     assert_eq!(server.0.receive(&mut &mut [][..], s(0)), Ok(Some(Event::Request)));
 }
 
+/// The same, where more is held behind the request: the end comes behind that, and a rejection is told of it too.
+#[test]
+fn an_end_behind_a_request_that_is_held_is_known_when_it_was_decided_on() {
+    let behind = frame(Client, TEXT, "behind");
+    for accepts in [true, false] {
+        let mut server = Opening::server(HandshakeConfig::default());
+        server.0.hold(&[get("/", UPGRADE).as_bytes(), &behind].concat());
+        server.0.handle_eof(s(0));
+        assert!(!server.0.wants().unwrap().read);
+        assert_eq!(server.0.receive(&mut &mut [][..], s(0)), Ok(Some(Event::Request)));
+        if accepts {
+            server.0.accept(Accept::default(), s(0)).unwrap();
+            assert_eq!(server.0.receive(&mut &mut [][..], s(0)), Ok(Some(text("behind"))));
+        } else {
+            server.0.reject(Response::new(404), s(0)).unwrap();
+        }
+        assert_eq!(server.0.state(), if accepts { State::Open } else { State::Closing });
+        assert!(!server.0.wants().unwrap().read, "the end has been read");
+        let _ = server.0.receive(&mut &mut [][..], s(0));
+        transmit(&mut server.0, s(0));
+        assert_eq!(server.0.state(), State::Closed);
+    }
+}
+
+/// Of a client the same: the answer that is held is read before the end.
+#[test]
+fn an_answer_that_is_held_is_not_lost_with_the_end() {
+    let mut server = Opening::server(HandshakeConfig::default());
+    let mut client =
+        Opening::client(openline::ClientRequest::new("ws://example.com/").unwrap(), HandshakeConfig::default());
+    let request = transmit(&mut client.0, s(0));
+    assert_eq!(server.give(&mut &request[..]), Ok(true));
+    server.0.accept(Accept::default(), s(0)).unwrap();
+    server.0.send("behind").unwrap();
+    client.0.hold(&transmit(&mut server.0, s(0)));
+    client.0.handle_eof(s(0));
+    assert_eq!(client.0.receive(&mut &mut [][..], s(0)), Ok(Some(Event::Opened)));
+    assert_eq!(client.0.receive(&mut &mut [][..], s(0)), Ok(Some(text("behind"))));
+    assert_eq!(client.0.receive(&mut &mut [][..], s(0)), Ok(None));
+    assert_eq!(client.0.state(), State::Closed);
+}
+
 /// "A host that does not take events now may learn all the same that the transport has ended, or that a write failed.
 /// What the peer had sent before is there for it later" (`tests/reading.rs`): of a reset it is not.
 #[test]

@@ -74,6 +74,7 @@ impl Connection {
         self.begin(upgrade, now);
         self.phase.on(Input::Opened);
         self.answer = Some(Box::new(Answer { end: self.out.written(), by }));
+        self.forget_request(now);
         if eof {
             self.handle_eof(now);
         }
@@ -168,8 +169,9 @@ impl Connection {
     /// The opening handshake has failed; the answer, if there is one, is queued. Until when it may be
     /// waited for: `by`, or as long as the handshake might have taken.
     fn opening_failed(&mut self, error: HandshakeError, by: Option<Time>, now: Time) -> HandshakeError {
+        let ended = self.has_ended();
         let Phase::Opening { by: deadline, opening, eof } = &mut self.phase else { return error };
-        let (by, eof) = (by.unwrap_or(*deadline), *eof);
+        let (by, eof) = (by.unwrap_or(*deadline), *eof || ended);
         self.response = opening.take_response();
         self.ahead = None;
         self.phase.on(match self.role {

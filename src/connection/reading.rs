@@ -208,6 +208,13 @@ impl Connection {
         }
     }
 
+    /// A request that was read ahead has been decided on: nobody is to be told of it any more.
+    pub(super) fn forget_request(&mut self, now: Time) {
+        let Some(ahead) = &mut self.ahead else { return };
+        ahead.events.retain(|event| !matches!(event, Event::Request));
+        self.tidy_ahead(self.has_unread(), now);
+    }
+
     /// The next event that was read ahead, as `delivery` asks for it. `None`: nothing is left.
     pub(super) fn next_ahead(&mut self, now: Time, delivery: Delivery) -> Result<Option<Event<'static>>, Fault> {
         let Some(ahead) = &mut self.ahead else { return Ok(None) };

@@ -73,7 +73,13 @@ impl Connection {
             return Ok(Some(Event::Message(Message::from(self.decoder.copy_unchanged(found, input)))));
         }
         if matches!(self.phase, Phase::Opening { .. }) && !self.phase.is_over_time(now) {
-            return self.receive_opening(input, now);
+            // What was read before comes before this, and may move the connection on.
+            if let Some(event) = self.next_ahead(now, Delivery::Messages)? {
+                return Ok(Some(event));
+            }
+            if matches!(self.phase, Phase::Opening { .. }) {
+                return self.receive_opening(input, now);
+            }
         }
         self.hold(mem::take(input));
         self.next_owned(&mut &mut [][..], now)

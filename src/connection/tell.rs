@@ -71,8 +71,8 @@ impl Connection {
     /// Close frames; but if bytes wait, only once they have been transmitted or
     /// [`Config::close_timeout`](super::Config::close_timeout) is over. A request that waits for a decision still does.
     pub fn handle_eof(&mut self, now: Time) {
-        // What is held came before the end, and is looked at before it.
-        if !matches!(self.phase, Phase::Opening { .. }) && self.has_unread() {
+        // What is held came before the end, and is looked at before it; behind a request, once that is decided on.
+        if !self.is_deciding() && self.has_unread() {
             return self.end_behind_held();
         }
         self.end_of_input(now);
