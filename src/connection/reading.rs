@@ -97,18 +97,21 @@ impl Connection {
                 self.ahead.get_or_insert_default().full = true;
                 break;
             }
+            // Where nothing can be sent any more, the peer's Close frame waits for nothing.
+            let on_close = if self.phase.may_send() { OnClose::Keep } else { OnClose::Act };
             let event = if self.held() > 0 && !self.is_deciding() {
-                match self.next_held(now, Delivery::Messages, OnClose::Keep)? {
+                match self.next_held(now, Delivery::Messages, on_close)? {
                     Some(event) => event,
                     None => continue,
                 }
             } else {
-                match self.next_unheld(input, now, Delivery::Messages, OnClose::Keep)? {
+                match self.next_unheld(input, now, Delivery::Messages, on_close)? {
                     Some(event) => event.into_owned(),
                     None => break,
                 }
             };
-            let close_by = matches!(event, Event::Close(_)).then(|| now + self.config.close_timeout);
+            let kept = on_close == OnClose::Keep && matches!(event, Event::Close(_));
+            let close_by = kept.then(|| now + self.config.close_timeout);
             let ahead = self.ahead.get_or_insert_default();
             ahead.close_by = close_by;
             match event {
