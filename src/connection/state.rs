@@ -203,6 +203,8 @@ impl Phase {
             (phase, Input::Reset { unsent: true }) => Closed(cut_short(phase.ended(Cause::Eof), Cause::Eof)),
             (Open | CloseSent { .. } | ReadOnly { .. }, Input::Dead(cause)) => Closed(abnormal(cause)),
             (phase @ Draining { .. }, Input::Dead(cause)) => Closed(cut_short(phase.ended(cause), cause)),
+            // The fault came first, and is why it ends.
+            (phase @ Failing { .. }, Input::Dead(cause)) => Closed(phase.ended(cause)),
             (ReadOnly { .. }, Input::TimedOut { .. }) => Closed(abnormal(Cause::Eof)),
             (phase @ (CloseSent { .. } | Draining { .. } | Failing { .. }), Input::TimedOut { unsent }) => {
                 let closed = phase.ended(Cause::CloseTimeout);
