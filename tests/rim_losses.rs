@@ -177,7 +177,6 @@ fn an_end_behind_a_request_that_is_held_is_known_when_it_was_decided_on() {
         } else {
             server.0.reject(Response::new(404), s(0)).unwrap();
         }
-        assert_eq!(server.0.state(), if accepts { State::Open } else { State::Closing });
         assert!(!server.0.wants().unwrap().read, "the end has been read");
         let _ = server.0.receive(&mut &mut [][..], s(0));
         transmit(&mut server.0, s(0));
@@ -243,6 +242,23 @@ fn a_message_that_was_filled_is_not_lost_with_the_end() {
     us.handle_eof(s(0));
     let event = us.receive(&mut &mut [][..], s(0));
     assert!(matches!(&event, Ok(Some(Event::Message(Message::Binary(data)))) if data.len() == 50_000), "{event:?}");
+}
+
+/// The same of what is to be a chunk.
+#[test]
+fn a_chunk_that_was_filled_is_not_lost_with_the_end() {
+    let mut us = open(Server);
+    let whole = frame(Client, BINARY, vec![7; 80_000]);
+    let (front, back) = whole.split_at(40_000);
+    let mut front = front.to_vec();
+    assert!(matches!(us.receive_chunk(&mut &mut front[..], s(0)), Ok(Some(Event::Chunk(_)))));
+    us.receive_room().unwrap()[..5_000].copy_from_slice(&back[..5_000]);
+    us.handle_filled(5_000, s(0));
+    us.handle_eof(s(0));
+    let event = us.receive_chunk(&mut &mut [][..], s(0));
+    assert!(matches!(&event, Ok(Some(Event::Chunk(chunk))) if chunk.data.len() == 5_000), "{event:?}");
+    assert_eq!(us.receive_chunk(&mut &mut [][..], s(0)), Ok(None));
+    assert_eq!(us.state(), State::Closed);
 }
 
 /// `Closed::code`: "The code in the peer's Close frame; ABNORMAL if there was no frame." A Close frame that is read

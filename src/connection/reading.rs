@@ -144,7 +144,9 @@ impl Connection {
 
     /// Whether something that came has not been looked at, and means anything still.
     pub(super) fn has_unread(&self) -> bool {
-        self.held() > 0 || self.phase.may_receive() && self.assembler.has_rest()
+        // The piece that ends a frame comes with the next look, if its payload was read straight to its place.
+        let is_filled = || self.decoder.unfinished().is_some_and(|(_, remaining)| remaining == 0);
+        self.held() > 0 || self.phase.may_receive() && (self.assembler.has_rest() || is_filled())
     }
 
     /// Whether an event or bytes have been read ahead, for [`receive`](Self::receive) to return or look at.

@@ -150,9 +150,13 @@ impl Assembler {
     /// Whether a part of a message waits here, and not in the input.
     pub(crate) fn has_rest(&self) -> bool {
         #[cfg(feature = "deflate")]
-        return self.has_inflate_rest();
-        #[cfg(not(feature = "deflate"))]
-        false
+        if self.has_inflate_rest() {
+            return true;
+        }
+        // What was read straight to its place is to be a chunk.
+        self.unfinished.as_ref().is_some_and(|message| {
+            matches!(message.handed, Handed::Chunks { .. }) && matches!(message.body, Body::Binary { filled: 1.., .. })
+        })
     }
 
     /// Whether a whole message of this length keeps the limits.
