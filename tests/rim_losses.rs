@@ -226,6 +226,44 @@ fn what_is_held_survives_a_stall() {
     assert_eq!(us.receive(&mut &mut [][..], s(60)), Ok(Some(text("held"))));
 }
 
+/// A Close frame that is found behind such an end says how the peer ended it, and a fault that it was at fault.
+#[test]
+fn what_is_held_still_tells_how_it_ended() {
+    let held = [frame(Client, TEXT, "held"), close_frame(Client, 4000, "why"), frame(Client, TEXT, "nothing")].concat();
+    let mut us = open(Server);
+    us.hold(&held);
+    us.handle_reset();
+    assert_eq!(us.receive(&mut &mut [][..], s(0)), Ok(Some(text("held"))));
+    assert!(matches!(us.receive(&mut &mut [][..], s(0)), Ok(Some(Event::Close(_)))));
+    assert_eq!(us.receive(&mut &mut [][..], s(0)), Ok(None));
+    assert_eq!(us.closed().map(|closed| (closed.code.get(), closed.cause)), Some((4000, Cause::Eof)));
+    assert_eq!((us.wants(), us.queued()), (None, 0));
+
+    let mut us = open(Server);
+    us.hold(b"\x83");
+    us.handle_reset();
+    for _ in 0..2 {
+        assert!(us.receive(&mut &mut [][..], s(0)).is_err());
+    }
+    assert!(matches!(us.closed().map(|closed| closed.cause), Some(Cause::Protocol(_))));
+}
+
+/// What came in one read arrives, though the peer was given up behind the first of it.
+#[tokio::test(start_paused = true)]
+async fn all_that_one_read_brought_survives_a_stall() {
+    let (io, mut peer) = tokio::io::duplex(1024);
+    let messages = ["a", "b", "c", "d"].map(|message| frame(Client, TEXT, message)).concat();
+    peer.write_all(&messages).await.unwrap();
+    let mut us = WebSocket::new(io, Upgrade::server(Agreement::default()), quiet(), &[]);
+    assert_eq!(us.recv().await.unwrap(), Some(Message::from("a")));
+    let sent = us.send(vec![1; 100_000]).await;
+    assert!(matches!(sent, Err(Error::StallTimeout)), "{sent:?}");
+    for message in ["b", "c", "d"] {
+        assert_eq!(us.recv().await.unwrap(), Some(Message::from(message)));
+    }
+    assert_eq!(us.recv().await.unwrap(), None);
+}
+
 /// `handle_filled`: "If they end a message, or are to be a chunk, the next call to `receive` or `receive_chunk` returns
 /// it, even without input." Not if the end of the transport is told before.
 #[test]

@@ -89,7 +89,7 @@ impl Connection {
     /// As [`receive`](Self::receive).
     pub fn receive_ahead(&mut self, input: &mut &mut [u8], now: Time) -> Result<(), Fault> {
         // Bytes that mean nothing any more are not kept.
-        if !self.phase.may_receive() && !matches!(self.phase, Phase::Opening { .. }) {
+        if !self.phase.may_look() && !matches!(self.phase, Phase::Opening { .. }) {
             return self.next_unheld(input, now, Delivery::Messages, OnClose::Act).map(drop);
         }
         while self.may_take_ahead() {
@@ -126,7 +126,8 @@ impl Connection {
     }
 
     /// Keeps the rest of an input that the application cannot take events from now. Later calls of
-    /// [`receive`](Self::receive) look at it before their own input.
+    /// [`receive`](Self::receive) look at it before their own input; also after the peer has ended its side, the
+    /// transport has failed, or the peer was given up for its silence, or since it takes nothing.
     ///
     /// It is copied, and what is kept is not bounded here: give it no more than what one read brought.
     pub fn hold(&mut self, rest: &[u8]) {
@@ -146,7 +147,7 @@ impl Connection {
     pub(super) fn has_unread(&self) -> bool {
         // The piece that ends a frame comes with the next look, if its payload was read straight to its place.
         let is_filled = || self.decoder.unfinished().is_some_and(|(_, remaining)| remaining == 0);
-        self.held() > 0 || self.phase.may_receive() && (self.assembler.has_rest() || is_filled())
+        self.held() > 0 || self.phase.may_look() && (self.assembler.has_rest() || is_filled())
     }
 
     /// Whether an event or bytes have been read ahead, for [`receive`](Self::receive) to return or look at.

@@ -245,7 +245,7 @@ impl Connection {
             self.handle_timeout(now);
         }
         match &mut self.phase {
-            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => {}
+            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } | Phase::CutOff(_) => {}
             Phase::Opening { .. } => {
                 let mut rest = &**input;
                 let event = self.receive_opening(&mut rest, now);

@@ -100,7 +100,10 @@ impl Connection {
         self.clear_out();
     }
 
-    /// The transport has failed, and carries nothing any more.
+    /// The transport has failed, and carries nothing any more: the connection is
+    /// [`Closed`](super::State::Closed). What was read before, and [held](Self::hold) or kept by the host, may
+    /// still be given to [`receive`](Self::receive); if the peer's Close frame is in it,
+    /// [`closed`](Self::closed) then says so.
     pub fn handle_reset(&mut self) {
         if matches!(self.phase, Phase::Opening { .. }) {
             return self.opening_reset();

@@ -129,7 +129,7 @@ impl Connection {
             Phase::Flushing { .. } => false,
             // A request that waits for a decision is all that may come until then.
             Phase::Opening { opening, eof, .. } => !*eof && opening.request().is_none() && self.may_read(),
-            Phase::Closed(_) => return None,
+            Phase::CutOff(_) | Phase::Closed(_) => return None,
         };
         Some(Wishes { read, write: self.wants_write(), end: self.wants_end() })
     }
