@@ -10,6 +10,7 @@ mod line;
 mod opening;
 
 use std::future::poll_fn;
+use std::io::{Read, Write};
 use std::pin::Pin;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -385,6 +386,24 @@ async fn a_rejection_that_comes_too_late_is_answered_with_408() {
     assert!(matches!(rejected, Err(Error::Handshake(HandshakeError::TimedOut))), "{rejected:?}");
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
+}
+
+/// The same over a blocking transport.
+#[test]
+fn a_rejection_that_blocks_and_comes_too_late_is_answered_with_408() {
+    let mut handshake = HandshakeConfig::default();
+    handshake.timeout = Duration::from_millis(20);
+    let server = openline::Server::default().handshake(handshake);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.write_all(get("/", UPGRADE).as_bytes()).unwrap();
+    let accepting = openline::net::read_request(&server, listener.accept().unwrap().0).unwrap();
+    thread::sleep(Duration::from_millis(30));
+    let rejected = accepting.reject(Response::new(404));
+    assert!(matches!(rejected, Err(Error::Handshake(HandshakeError::TimedOut))), "{rejected:?}");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
 }
 
