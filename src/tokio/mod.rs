@@ -85,7 +85,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// The two parts, for another loop: the connection [holds](Connection::hold) what was read and
-    /// not taken, and counts its times from the moment that comes with it.
+    /// not taken, and counts its times from the moment that comes with it. A message that a `Sink` took when the
+    /// connection was closing already is gone: flush first, to be told.
     #[must_use]
     pub fn into_parts(self) -> (S, Connection, std::time::Instant) {
         (self.io, self.driver.into_connection(), self.clock.epoch())
@@ -312,7 +313,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mark = self.driver.promised();
         self.start_close(code, reason)?;
         self.drain().await?;
-        self.driver.check_sent(mark)
+        self.check_sent(mark)
     }
 
     /// What was agreed in the opening handshake.
@@ -429,7 +430,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             ready!(self.poll_blocked(cx, goal));
         }
         self.let_go(cx);
-        Poll::Ready(self.driver.check_sent(mark))
+        Poll::Ready(self.check_sent(mark))
     }
 
     /// If it is over, the transport is shut down, without waiting for that: the program may keep the
@@ -471,7 +472,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mark = self.driver.connection.owed().max(self.driver.promised());
         ready!(self.poll_farewell(cx));
         self.let_go(cx);
-        Poll::Ready(self.driver.check_sent(mark))
+        Poll::Ready(self.check_sent(mark))
     }
 
     fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
