@@ -60,6 +60,20 @@ fn a_request_costs_a_handful_of_allocations() {
     }
 }
 
+/// With the limits of lines that hold by default no head takes more, whatever stands in it.
+#[test]
+fn a_request_takes_no_more_than_seven_times_its_limit() {
+    for (name, fields) in fields() {
+        let request = format!("GET / HTTP/1.1\r\n{UPGRADE}{fields}\r\n");
+        let server = Server::default();
+        let info = allocation_counter::measure(|| {
+            let mut connection = Connection::server(&server, Time::ZERO);
+            let _ = connection.receive_copied(&mut request.as_bytes(), Time::ZERO);
+        });
+        assert!(info.bytes_max <= 7 * 16 * 1024, "{name}: {} bytes at once", info.bytes_max);
+    }
+}
+
 #[test]
 fn an_answer_costs_a_handful_of_allocations() {
     for (name, fields) in fields() {
