@@ -78,7 +78,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         WebSocket::with_clock(io, connection, clock)
     }
 
-    /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`.
+    /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`. It should be open:
+    /// a server's that is not has nobody to decide on its request, which is answered with 408 when time is over.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: std::time::Instant) -> WebSocket<S> {
         WebSocket::with_clock(io, connection, Clock::since(epoch))
@@ -106,8 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once; after that it
-    /// returns `None`. That the peer went away without a Close frame is not an error
+    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once, from whatever
+    /// method meets it first; messages that were read before still come, and then `None`. That the peer went away without a Close frame is not an error
     /// here: [`closed`](Self::closed) has the code 1006 then.
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         poll_fn(|cx| self.poll_recv(cx)).await
