@@ -422,6 +422,23 @@ fn a_101_that_did_not_leave_in_time_ends_a_failing_connection() {
     assert_eq!(wants, None, "nothing is left to send, and the peer is not told of the end");
 }
 
+/// "All other time limits hold also while bytes come without end": that of the 101 too, which a host that always has
+/// something to read learns by no call of `handle_timeout`.
+#[test]
+fn a_101_that_does_not_leave_ends_it_though_bytes_come_without_end() {
+    let mut server = Opening::server(HandshakeConfig::default());
+    assert_eq!(server.give(&mut get("/", UPGRADE).as_bytes()), Ok(true));
+    server.0.accept(Accept::default(), s(0)).unwrap();
+    for second in 1..=10 {
+        assert_eq!(server.0.state(), State::Open);
+        let mut pings = frame(Client, PING, "");
+        assert!(server.0.receive(&mut &mut pings[..], s(second)).is_ok());
+        server.0.handle_blocked(s(second));
+    }
+    let cause = server.0.closed().map(|closed| closed.cause);
+    assert_eq!(cause, Some(Cause::Opening(HandshakeError::TimedOut)));
+}
+
 /// "Zero is a strange choice, but must not make a loop spin" (`tests/timers.rs`); `wants`, after `handle_timeout`, "is
 /// never in the past". While this end does not read, it does: a Ping in every turn, at one and the same time.
 #[test]

@@ -58,10 +58,17 @@ impl Connection {
     /// is over. A write that goes through ends that time, or where nothing waited, a flush.
     pub fn handle_blocked(&mut self, now: Time) {
         self.liveness.blocked(!self.out.has_untaken(), now);
-        // A flood of bytes to read does not stop this clock.
-        if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {
+        // A flood of bytes to read does not stop these clocks.
+        if self.is_answer_late(now) {
+            self.end_dead(Cause::Opening(HandshakeError::TimedOut));
+        } else if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {
             self.end_dead(Cause::StallTimeout);
         }
+    }
+
+    /// Whether a 101 has not left in the time of the opening handshake.
+    fn is_answer_late(&self, now: Time) -> bool {
+        self.answer.as_ref().is_some_and(|answer| answer.by <= now)
     }
 
     /// The peer has ended its side of the transport (for TCP, a read of 0 bytes). There
@@ -141,9 +148,7 @@ impl Connection {
 
     fn pass_deadline(&mut self, reads: bool, now: Time) {
         match self.phase {
-            _ if self.answer.as_ref().is_some_and(|answer| answer.by <= now) => {
-                self.end_dead(Cause::Opening(HandshakeError::TimedOut));
-            }
+            _ if self.is_answer_late(now) => self.end_dead(Cause::Opening(HandshakeError::TimedOut)),
             // The peer has said Close, and has not taken what this end sends before it answers.
             Phase::Open if self.close_ahead_by().is_some_and(|by| by <= now) => {
                 self.act_on_close_ahead(now);
