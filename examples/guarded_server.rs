@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// their worst: 1.4 GiB.
 const CONNECTIONS: usize = 10_000;
 
-/// Each costs 40 KiB at the most, for as long as the handshake may take. Few are enough: an
+/// Each costs 48 KiB at the most, for as long as the handshake may take. Few are enough: an
 /// honest client is through in a round trip.
 const HANDSHAKES: usize = 500;
 

@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::fmt;
 
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
@@ -10,7 +11,7 @@ use crate::entropy::{Entropy, Seed};
 use crate::role::Role;
 
 /// What both ends agreed on during the opening handshake.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Agreement {
     /// The subprotocol in use (RFC 6455 §1.9), if one was chosen.
@@ -20,7 +21,22 @@ pub struct Agreement {
     pub deflate: Option<Deflate>,
 }
 
-/// The result of an opening handshake: everything that a [`Connection`](crate::Connection) must know of it.
+/// A subprotocol is at times used to carry a token, so only its length is shown.
+impl fmt::Debug for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Agreement");
+        match &self.subprotocol {
+            Some(name) => shown.field("subprotocol", &format_args!("{} bytes", name.len())),
+            None => shown.field("subprotocol", &None::<()>),
+        };
+        #[cfg(feature = "deflate")]
+        shown.field("deflate", &self.deflate);
+        shown.finish()
+    }
+}
+
+/// A completed opening handshake: everything that a
+/// [`Connection`](crate::Connection) has to know of it.
 ///
 /// [`Connection::client`](crate::Connection::client) and [`Connection::server`](crate::Connection::server) begin
 /// with the opening handshake, and make their own `Upgrade`. If other code has made the handshake (hyper, axum, an

@@ -60,6 +60,55 @@ fn a_request_costs_a_handful_of_allocations() {
     }
 }
 
+/// With the limits of lines that hold by default no head takes more, whatever stands in it.
+#[test]
+fn a_request_takes_no_more_than_seven_times_its_limit() {
+    for (name, fields) in fields() {
+        let request = format!("GET / HTTP/1.1\r\n{UPGRADE}{fields}\r\n");
+        let server = Server::default();
+        let info = allocation_counter::measure(|| {
+            let mut connection = Connection::server(&server, Time::ZERO);
+            let _ = connection.receive_copied(&mut request.as_bytes(), Time::ZERO);
+        });
+        assert!(info.bytes_max <= 7 * 16 * 1024, "{name}: {} bytes at once", info.bytes_max);
+    }
+}
+
+/// SECURITY.md: "A connection that is still opening takes 48 KiB at most", of which the read buffer is 4 KiB; and
+/// seven times `max_head` while its request is judged, if that offers thousands of subprotocols that are in order.
+#[test]
+fn a_connection_that_is_opening_takes_no_more_than_it_says() {
+    let get = |path: &str, fields: &str| format!("GET /{path} HTTP/1.1\r\n{UPGRADE}{fields}\r\n");
+    let long = get(&"a".repeat(15_850), "");
+    let elements = get("", &format!("Sec-WebSocket-Protocol: {}\r\n", "a,".repeat(7_900)));
+    let mut over = vec![];
+    let mut different = String::from("Sec-WebSocket-Protocol: ");
+    let letters = || (b'a'..=b'z').chain(b'A'..=b'Z').chain(b'0'..=b'9').chain(*b"!#$%&'*+-.^_`|~").map(char::from);
+    different.extend(letters().flat_map(|a| letters().map(move |b| format!("{a}{b},"))).take(5_350));
+    let different = get("", &(different + "\r\n"));
+    for (name, request, most) in [
+        ("a long target", long, 44),
+        ("many subprotocols", elements, 44),
+        ("many different subprotocols", different, 7 * 16),
+    ] {
+        assert!(request.len() <= 16 * 1024);
+        let mut request = request.into_bytes();
+        let server = Server::default();
+        let mut behind = vec![0; 16 * 1024];
+        let info = allocation_counter::measure(|| {
+            let mut connection = Connection::server(&server, Time::ZERO);
+            for part in request.chunks_mut(4096).chain(behind.chunks_mut(4096)) {
+                let mut input = part;
+                while let Ok(Some(_)) = connection.receive(&mut input, Time::ZERO) {}
+            }
+        });
+        if info.bytes_max > most * 1024 {
+            over.push((name, info.bytes_max));
+        }
+    }
+    assert!(over.is_empty(), "{over:?}");
+}
+
 #[test]
 fn an_answer_costs_a_handful_of_allocations() {
     for (name, fields) in fields() {

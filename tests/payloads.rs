@@ -7,9 +7,9 @@ use bytes::Bytes;
 use common::*;
 use openline::Role::{Client, Server};
 use openline::frame::{Decoder, Header, MaskKey, Opcode};
+use openline::{Agreement, BytesMessage, Chunk, CloseCode, CloseFrame, Event, Message, Outgoing, Prepared, Upgrade};
 #[cfg(feature = "deflate")]
-use openline::{Agreement, Connection, Deflate, Upgrade};
-use openline::{BytesMessage, Chunk, CloseCode, CloseFrame, Event, Message, Outgoing, Prepared};
+use openline::{Connection, Deflate};
 
 // Payloads that others may hold too.
 
@@ -166,6 +166,12 @@ fn debug_shows_no_payload() {
     show(&Chunk::new(text.clone(), true, false));
     show(&Event::Message(text.clone()));
     show(&Event::Chunk(Chunk::new(binary.clone(), true, false)));
+    show(&Event::Ping(SECRET.as_bytes().into()));
+    show(&Event::Pong { payload: SECRET.as_bytes().into(), latency: None });
+    let mut agreement = Agreement::default();
+    agreement.subprotocol = Some(SECRET.into());
+    show(&agreement);
+    show(&Upgrade::server(agreement));
     let prepared = Prepared::new(SECRET);
     show(&prepared);
     show(&Outgoing::from(&prepared));
@@ -201,6 +207,7 @@ fn debug_shows_no_payload() {
         show(&us);
     }
     assert_eq!(shown[..2], ["Text(6 bytes)", "Binary(6 bytes)"]);
-    assert_eq!(shown[10], "CloseFrame { code: CloseCode(1000 (normal closure)), reason: 6 bytes }");
-    assert_eq!(shown[12], "MaskKey(..)");
+    assert_eq!(shown[5..7], ["Ping(6 bytes)", "Pong(6 bytes, latency: None)"]);
+    assert_eq!(shown[14], "CloseFrame { code: CloseCode(1000 (normal closure)), reason: 6 bytes }");
+    assert_eq!(shown[16], "MaskKey(..)");
 }

@@ -11,8 +11,8 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use openline::frame::Opcode;
 use openline::{
-    Accept, Client, ClientRequest, CloseCode, Config, Connection, Event, Fault, HandshakeConfig, Keepalive, Reading,
-    Ready, Response, Role, Server, State, Step, Time,
+    Accept, Client, ClientRequest, CloseCode, Config, Connection, Deflate, Event, Fault, HandshakeConfig, Keepalive,
+    Reading, Ready, Response, Role, Server, State, Step, Time,
 };
 use openline_fuzz::{connection, frame, role};
 
@@ -21,6 +21,8 @@ struct Setup {
     server: bool,
     /// Whether it begins with the opening handshake.
     opens: bool,
+    /// Whether permessage-deflate was agreed, where it does not open.
+    deflate: bool,
     /// How the application takes messages.
     chunks: bool,
     limits: Limits,
@@ -45,6 +47,8 @@ enum Act<'a> {
         payload: &'a [u8],
     },
     Long(u16),
+    /// A compressed message of so many KiB, most of which may have to be inflated later.
+    Compressed(u8),
     /// A request that is in order, or the answer to ours.
     Opening,
     PeerEnds,
@@ -84,6 +88,8 @@ enum Call {
     Ahead(u8),
     Copied(u8),
     Owned(u8),
+    /// One event, in chunks: the application is called away behind it.
+    Chunk(u8),
     TakeTransmit(u16),
 }
 
@@ -93,9 +99,13 @@ const HIGH_WATER: usize = 2000;
 /// What a connection may hold besides: queues' own memory, 16 control events, a header, the handshake.
 const CONSTANT: usize = 48 * 1024;
 
+/// A compressor, an inflater, and what a thread keeps for all of them.
+const DEFLATE: usize = 512 * 1024;
+
 struct Host {
     us: Connection,
     server: bool,
+    deflate: bool,
     chunks: bool,
     now: Time,
     config: Config,
@@ -124,7 +134,7 @@ fuzz_target!(|input: (Setup, Vec<Act<'_>>)| {
     handshake.timeout = Duration::from_millis(u64::from(setup.handshake_timeout) + 1);
     handshake.max_head = 4096;
     let us = match (setup.opens, ours) {
-        (false, _) => connection(ours, None, config),
+        (false, _) => connection(ours, setup.deflate.then(Deflate::default), config),
         (true, Role::Server) => Connection::server(&Server::default().handshake(handshake).config(config), Time::ZERO),
         (true, Role::Client) => {
             let client = Client::new(ClientRequest::new("ws://h/").expect("a URI"));
@@ -134,6 +144,7 @@ fuzz_target!(|input: (Setup, Vec<Act<'_>>)| {
     let mut host = Host {
         us,
         server: setup.server,
+        deflate: setup.deflate && !setup.opens,
         chunks: setup.chunks,
         now: Time::ZERO,
         config,
@@ -193,6 +204,11 @@ impl Host {
             Act::Long(len) => {
                 self.incoming.extend(frame(self.us.role().peer(), true, 0, Opcode::Binary, &vec![7; len.into()]));
             }
+            Act::Compressed(len) => {
+                let mut peer = connection(self.us.role().peer(), Some(Deflate::default()), Config::default());
+                let _ = peer.send(vec![0; usize::from(len) * 1024]);
+                self.incoming.extend(peer.transmits().flatten());
+            }
             Act::Opening => self.incoming.extend(opening(self.server)),
             Act::PeerEnds => self.ended = true,
             Act::Room(len) => {
@@ -245,7 +261,8 @@ impl Host {
             let _ = call(us);
         });
         let message = 8 * LIMIT;
-        let bound = message + HIGH_WATER + self.queued_by_us + self.kept_by_us + CONSTANT;
+        let constant = if self.deflate { CONSTANT + DEFLATE } else { CONSTANT };
+        let bound = message + HIGH_WATER + self.queued_by_us + self.kept_by_us + constant;
         // The payload of a message without a limit is the peer's to choose.
         let unlimited = self.longest == u64::MAX;
         assert!(unlimited || self.held + info.bytes_max as i64 <= bound as i64, "{} held", self.held);
@@ -298,6 +315,13 @@ impl Host {
                 self.tell(|us| while goes_on(us.receive_owned(&mut input, now), input.is_empty()) {});
                 assert!(input.is_empty());
             }
+            Call::Chunk(len) => {
+                let mut bytes = self.some(len.into());
+                let mut input = &mut bytes[..];
+                self.tell(|us| us.receive_chunk(&mut input, now).map(drop));
+                let rest = input.to_vec();
+                self.kept.splice(..0, rest);
+            }
             Call::TakeTransmit(most) => {
                 // It is gone from where it waited, and counts until it was transmitted.
                 let queued = self.us.queued();
@@ -340,7 +364,7 @@ impl Host {
         let limit = self.longest;
         let mut bytes = std::mem::take(&mut self.kept);
         let mut input = &mut bytes[..];
-        // Who pauses is not paused while it opens and when the other end has nothing to say any more.
+        // Who pauses is not paused when the other end has nothing to say any more.
         let reads = self.us.wants().is_some_and(|wants| wants.read);
         match self.us.reading() {
             Reading::OneAhead => self.tell(|us| us.receive_ahead(&mut input, now)),

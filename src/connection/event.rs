@@ -1,6 +1,7 @@
 //! What a connection tells the application.
 
 use alloc::borrow::Cow;
+use core::fmt;
 use core::time::Duration;
 
 use crate::frame::CloseFrame;
@@ -8,9 +9,10 @@ use crate::message::{Chunk, Message, Received};
 
 /// Something that came from the peer.
 ///
-/// An event borrows from the input buffer if its payload lies there whole, and owns the payload otherwise. It never
-/// borrows from the connection, so the application can answer while it uses the event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An event borrows from the input buffer if it lay there whole, and owns what
+/// had to be gathered. It never borrows from the connection, which is free to
+/// answer while the event is in use.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'b> {
     /// In a server that began with the opening handshake: a complete and valid request has come.
@@ -24,8 +26,8 @@ pub enum Event<'b> {
     Message(Message<'b>),
     /// A part of a message, from [`receive_chunk`](crate::Connection::receive_chunk).
     Chunk(Chunk<'b>),
-    /// A Ping (§5.5.2). The core answers it by itself. If the peer does not take what we send, only the latest of
-    /// several Pings is answered.
+    /// A Ping (§5.5.2). Its Pong is queued by itself, unless nothing can be sent any more, or
+    /// later Pings take its place because the peer does not take what we send.
     Ping(Cow<'b, [u8]>),
     /// A Pong (§5.5.3).
     Pong {
@@ -50,6 +52,21 @@ impl Event<'_> {
             Event::Close(frame) => Event::Close(frame),
             Event::Request => Event::Request,
             Event::Opened => Event::Opened,
+        }
+    }
+}
+
+/// Payloads are the application's, or the peer's, so only their lengths are shown.
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Request => f.write_str("Request"),
+            Event::Opened => f.write_str("Opened"),
+            Event::Message(message) => f.debug_tuple("Message").field(message).finish(),
+            Event::Chunk(chunk) => f.debug_tuple("Chunk").field(chunk).finish(),
+            Event::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
+            Event::Pong { payload, latency } => write!(f, "Pong({} bytes, latency: {latency:?})", payload.len()),
+            Event::Close(frame) => f.debug_tuple("Close").field(frame).finish(),
         }
     }
 }

@@ -79,8 +79,10 @@ impl Liveness {
         self.waiting.is_some() || self.blocked.is_some()
     }
 
-    /// Keepalive begins. A Ping that was sent before has no time limit, and is forgotten.
+    /// Keepalive begins: a Ping is due at once, whenever an earlier keepalive would have sent it, and one that was
+    /// sent before was not to be answered in time.
     pub(crate) fn begin_keepalive(&mut self) {
+        self.next_ping = Time::ZERO;
         self.waiting = None;
     }
 
@@ -196,11 +198,15 @@ impl Liveness {
         }
         // An unanswered Ping is forgotten if its answer could not be seen.
         self.waiting = None;
-        self.next_ping = now + keepalive.interval;
+        // Time must go on before the next one, or a host that handles what is due never comes to an end.
+        self.next_ping = now + keepalive.interval.max(LEAST_INTERVAL);
         self.count += 1;
         Due::Ping(self.count.to_be_bytes())
     }
 }
+
+/// The interval between two Pings, whatever the application asks for.
+const LEAST_INTERVAL: Duration = Duration::from_millis(1);
 
 impl Waiting {
     /// Whether the time to answer counts. While this end does not read, it cannot see a Pong, so the time does not

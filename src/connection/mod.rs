@@ -212,7 +212,7 @@ impl Connection {
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
         match &self.phase {
-            Phase::Closed(closed) => Some(closed),
+            Phase::CutOff(closed) | Phase::Closed(closed) => Some(closed),
             _ => None,
         }
     }

@@ -70,7 +70,8 @@ impl Connection {
         let upgrade = opening.accept(answer, self.out.run(0))?;
         self.begin(upgrade, now);
         self.phase.on(Input::Opened);
-        self.answer = Some(Answer { end: self.out.written(), by });
+        self.answer = Some(Box::new(Answer { end: self.out.written(), by }));
+        self.forget_request(now);
         if eof {
             self.handle_eof(now);
         }
@@ -164,8 +165,9 @@ impl Connection {
     /// The opening handshake has failed. The answer, if there is one, is queued, and must leave until `by`, or else
     /// within the time of the opening handshake.
     fn opening_failed(&mut self, error: HandshakeError, by: Option<Time>, now: Time) -> HandshakeError {
+        let ended = self.has_ended();
         let Phase::Opening { by: deadline, opening, eof } = &mut self.phase else { return error };
-        let (by, eof) = (by.unwrap_or(*deadline), *eof);
+        let (by, eof) = (by.unwrap_or(*deadline), *eof || ended);
         self.response = opening.take_response();
         self.ahead = None;
         self.phase.on(match self.role {

@@ -89,8 +89,8 @@ impl Connection {
     ///
     /// As [`receive`](Self::receive).
     pub fn receive_ahead(&mut self, input: &mut &mut [u8], now: Time) -> Result<(), Fault> {
-        // Bytes that have no meaning any more are not kept.
-        if !self.phase.may_receive() && !matches!(self.phase, Phase::Opening { .. }) {
+        // Bytes that mean nothing any more are not kept.
+        if !self.phase.may_look() && !matches!(self.phase, Phase::Opening { .. }) {
             return self.next_unheld(input, now, Delivery::Messages, OnClose::Act).map(drop);
         }
         while self.may_take_ahead() {
@@ -98,18 +98,21 @@ impl Connection {
                 self.ahead.get_or_insert_default().full = true;
                 break;
             }
+            // Where nothing can be sent any more, the peer's Close frame waits for nothing.
+            let on_close = if self.phase.may_send() { OnClose::Keep } else { OnClose::Act };
             let event = if self.held() > 0 && !self.is_deciding() {
-                match self.next_held(now, Delivery::Messages, OnClose::Keep)? {
+                match self.next_held(now, Delivery::Messages, on_close)? {
                     Some(event) => event,
                     None => continue,
                 }
             } else {
-                match self.next_unheld(input, now, Delivery::Messages, OnClose::Keep)? {
+                match self.next_unheld(input, now, Delivery::Messages, on_close)? {
                     Some(event) => event.into_owned(),
                     None => break,
                 }
             };
-            let close_by = matches!(event, Event::Close(_)).then(|| now + self.config.close_timeout);
+            let kept = on_close == OnClose::Keep && matches!(event, Event::Close(_));
+            let close_by = kept.then(|| now + self.config.close_timeout);
             let ahead = self.ahead.get_or_insert_default();
             ahead.close_by = close_by;
             match event {
@@ -123,8 +126,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Keeps the rest of an input from which the application takes no events now. Later calls of
-    /// [`receive`](Self::receive) decode it before their own input.
+    /// Keeps the rest of an input that the application cannot take events from now. Later calls of
+    /// [`receive`](Self::receive) look at it before their own input; also after the peer has ended its side, the
+    /// transport has failed, or the peer was given up for its silence, or since it takes nothing.
     ///
     /// The rest is copied, and its length has no limit here: give it no more than one read brought.
     pub fn hold(&mut self, rest: &[u8]) {
@@ -140,7 +144,14 @@ impl Connection {
         self.ahead.as_ref().map_or(0, |ahead| ahead.held.len().saturating_sub(ahead.taken))
     }
 
-    /// Whether events were read ahead, or bytes are held, for a later call of [`receive`](Self::receive).
+    /// Whether something that came has not been looked at, and means anything still.
+    pub(super) fn has_unread(&self) -> bool {
+        // The piece that ends a frame comes with the next look, if its payload was read straight to its place.
+        let is_filled = || self.decoder.unfinished().is_some_and(|(_, remaining)| remaining == 0);
+        self.held() > 0 || self.phase.may_look() && (self.assembler.has_rest() || is_filled())
+    }
+
+    /// Whether an event or bytes have been read ahead, for [`receive`](Self::receive) to return or look at.
     #[must_use]
     #[inline]
     pub fn has_ahead(&self) -> bool {
@@ -203,23 +214,26 @@ impl Connection {
         }
     }
 
-    /// The next event that was read ahead, in the form of `delivery`. `None` if nothing is left.
+    /// A request that was read ahead has been decided on: nobody is to be told of it any more.
+    pub(super) fn forget_request(&mut self, now: Time) {
+        let Some(ahead) = &mut self.ahead else { return };
+        ahead.events.retain(|event| !matches!(event, Event::Request));
+        self.tidy_ahead(self.has_unread(), now);
+    }
+
+    /// The next event that was read ahead, as `delivery` asks for it. `None`: nothing is left.
     pub(super) fn next_ahead(&mut self, now: Time, delivery: Delivery) -> Result<Option<Event<'static>>, Fault> {
-        while let Some(ahead) = &mut self.ahead {
-            if let Some(event) = ahead.events.pop_front() {
-                let event = self.delivered(event, delivery, now);
-                self.tidy_ahead(now);
-                return Ok(Some(event));
-            }
-            // Bytes behind a request that waits for a decision are not decoded.
-            if self.is_deciding() {
-                return Ok(None);
-            }
-            if let Some(event) = self.next_held(now, delivery, OnClose::Act)? {
-                return Ok(Some(event));
-            }
+        let Some(ahead) = &mut self.ahead else { return Ok(None) };
+        if let Some(event) = ahead.events.pop_front() {
+            let event = self.delivered(event, delivery, now);
+            self.tidy_ahead(self.has_unread(), now);
+            return Ok(Some(event));
         }
-        Ok(None)
+        // What waits behind a request that has not been decided on is no frame yet.
+        if self.is_deciding() {
+            return Ok(None);
+        }
+        self.next_held(now, delivery, OnClose::Act)
     }
 
     /// The next event in the bytes that are held. `None` if nothing is held any more.
@@ -237,24 +251,26 @@ impl Connection {
             ahead.taken = held.len().saturating_sub(left);
             ahead.held = held;
         }
-        self.tidy_ahead(now);
+        // What made no event has been looked at to its end, whatever waits in the assembler of a connection
+        // that receives nothing any more: nobody is sent to look again.
+        let unread = matches!(event, Ok(Some(_))) && self.has_unread();
+        self.tidy_ahead(unread, now);
         event
     }
 
-    /// Tidies up after a part of what was read ahead has been taken.
-    fn tidy_ahead(&mut self, now: Time) {
+    /// Something of what was read ahead has been taken; `unread`: more waits to be looked at.
+    fn tidy_ahead(&mut self, unread: bool, now: Time) {
         let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.events.is_empty()) else { return };
         if mem::take(&mut ahead.full) {
             // Reading goes on.
             self.liveness.resumed(now);
         }
         ahead.close_by = None;
-        if ahead.held.is_empty()
-            && !self.assembler.has_rest()
+        if !unread
             && let Some(ahead) = self.ahead.take()
             && ahead.ended
         {
-            self.handle_eof(now);
+            self.end_of_input(now);
         }
     }
 

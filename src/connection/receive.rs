@@ -69,7 +69,13 @@ impl Connection {
             return Ok(Some(Event::Message(Message::from(self.decoder.copy_unchanged(found, input)))));
         }
         if matches!(self.phase, Phase::Opening { .. }) && !self.phase.is_over_time(now) {
-            return self.receive_opening(input, now);
+            // What was read before comes before this, and may move the connection on.
+            if let Some(event) = self.next_ahead(now, Delivery::Messages)? {
+                return Ok(Some(event));
+            }
+            if matches!(self.phase, Phase::Opening { .. }) {
+                return self.receive_opening(input, now);
+            }
         }
         self.hold(mem::take(input));
         self.next_owned(&mut &mut [][..], now)
@@ -228,7 +234,7 @@ impl Connection {
             self.handle_timeout(now);
         }
         match &mut self.phase {
-            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => {}
+            Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } | Phase::CutOff(_) => {}
             Phase::Opening { .. } => {
                 let mut rest = &**input;
                 let event = self.receive_opening(&mut rest, now);

@@ -41,7 +41,9 @@ impl Connection {
         Ok(())
     }
 
-    /// What [`send`](Self::send) would return now.
+    /// What [`send`](Self::send) would say to a message now, without one. A message that is
+    /// [unfinished](SendError::MessageUnfinished) comes before a want of room: a loop that waits for room asks
+    /// [`has_room`](Self::has_room).
     ///
     /// # Errors
     ///
@@ -135,7 +137,7 @@ impl Connection {
     /// # Errors
     ///
     /// [`SendError::ControlTooLong`] above 125 bytes, [`SendError::Full`],
-    /// [`SendError::Closed`].
+    /// [`SendError::NotOpen`] before the opening handshake is done, [`SendError::Closed`] once closing has begun.
     pub fn ping(&mut self, payload: &[u8], now: Time) -> Result<(), SendError> {
         self.check_control(payload)?;
         self.queue_ping(payload, now);
@@ -160,7 +162,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`SendError::CloseCodeInvalid`], [`SendError::CloseReasonTooLong`], or
+    /// [`SendError::CloseCodeInvalid`], [`SendError::CloseReasonTooLong`],
+    /// [`SendError::NotOpen`] before the opening handshake is done, or
     /// [`SendError::Closed`] if closing has begun already, from either end.
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Time) -> Result<(), SendError> {
         let payload = CloseFrame::encode(code, reason)?;

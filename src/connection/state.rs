@@ -120,6 +120,9 @@ pub(crate) enum Phase {
         by: Time,
         closed: Closed,
     },
+    /// It is over, in the middle of what the peer says: the transport has failed, or the peer was given up. What was
+    /// read before that is still looked at: an application that was busy loses no message by it.
+    CutOff(Closed),
     Closed(Closed),
 }
 
@@ -184,6 +187,11 @@ impl Phase {
             }
             (phase @ Failing { .. }, Input::WriteFailed { .. }) => Closed(phase.ended(Cause::Eof)),
 
+            // These were read before the end, and are looked at only now.
+            (CutOff(closed), Input::CloseReceived { frame, .. }) => Closed(said(frame, closed.cause)),
+            (CutOff(_), Input::Failed { fault, .. }) => Closed(abnormal(fault.into())),
+            (phase @ CutOff(_), _) => phase,
+
             (Flushing { closed, .. }, Input::Flushed) => Closed(closed),
             (Flushing { closed, .. }, Input::Reset { .. } | Input::WriteFailed { .. }) => {
                 Closed(cut_short(closed, Cause::Eof))
@@ -198,12 +206,17 @@ impl Phase {
                 let by = phase.close_deadline().unwrap_or(by);
                 Flushing { by, closed: phase.ended(Cause::Eof) }
             }
+            (phase @ (Open | CloseSent { .. } | ReadOnly { .. }), Input::Reset { .. }) => {
+                CutOff(phase.ended(Cause::Eof))
+            }
             (phase, Input::Eof { unsent: false, .. } | Input::Reset { unsent: false }) => {
                 Closed(phase.ended(Cause::Eof))
             }
             (phase, Input::Reset { unsent: true }) => Closed(cut_short(phase.ended(Cause::Eof), Cause::Eof)),
-            (Open | CloseSent { .. } | ReadOnly { .. }, Input::Dead(cause)) => Closed(abnormal(cause)),
+            (Open | CloseSent { .. } | ReadOnly { .. }, Input::Dead(cause)) => CutOff(abnormal(cause)),
             (phase @ Draining { .. }, Input::Dead(cause)) => Closed(cut_short(phase.ended(cause), cause)),
+            // The fault came first, and is why it ends.
+            (phase @ Failing { .. }, Input::Dead(cause)) => Closed(phase.ended(cause)),
             (ReadOnly { .. }, Input::TimedOut { .. }) => Closed(abnormal(Cause::Eof)),
             (phase @ (CloseSent { .. } | Draining { .. } | Failing { .. }), Input::TimedOut { unsent }) => {
                 let closed = phase.ended(Cause::CloseTimeout);
@@ -220,7 +233,7 @@ impl Phase {
         match self {
             Phase::Draining { frame, .. } => said(frame, Cause::Clean),
             Phase::Failing { fault, .. } => abnormal(fault.into()),
-            Phase::Flushing { closed, .. } | Phase::Closed(closed) => closed,
+            Phase::Flushing { closed, .. } | Phase::CutOff(closed) | Phase::Closed(closed) => closed,
             Phase::Opening { .. } => abnormal(Cause::Opening(HandshakeError::UnexpectedEof)),
             Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => abnormal(cause),
         }
@@ -236,7 +249,7 @@ impl Phase {
             | Phase::Failing { .. }
             | Phase::ReadOnly { .. }
             | Phase::Flushing { .. } => State::Closing,
-            Phase::Closed(_) => State::Closed,
+            Phase::CutOff(_) | Phase::Closed(_) => State::Closed,
         }
     }
 
@@ -246,13 +259,18 @@ impl Phase {
         matches!(self, Phase::Open)
     }
 
-    /// Whether frames of the peer are received.
+    /// Whether frames may come from the peer that mean anything.
     #[inline]
     pub(crate) fn may_receive(&self) -> bool {
         matches!(self, Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. })
     }
 
-    /// Whether the time limit of the phase has been reached.
+    /// Whether frames mean anything that have been read.
+    pub(crate) fn may_look(&self) -> bool {
+        self.may_receive() || matches!(self, Phase::CutOff(_))
+    }
+
+    /// Whether the time limit of the phase has been reached, as far as bytes that were read can tell.
     pub(crate) fn is_over_time(&self, now: Time) -> bool {
         match self.close_deadline() {
             Some(by) => by <= now,
@@ -268,7 +286,7 @@ impl Phase {
             | Phase::Failing { by, .. }
             | Phase::ReadOnly { by }
             | Phase::Flushing { by, .. } => Some(*by),
-            Phase::Opening { .. } | Phase::Open | Phase::Closed(_) => None,
+            Phase::Opening { .. } | Phase::Open | Phase::CutOff(_) | Phase::Closed(_) => None,
         }
     }
 

@@ -60,24 +60,39 @@ impl Connection {
     /// connection is over. A write that takes a byte ends that time; if nothing waited, a flush does.
     pub fn handle_blocked(&mut self, now: Time) {
         self.liveness.blocked(!self.out.has_untaken(), now);
-        // This time limit holds even while bytes to read come without end.
-        if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {
+        // A flood of bytes to read does not stop these clocks.
+        if self.is_answer_late(now) {
+            self.end_dead(Cause::Opening(HandshakeError::TimedOut));
+        } else if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {
             self.end_dead(Cause::StallTimeout);
         }
     }
 
-    /// The peer has ended its side of the transport (for TCP, a read of 0 bytes). There is nothing more to read.
+    /// Whether a 101 has not left in the time of the opening handshake.
+    fn is_answer_late(&self, now: Time) -> bool {
+        self.answer.as_ref().is_some_and(|answer| answer.by <= now)
+    }
+
+    /// The peer has ended its side of the transport (for TCP, a read of 0 bytes). There
+    /// is nothing more to read then.
     ///
     /// The connection is [`Closed`](super::State::Closed) now, cleanly if both ends have sent their Close frames. If
     /// bytes wait, it is closed only when they have been transmitted, or
     /// [`Config::close_timeout`](super::Config::close_timeout) is over. A request that waits for a decision still
     /// waits.
     pub fn handle_eof(&mut self, now: Time) {
+        // What is held came before the end, and is looked at before it; behind a request, once that is decided on.
+        if !self.is_deciding() && self.has_unread() {
+            return self.end_behind_held();
+        }
+        self.end_of_input(now);
+    }
+
+    /// The peer has ended its side, and all that came before has been looked at.
+    pub(super) fn end_of_input(&mut self, now: Time) {
         match self.phase {
             Phase::Opening { eof: false, .. } => self.opening_eof(now),
             Phase::Opening { .. } => {}
-            // Bytes that are held came before the end, and are decoded first.
-            _ if self.held() > 0 || self.assembler.has_rest() => self.end_behind_held(),
             _ => {
                 self.act_on_close_ahead(now);
                 let by = now + self.config.close_timeout;
@@ -96,7 +111,10 @@ impl Connection {
         self.clear_out();
     }
 
-    /// The transport has failed, and carries nothing any more.
+    /// The transport has failed, and carries nothing any more: the connection is
+    /// [`Closed`](super::State::Closed). What was read before, and [held](Self::hold) or kept by the host, may
+    /// still be given to [`receive`](Self::receive); if the peer's Close frame is in it,
+    /// [`closed`](Self::closed) then says so.
     pub fn handle_reset(&mut self) {
         if matches!(self.phase, Phase::Opening { .. }) {
             return self.opening_reset();
@@ -133,10 +151,8 @@ impl Connection {
 
     fn pass_deadline(&mut self, reads: bool, now: Time) {
         match self.phase {
-            _ if self.answer.as_ref().is_some_and(|answer| answer.by <= now) => {
-                self.end_dead(Cause::Opening(HandshakeError::TimedOut));
-            }
-            // The peer's Close frame was read ahead, and the blocked send did not end in time.
+            _ if self.is_answer_late(now) => self.end_dead(Cause::Opening(HandshakeError::TimedOut)),
+            // The peer has said Close, and has not taken what this end sends before it answers.
             Phase::Open if self.close_ahead_by().is_some_and(|by| by <= now) => {
                 self.act_on_close_ahead(now);
                 self.phase.on(Input::TimedOut { unsent: self.is_unsent() });

@@ -188,7 +188,13 @@ impl HeadReader {
         complete(request.parse(&self.bytes))?;
         let method = request.method.unwrap_or_default().into();
         let target = request.path.unwrap_or_default().into();
-        let fields = fields(&self.bytes, request.headers);
+        // The target is not kept twice: it may be nearly all of the head.
+        let headers = self.first.end + 2;
+        let fields = fields(&self.bytes[headers..], request.headers);
+        self.bytes.drain(..headers);
+        if headers >= LONG_LINE {
+            self.bytes.shrink_to_fit();
+        }
         Ok(Request { method, target, headers: Headers::parsed(self.bytes, fields), version })
     }
 
@@ -261,6 +267,9 @@ fn fields(bytes: &[u8], headers: &[httparse::Header<'_>]) -> Vec<(Range<usize>, 
 }
 
 const PROTOCOL: &[u8] = b"HTTP/";
+
+/// From this length on, the memory of a request line is worth giving back.
+const LONG_LINE: usize = 1024;
 
 #[cfg(test)]
 mod tests {

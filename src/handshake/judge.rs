@@ -30,12 +30,18 @@ impl HandshakeConfig {
     pub(super) fn judge_offer(&self, headers: &Headers) -> Result<(), HandshakeError> {
         // §4.1: "elements [...] MUST all be unique strings" of token characters.
         let list = || headers.list("Sec-WebSocket-Protocol");
+        // What is refused without being collected takes no memory. Tokens of one character are of so few kinds that
+        // thousands of them are not unique.
+        let short = list().filter(|offer| offer.len() == 1).count();
+        if short > TOKEN_CHARACTERS || !list().all(is_token) {
+            return Err(HandshakeError::SubprotocolsInvalid);
+        }
         let mut offers = Vec::with_capacity(list().count());
         offers.extend(list());
         // The list is sorted to find equal elements. A head may hold thousands of them: to compare each with
         // each would take too long.
         offers.sort_unstable();
-        if !offers.iter().all(|offer| is_token(offer)) || offers.windows(2).any(|pair| pair.first() == pair.last()) {
+        if offers.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(HandshakeError::SubprotocolsInvalid);
         }
         // §4.2.1, 9, §9.1: Sec-WebSocket-Extensions follows its grammar.
@@ -178,6 +184,9 @@ fn asks_for_websocket(headers: &Headers) -> bool {
         || headers.iter().any(|(name, _)| is_websocket_field(name))
 }
 
+/// RFC 9110 §5.6.2: how many characters may stand in a token.
+const TOKEN_CHARACTERS: usize = 77;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +241,20 @@ mod tests {
         assert_eq!(config.judge_offer(&headers), Err(HandshakeError::OriginRefused));
         headers.append("Sec-WebSocket-Protocol", "a, a").unwrap();
         assert_eq!(config.judge_offer(&headers), Err(HandshakeError::SubprotocolsInvalid));
+    }
+
+    #[test]
+    fn tokens_of_one_character_are_counted() {
+        let all: Vec<_> = (0..=255).filter(|&byte| is_token(&[byte])).map(char::from).collect();
+        assert_eq!(all.len(), TOKEN_CHARACTERS);
+        let list = |of: &[char]| of.iter().map(|one| format!("{one},")).collect::<String>();
+        for (offers, verdict) in
+            [(all.clone(), Ok(())), ([&all[..], &['a']].concat(), Err(HandshakeError::SubprotocolsInvalid))]
+        {
+            let mut headers = Headers::new();
+            headers.append("Sec-WebSocket-Protocol", list(&offers)).unwrap();
+            assert_eq!(HandshakeConfig::default().judge_offer(&headers), verdict);
+        }
     }
 
     #[test]

@@ -152,9 +152,13 @@ impl Assembler {
     /// Whether the assembler holds compressed payload that makes more chunks.
     pub(crate) fn has_rest(&self) -> bool {
         #[cfg(feature = "deflate")]
-        return self.has_inflate_rest();
-        #[cfg(not(feature = "deflate"))]
-        false
+        if self.has_inflate_rest() {
+            return true;
+        }
+        // What was read straight to its place is to be a chunk.
+        self.unfinished.as_ref().is_some_and(|message| {
+            matches!(message.handed, Handed::Chunks { .. }) && matches!(message.body, Body::Binary { filled: 1.., .. })
+        })
     }
 
     /// Whether the limits allow a whole message of this length.

@@ -73,7 +73,8 @@ impl<S: Transport> WebSocket<S> {
         WebSocket::with_clock(io, connection, clock, now)
     }
 
-    /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`.
+    /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`. It should be open:
+    /// a server's that is not has nobody to decide on its request, which is answered with 408 when time is over.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: Instant) -> WebSocket<S> {
         let clock = Clock::since(epoch);
@@ -99,9 +100,9 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once; after that it
-    /// returns `None`. It is no error if the peer goes away without a Close frame: then [`closed`](Self::closed) has
-    /// the code 1006.
+    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once, from
+    /// whatever method meets it first; messages that were read before still come, and then `None`. That the peer went away without a Close frame is not an error
+    /// here: [`closed`](Self::closed) has the code 1006 then.
     pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.recv_until(None)
     }

@@ -118,13 +118,11 @@ impl<S: Transport> Accepting<S> {
             socket.until_over()?;
             return Err(error.into());
         }
-        // The answer must leave within the time of the handshake, also out of a buffer of the transport.
-        let (mark, by) = (connection.written(), connection.wants().and_then(|wants| wants.until));
-        match write_to(&mut Alone(&mut socket.shared), &mut socket.io, mark, by) {
-            Ok(()) => Ok(socket),
-            Err(Error::TimedOut) => Err(HandshakeError::TimedOut.into()),
-            Err(error) => Err(error),
-        }
+        // The connection ends if the answer does not leave within the handshake's time; and a transport that
+        // buffers must pass it on.
+        let mark = connection.written();
+        write_to(&mut Alone(&mut socket.shared), &mut socket.io, mark, None)?;
+        Ok(socket)
     }
 
     /// Rejects the request with this answer, and closes the transport.
@@ -135,9 +133,11 @@ impl<S: Transport> Accepting<S> {
     pub fn reject(self, response: Response) -> Result<(), Error> {
         let Accepting { mut socket } = self;
         let now = socket.shared.clock.now();
-        socket.shared.driver.connection.reject(response, now)?;
+        // If time is over, another answer is on its way.
+        let rejected = socket.shared.driver.connection.reject(response, now);
         let mark = socket.connection().written();
         socket.until_over()?;
+        rejected?;
         match (socket.shared.driver.has_reached(mark), socket.shared.driver.take_failure()) {
             (true, _) => Ok(()),
             (false, Some(error)) => Err(error.into()),

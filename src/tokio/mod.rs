@@ -79,7 +79,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         WebSocket::with_clock(io, connection, clock, now)
     }
 
-    /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`.
+    /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`. It should be open:
+    /// a server's that is not has nobody to decide on its request, which is answered with 408 when time is over.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: std::time::Instant) -> WebSocket<S> {
         let clock = Clock::since(epoch);
@@ -87,8 +88,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         WebSocket::with_clock(io, connection, clock, now)
     }
 
-    /// The transport and the connection, and the moment from which the times in the connection count. The connection
-    /// [holds](Connection::hold) the bytes that were read and not taken.
+    /// The two parts, for another loop: the connection [holds](Connection::hold) what was read and
+    /// not taken, and counts its times from the moment that comes with it. A message that a `Sink` took when the
+    /// connection was closing already is gone: flush first, to be told.
     #[must_use]
     pub fn into_parts(self) -> (S, Connection, std::time::Instant) {
         (self.io, self.driver.into_connection(), self.clock.epoch())
@@ -108,9 +110,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once; after that it
-    /// returns `None`. It is no error if the peer goes away without a Close frame: then [`closed`](Self::closed) has
-    /// the code 1006.
+    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once, from whatever
+    /// method meets it first; messages that were read before still come, and then `None`. That the peer went away without a Close frame is not an error
+    /// here: [`closed`](Self::closed) has the code 1006 then.
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
@@ -313,7 +315,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mark = self.driver.sent_mark();
         self.start_close(code, reason)?;
         self.drain().await?;
-        self.driver.check_sent(mark)
+        self.check_sent(mark)
     }
 
     /// What was agreed in the opening handshake.
@@ -430,7 +432,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             ready!(self.poll_blocked(cx, goal));
         }
         self.let_go(cx);
-        Poll::Ready(self.driver.check_sent(mark))
+        Poll::Ready(self.check_sent(mark))
     }
 
     /// If it is over, the transport is shut down, without waiting for that: the program may keep the
@@ -482,7 +484,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mark = self.driver.connection.owed().max(self.driver.sent_mark());
         ready!(self.poll_farewell(cx));
         self.let_go(cx);
-        Poll::Ready(self.driver.check_sent(mark))
+        Poll::Ready(self.check_sent(mark))
     }
 
     fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {

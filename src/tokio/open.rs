@@ -179,14 +179,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
             poll_fn(|cx| socket.poll_over(cx)).await;
             return Err(error.into());
         }
-        // The answer must leave within the time of the handshake, also out of a buffer of the transport.
-        let connection = &socket.driver.connection;
-        let (mark, by) = (connection.written(), connection.wants().and_then(|wants| wants.until));
-        poll_fn(|cx| match socket.poll_sent(cx, mark) {
-            Poll::Pending => socket.clock.poll_deadline(by, cx).map(|_| Err(HandshakeError::TimedOut.into())),
-            sent => sent,
-        })
-        .await?;
+        // The connection ends if the answer does not leave within the handshake's time; and a transport that
+        // buffers must pass it on.
+        let mark = socket.driver.connection.written();
+        poll_fn(|cx| socket.poll_sent(cx, mark)).await?;
         Ok(socket)
     }
 
@@ -197,9 +193,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     /// [`Error::Io`], or [`Error::Handshake`] if the answer did not leave in time.
     pub async fn reject(self, response: Response) -> Result<(), Error> {
         let Accepting { mut socket } = self;
-        socket.driver.connection.reject(response, socket.clock.now())?;
+        // If time is over, another answer is on its way.
+        let rejected = socket.driver.connection.reject(response, socket.clock.now());
         let mark = socket.driver.connection.written();
         poll_fn(|cx| socket.poll_over(cx)).await;
+        rejected?;
         match (socket.driver.has_reached(mark), socket.driver.take_failure()) {
             (true, _) => Ok(()),
             (false, Some(error)) => Err(error.into()),

@@ -87,8 +87,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Queues a message, even if a Pong has taken the room since `poll_ready`. If the connection has begun to close
-    /// since then, the next poll returns the error, because a poll can wait until what was accepted has left.
+    /// `poll_ready` found room, which a Pong may have taken since: the message is not refused for that.
+    /// If the connection has begun to close since, the next poll, flush or close says so, which can wait until what was
+    /// accepted has left.
     fn start_send_now(&mut self, message: Message<'_>) -> Result<(), Error> {
         match self.driver.queue(|connection| connection.queue(message)) {
             Err(error) if error.is_closed() && self.state() == State::Closing => {
@@ -111,8 +112,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Sends a Close frame, and waits until it has left.
     fn poll_sink_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.start_close(CloseCode::NORMAL, "")?;
-        let said = ready!(self.poll_goodbye(cx));
-        Poll::Ready(if self.sink_closed { said.and(Err(SendError::Closed.into())) } else { said })
+        self.poll_goodbye(cx)
+    }
+
+    /// Whether all before `mark` has been transmitted. A message that was refused after a sink had taken it was not:
+    /// who flushes or closes, the sink's way or the socket's, is told.
+    pub(super) fn check_sent(&mut self, mark: u64) -> Result<(), Error> {
+        let sent = self.driver.check_sent(mark);
+        if self.refused { sent.and(Err(SendError::Closed.into())) } else { sent }
     }
 }
 
