@@ -274,7 +274,7 @@ fn a_message_that_was_filled_is_not_lost_with_the_end() {
     let (front, back) = whole.split_at(whole.len() - 20_000);
     let mut front = front.to_vec();
     assert_eq!(us.receive(&mut &mut front[..], s(0)), Ok(None));
-    let room = us.receive_room().unwrap();
+    let room = us.receive_space().unwrap();
     assert_eq!(room.len(), 20_000);
     room.copy_from_slice(back);
     us.handle_filled(20_000, s(0));
@@ -291,7 +291,7 @@ fn a_chunk_that_was_filled_is_not_lost_with_the_end() {
     let (front, back) = whole.split_at(40_000);
     let mut front = front.to_vec();
     assert!(matches!(us.receive_chunk(&mut &mut front[..], s(0)), Ok(Some(Event::Chunk(_)))));
-    us.receive_room().unwrap()[..5_000].copy_from_slice(&back[..5_000]);
+    us.receive_space().unwrap()[..5_000].copy_from_slice(&back[..5_000]);
     us.handle_filled(5_000, s(0));
     us.handle_eof(s(0));
     let event = us.receive_chunk(&mut &mut [][..], s(0));

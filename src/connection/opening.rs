@@ -70,7 +70,7 @@ impl Connection {
         let upgrade = opening.accept(answer, self.out.run(0))?;
         self.begin(upgrade, now);
         self.phase.on(Input::Opened);
-        self.answer = Some(Box::new(Answer { end: self.out.written(), by }));
+        self.answer = Some(Answer { end: self.out.written(), by });
         self.forget_request(now);
         if eof {
             self.handle_eof(now);

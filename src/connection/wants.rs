@@ -134,7 +134,7 @@ impl Connection {
             Phase::Failing { .. } => (!self.has_ended(), last(), end()),
             Phase::Flushing { .. } => (false, last(), end()),
             // A request that waits for a decision is all that may come until then.
-            Phase::Opening { opening, eof, .. } => !*eof && opening.request().is_none() && self.may_read(),
+            Phase::Opening { opening, eof, .. } => (!*eof && opening.request().is_none() && reads, waits, false),
             Phase::CutOff(_) | Phase::Closed(_) => return None,
         };
         Some(Wants { read, write, end, until: self.deadline(reads), timed: self.liveness.needs_time() })

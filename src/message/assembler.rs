@@ -157,7 +157,8 @@ impl Assembler {
         }
         // What was read straight to its place is to be a chunk.
         self.unfinished.as_ref().is_some_and(|message| {
-            matches!(message.handed, Handed::Chunks { .. }) && matches!(message.body, Body::Binary { filled: 1.., .. })
+            matches!(message.delivered, Delivered::Chunks { .. })
+                && matches!(message.gathered, Gathered::Binary { filled: 1.., .. })
         })
     }
 

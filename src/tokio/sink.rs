@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// who flushes or closes, the sink's way or the socket's, is told.
     pub(super) fn check_sent(&mut self, mark: u64) -> Result<(), Error> {
         let sent = self.driver.check_sent(mark);
-        if self.refused { sent.and(Err(SendError::Closed.into())) } else { sent }
+        if self.sink_closed { sent.and(Err(SendError::Closed.into())) } else { sent }
     }
 }
 
