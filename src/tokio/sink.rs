@@ -117,6 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Whether all before `mark` has been transmitted. A message that was refused after a sink had taken it was not:
     /// who flushes or closes, the sink's way or the socket's, is told.
+    #[inline]
     pub(super) fn check_sent(&mut self, mark: u64) -> Result<(), Error> {
         let sent = self.driver.check_sent(mark);
         if self.sink_closed { sent.and(Err(SendError::Closed.into())) } else { sent }
