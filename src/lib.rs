@@ -122,8 +122,7 @@
 //! - Proxies, redirects and reconnecting.
 //! - HTTP other than the upgrade, except for one answer to each plain request
 //!   ([`HandshakeConfig::on_plain_request`]).
-//! - WebSocket over HTTP/2 (RFC 8441): other code makes the handshake, and gives an [`Upgrade`] to this
-//!   crate.
+//! - HTTP/2 and HTTP/3: another library speaks them. [`Server::answer`] judges the requests that it has read.
 
 #![no_std]
 // Nothing that a peer sends may cause a panic. Where one of these is used, the reason stands beside it; for
@@ -180,10 +179,10 @@ pub use driver::Error;
 pub use entropy::Seed;
 pub use error::{Fault, HandshakeError, ProtocolError, SendError, UriPart};
 pub use frame::CloseFrame;
-pub use handshake::{ClientRequest, HandshakeConfig, OnPlainRequest, Origins, Uri};
+pub use handshake::{ClientRequest, HandshakeConfig, OnPlainRequest, Origins, PendingUpgrade, Uri};
 pub use http::{Accept, Headers, Request, Response};
 pub use message::{BytesMessage, Chunk, Message, Outgoing, Prepared};
-pub use open::{Client, Server};
+pub use open::{Client, Refusal, Server};
 pub use role::Role;
 pub use time::Time;
 pub use upgrade::{Agreement, Upgrade};

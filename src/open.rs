@@ -4,13 +4,17 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use crate::connection::{Config, Connection};
 use crate::entropy::Seed;
-use crate::handshake::{ClientOpening, ClientRequest, HandshakeConfig, ServerOpening};
+use crate::error::HandshakeError;
+use crate::handshake::{ClientOpening, ClientRequest, HandshakeConfig, PendingUpgrade, ServerOpening};
+use crate::http::{Accept, Request, Response};
 use crate::role::Role;
 use crate::time::Time;
+use crate::upgrade::Upgrade;
 
 /// How to open connections as a client: the request, limits and choices.
 ///
@@ -66,8 +70,38 @@ impl Client {
         self.handshake.timeout
     }
 
-    /// The seed for one connection: the one that was [set](Self::seed), or else a new one from the operating
-    /// system.
+    /// The request of HTTP/1.1 as a value, for another HTTP library to send, and what
+    /// [judges](PendingUpgrade::confirm) the answer. See [`Seed`] for where the seed must come
+    /// from. Time limits are the library's business.
+    ///
+    /// ```
+    /// use openline::{Client, ClientRequest, Config, Connection, Headers, Request, Response, Server, Time};
+    ///
+    /// let client = Client::new(ClientRequest::new("ws://example.com/chat")?);
+    /// let (request, pending) = client.upgrade_request([7; 32]);
+    /// assert_eq!((&*request.method, &*request.target), ("GET", "/chat"));
+    /// // The request goes over the wire, by somebody else's HTTP, to a server like this one.
+    /// let (response, upgrade) = Server::default().answer(&request, &Default::default())?;
+    /// let server = Connection::new(upgrade, Config::default(), Time::ZERO);
+    /// // And its response comes back.
+    /// let client = Connection::new(pending.confirm(&response)?, Config::default(), Time::ZERO);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn upgrade_request(&self, seed: impl Into<Seed>) -> (Request, PendingUpgrade) {
+        PendingUpgrade::upgrade(&self.request, Arc::clone(&self.handshake), seed.into())
+    }
+
+    /// As [`upgrade_request`](Self::upgrade_request), over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220):
+    /// an extended CONNECT, which a server takes that has sent SETTINGS_ENABLE_CONNECT_PROTOCOL.
+    /// The target is the whole URI; the library makes `:scheme`, `:authority` and `:path` of it.
+    #[must_use]
+    pub fn connect_request(&self, seed: impl Into<Seed>) -> (Request, PendingUpgrade) {
+        PendingUpgrade::connect(&self.request, Arc::clone(&self.handshake), seed.into())
+    }
+
+    /// The seed for one connection: the one that was [set](Self::seed), or a new one from the
+    /// operating system.
     ///
     /// # Errors
     ///
@@ -118,6 +152,62 @@ impl Server {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.handshake.timeout
+    }
+
+    /// Judges a request that another HTTP library has read, and accepts it: the response that the
+    /// library is to send, and the [`Upgrade`] for a connection over what comes behind it. Rules,
+    /// limits, origins, subprotocols and compression are those of [`Connection::server`]. The
+    /// response is a 101, or a 200 to an [extended CONNECT](Request::extended_connect).
+    ///
+    /// Whoever wants to say no looks at the request, and sends a response of the library's own. How
+    /// long all of it may take, and how long a head may be, is the library's business too.
+    ///
+    /// ```
+    /// use openline::{Accept, Request, Server};
+    ///
+    /// let request = Request::extended_connect("https://example.com/chat", "websocket");
+    /// let (response, upgrade) = Server::default().answer(&request, &Accept::default())?;
+    /// assert_eq!(response.status, 200);
+    ///
+    /// let refusal = Server::default().answer(&Request::new("GET", "/chat"), &Accept::default()).unwrap_err();
+    /// assert_eq!(refusal.response.status, 400); // it has no Host
+    /// # Ok::<(), openline::Refusal>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The request breaks a rule, asks for no WebSocket, or comes from an origin that is not
+    /// allowed: the [`Refusal`] has the response to send. It also has one, a 500, if `accept`
+    /// chooses a subprotocol that was not offered, which is the program's mistake.
+    pub fn answer(&self, request: &Request, accept: &Accept) -> Result<(Response, Upgrade), Refusal> {
+        if let Err(error) = self.handshake.judge(request) {
+            return Err(Refusal { error, response: self.handshake.refusal(error, Some(request)) });
+        }
+        // The client is not to blame, and learns nothing of what the program did wrong.
+        self.handshake.accept(request, accept).map_err(|error| Refusal { error, response: Response::new(500) })
+    }
+}
+
+/// Why a server does not accept a request, and the response that says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The rule that was broken.
+    pub error: HandshakeError,
+    /// The response to send. What frames it on the wire (Content-Length, the end of the
+    /// connection) is left to the HTTP library.
+    pub response: Response,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "opening handshake refused with status {}", self.response.status)
+    }
+}
+
+impl core::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.error)
     }
 }
 

@@ -38,9 +38,13 @@ impl fmt::Debug for Agreement {
 /// A completed opening handshake: everything that a
 /// [`Connection`](crate::Connection) has to know of it.
 ///
-/// [`Connection::client`](crate::Connection::client) and [`Connection::server`](crate::Connection::server) begin
-/// with the opening handshake, and make their own `Upgrade`. If other code has made the handshake (hyper, axum, an
-/// HTTP/2 stream), make one by hand:
+/// A connection that begins with the opening handshake makes its own, see
+/// [`Connection::client`](crate::Connection::client) and
+/// [`Connection::server`](crate::Connection::server). When other code has
+/// parsed the HTTP (hyper, axum, an HTTP/2 stream), the rules of the handshake are still here:
+/// [`Server::answer`](crate::Server::answer) judges the request as a value, and
+/// [`PendingUpgrade::confirm`](crate::PendingUpgrade::confirm) the response. And when other code
+/// has done the handshake altogether, make one by hand:
 ///
 /// ```
 /// use openline::{Agreement, Config, Connection, Time, Upgrade};
@@ -68,12 +72,12 @@ impl Upgrade {
     /// The client's end of a handshake that other code has made. [`Seed`] says where the seed must come from.
     #[must_use]
     pub fn client(agreement: Agreement, seed: impl Into<Seed>) -> Upgrade {
-        Upgrade::client_with(agreement, Entropy::new(seed.into()))
+        Upgrade::client_with(agreement, Box::new(Entropy::new(seed.into())))
     }
 
-    /// As [`client`](Self::client), with a generator that is in use already.
-    pub(crate) fn client_with(agreement: Agreement, entropy: Entropy) -> Upgrade {
-        Upgrade { agreement, entropy: Some(Box::new(entropy)) }
+    /// As [`client`](Self::client), going on with a generator already in use.
+    pub(crate) fn client_with(agreement: Agreement, entropy: Box<Entropy>) -> Upgrade {
+        Upgrade { agreement, entropy: Some(entropy) }
     }
 
     /// Which end this is.

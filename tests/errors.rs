@@ -118,7 +118,7 @@ fn no_variant_is_forgotten() {
     assert_eq!(handshake, variants(include_str!("../src/error/handshake.rs"), "HandshakeError"));
 }
 
-const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 44] = [
+const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 45] = [
     (HandshakeError::BareLineFeed, "line feed without a carriage return in the head", Some(400)),
     (HandshakeError::ControlCharacter, "control character in the head", Some(400)),
     (HandshakeError::FoldedHeader, "header folded over several lines", Some(400)),
@@ -134,6 +134,7 @@ const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 44] = [
     (HandshakeError::RequestBody, "request with a body", Some(400)),
     (HandshakeError::HostInvalid, "missing, empty, repeated or malformed Host", Some(400)),
     (HandshakeError::NotUpgrade, "request without an upgrade to websocket", Some(426)),
+    (HandshakeError::ProtocolUnsupported, "extended CONNECT for a protocol that is not websocket", Some(501)),
     (HandshakeError::UpgradeInvalid, "Upgrade without websocket, or malformed", Some(400)),
     (HandshakeError::ConnectionInvalid, "Connection without upgrade, or malformed", Some(400)),
     (HandshakeError::VersionMissing, "missing or repeated Sec-WebSocket-Version", Some(400)),
@@ -144,7 +145,7 @@ const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 44] = [
     (HandshakeError::SubprotocolsInvalid, "malformed or repeated element in Sec-WebSocket-Protocol", Some(400)),
     (HandshakeError::ExtensionsInvalid, "malformed Sec-WebSocket-Extensions", Some(400)),
     (HandshakeError::Rejected { status: 418 }, "application rejected the request with status 418", Some(418)),
-    (HandshakeError::Refused { status: 403 }, "server answered with status 403 instead of 101", None),
+    (HandshakeError::Refused { status: 403 }, "server refused with status 403", None),
     (HandshakeError::AcceptInvalid, "missing, repeated or wrong Sec-WebSocket-Accept", None),
     (HandshakeError::SubprotocolNotOffered, "chosen subprotocol was not offered by the client", None),
     (HandshakeError::DeflateInvalid, "server's permessage-deflate parameters accept no offer", None),
@@ -216,7 +217,7 @@ fn adapter_errors_in_words() {
         ("transport failed", Some("unplugged")),
         ("peer broke the protocol", Some("masked frame from a server")),
         ("opening handshake failed", Some("missing, repeated or malformed Sec-WebSocket-Key")),
-        ("server answered with status 503 instead of 101", None),
+        ("server refused with status 503", None),
         ("cannot send", Some("the connection is closing or closed")),
         ("no answer to a ping in time", None),
         ("peer took nothing of what waited for it in time", None),
@@ -254,6 +255,8 @@ fn no_error_says_what_its_source_says() {
     all.extend(adapter_errors().into_iter().map(Into::into));
     #[cfg(feature = "std")]
     all.push(not_split().into());
+    let refusal = openline::Server::default().answer(&openline::Request::new("GET", "/"), &openline::Accept::default());
+    all.push(refusal.unwrap_err().into());
     let mut sources = 0;
     for error in &all {
         let mut outer: &dyn Error = &**error;
@@ -289,7 +292,7 @@ fn no_type_with_a_source_is_forgotten() {
     }
     let mut found = BTreeSet::new();
     with_source(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Error", "Fault", "SplitError", "Unsent"]);
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Error", "Fault", "Refusal", "SplitError", "Unsent"]);
 }
 
 /// A transport that cannot be cloned.

@@ -57,7 +57,7 @@ impl fmt::Display for Error {
             Error::Io(_) => f.write_str("transport failed"),
             Error::Protocol(_) => f.write_str("peer broke the protocol"),
             Error::Handshake(_) => f.write_str("opening handshake failed"),
-            Error::Refused(response) => write!(f, "server answered with status {} instead of 101", response.status),
+            Error::Refused(response) => write!(f, "server refused with status {}", response.status),
             Error::Send(_) => f.write_str("cannot send"),
             Error::PongTimeout => f.write_str("no answer to a ping in time"),
             Error::StallTimeout => f.write_str("peer took nothing of what waited for it in time"),

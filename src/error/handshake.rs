@@ -56,8 +56,10 @@ pub enum HandshakeError {
     /// The request does not ask for an upgrade to WebSocket. The status is sent unless
     /// [`on_plain_request`](crate::HandshakeConfig::on_plain_request) has answered.
     NotUpgrade,
-    /// §4.2.1: in a request, Upgrade does not contain `websocket`, or is no list of protocols. §4.1: in a
-    /// response, Upgrade is anything but `websocket`.
+    /// RFC 8441 §4: the `:protocol` of an extended CONNECT is not `websocket`.
+    ProtocolUnsupported,
+    /// §4.2.1: Upgrade does not contain `websocket`, or is no list of protocols; in a response
+    /// (§4.1), it does not contain `websocket` alone.
     UpgradeInvalid,
     /// §4.2.1: Connection does not contain `upgrade`, or is no list of tokens.
     ConnectionInvalid,
@@ -81,8 +83,9 @@ pub enum HandshakeError {
         status: u16,
     },
 
-    // Errors in a response, which a client finds.
-    /// §4.1: the server refused the request of this client: it answered with a status other than 101.
+    // A response, as a client judges it.
+    /// §4.1: the server said no to this client: it answered with a status other than 101, or,
+    /// to an extended CONNECT, other than 2xx.
     Refused {
         /// The status of its answer.
         status: u16,
@@ -127,7 +130,8 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The HTTP status that a server answers with. `None` for an error that no server answers.
+    /// The HTTP status that a server answers with over HTTP/1; `None` where there is nobody to
+    /// answer to. HTTP/2 and HTTP/3 have no 426, and 400 takes its place there.
     #[must_use]
     pub const fn status(self) -> Option<u16> {
         use HandshakeError::*;
@@ -141,6 +145,7 @@ impl HandshakeError {
             TargetTooLong { .. } => 414,
             NotUpgrade | VersionUnsupported => 426,
             HeadTooLarge { .. } | TooManyHeaders { .. } => 431,
+            ProtocolUnsupported => 501,
             HttpVersionUnknown => 505,
             Rejected { status } => status,
             _ => return None,
@@ -167,6 +172,7 @@ impl fmt::Display for HandshakeError {
             RequestBody => "request with a body",
             HostInvalid => "missing, empty, repeated or malformed Host",
             NotUpgrade => "request without an upgrade to websocket",
+            ProtocolUnsupported => "extended CONNECT for a protocol that is not websocket",
             UpgradeInvalid => "Upgrade without websocket, or malformed",
             ConnectionInvalid => "Connection without upgrade, or malformed",
             VersionMissing => "missing or repeated Sec-WebSocket-Version",
@@ -177,7 +183,7 @@ impl fmt::Display for HandshakeError {
             SubprotocolsInvalid => "malformed or repeated element in Sec-WebSocket-Protocol",
             ExtensionsInvalid => "malformed Sec-WebSocket-Extensions",
             Rejected { status } => return write!(f, "application rejected the request with status {status}"),
-            Refused { status } => return write!(f, "server answered with status {status} instead of 101"),
+            Refused { status } => return write!(f, "server refused with status {status}"),
             AcceptInvalid => "missing, repeated or wrong Sec-WebSocket-Accept",
             SubprotocolNotOffered => "chosen subprotocol was not offered by the client",
             ExtensionNotOffered => "server chose an extension that was not offered",

@@ -9,16 +9,23 @@ use crate::http::{Accept, Choice, Headers, Request, Response};
 use crate::upgrade::{Agreement, Upgrade};
 
 impl HandshakeConfig {
-    /// Accepts a request of HTTP/1.1 that has been [judged](Self::judge). Returns the 101, and the upgrade
-    /// for the connection.
-    pub(super) fn accept(&self, request: &Request, answer: &Accept) -> Result<(Response, Upgrade), HandshakeError> {
+    /// Accepts a request that has been [judged](Self::judge): the 101, or the 200 to an extended
+    /// CONNECT, and the upgrade for the connection.
+    pub(crate) fn accept(&self, request: &Request, answer: &Accept) -> Result<(Response, Upgrade), HandshakeError> {
         let mut headers = Headers::with_capacity(8, USUAL_BYTES);
-        let key = request.headers.get("Sec-WebSocket-Key").unwrap_or_default();
-        headers.set("Upgrade", "websocket");
-        headers.set("Connection", "Upgrade");
-        headers.set("Sec-WebSocket-Accept", key::accept(key.as_bytes()));
+        let status = match request.protocol {
+            // RFC 8441 §5: no Key is answered there, and RFC 9113 §8.2.2 forbids the other two.
+            Some(_) => 200,
+            None => {
+                let key = request.headers.get("Sec-WebSocket-Key").unwrap_or_default();
+                headers.set("Upgrade", "websocket");
+                headers.set("Connection", "Upgrade");
+                headers.set("Sec-WebSocket-Accept", key::accept(key.as_bytes()));
+                101
+            }
+        };
         let agreement = self.agree(request, answer, &mut headers)?;
-        Ok((Response { status: 101, headers, body: Vec::new() }, Upgrade::server(agreement)))
+        Ok((Response { status, headers, body: Vec::new() }, Upgrade::server(agreement)))
     }
 
     /// Decides on what the two ends negotiate in every version of HTTP, and adds it to the answer's
@@ -64,8 +71,7 @@ mod tests {
     /// An agreement needs none of the fields that only HTTP/1.1 needs for the upgrade.
     #[test]
     fn an_agreement_is_made_for_any_version_of_http() {
-        let mut request =
-            Request { method: "CONNECT".into(), target: "/".into(), headers: Headers::new(), version: (2, 0) };
+        let mut request = Request::extended_connect("/", "websocket");
         request.headers.append("Sec-WebSocket-Protocol", "a, b").unwrap();
         let config = HandshakeConfig { subprotocols: ["b".into()].into(), ..Default::default() };
         let mut headers = Headers::new();

@@ -4,17 +4,16 @@
 #![expect(clippy::arithmetic_side_effects, reason = "`spent` counts heads that lie in memory")]
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
 use super::body::BodyReader;
-use super::confirm::Offered;
+use super::confirm::PendingUpgrade;
 use super::head::{HeadReader, ResponseHead};
 use super::write::write_request;
-use super::{ClientRequest, HandshakeConfig, key};
-use crate::entropy::{Entropy, Seed};
+use super::{ClientRequest, HandshakeConfig};
+use crate::entropy::Seed;
 use crate::error::HandshakeError;
 use crate::http::Response;
 use crate::opening::{Opened, Opening};
@@ -25,11 +24,8 @@ pub(crate) struct ClientOpening {
     config: Arc<HandshakeConfig>,
     /// How many bytes of the limit for heads the interim answers have used up.
     spent: usize,
-    subprotocols: Vec<String>,
-    accept: String,
-    /// The generator that made the nonce. The connection goes on with it, so that no random number is used
-    /// twice.
-    entropy: Option<Entropy>,
+    /// Judges the 101. `None` when it has.
+    pending: Option<PendingUpgrade>,
     part: Part,
     response: Option<Box<Response>>,
 }
@@ -50,14 +46,10 @@ impl ClientOpening {
         seed: Seed,
         out: &mut Vec<u8>,
     ) -> ClientOpening {
-        let mut entropy = Entropy::new(seed);
-        // §4.1: a nonce "selected randomly for each connection".
-        let key = key::encode(entropy.nonce());
-        write_request(out, &request.to_upgrade(&key, &config));
+        let (request, pending) = PendingUpgrade::upgrade(request, Arc::clone(&config), seed);
+        write_request(out, &request);
         ClientOpening {
-            accept: key::accept(key.as_bytes()),
-            subprotocols: request.subprotocols.clone(),
-            entropy: Some(entropy),
+            pending: Some(pending),
             part: Part::Head(HeadReader::response(0, config.max_head, config.max_headers)),
             response: None,
             spent: 0,
@@ -75,11 +67,10 @@ impl ClientOpening {
 
     /// Judges the answer, which has the status 101.
     fn upgrade(&mut self) -> Result<Upgrade, HandshakeError> {
-        let Some(response) = &self.response else { return Err(HandshakeError::NothingToDecide) };
-        let offered = Offered { accept: &self.accept, subprotocols: &self.subprotocols };
-        let agreement = self.config.confirm(response, &offered)?;
-        let entropy = self.entropy.take().ok_or(HandshakeError::NothingToDecide)?;
-        Ok(Upgrade::client_with(agreement, entropy))
+        match (&self.response, self.pending.take()) {
+            (Some(response), Some(pending)) => pending.confirm(response),
+            _ => Err(HandshakeError::NothingToDecide),
+        }
     }
 }
 
@@ -138,6 +129,7 @@ impl fmt::Debug for ClientOpening {
 mod tests {
     use super::*;
     use std::format;
+    use std::string::String;
 
     /// A client, and the request that it has sent.
     fn asking(request: &ClientRequest) -> (ClientOpening, String) {
@@ -146,10 +138,15 @@ mod tests {
         (opening, String::from_utf8(out).unwrap())
     }
 
-    /// The client's error for an answer with this first line, these fields and the right Sec-WebSocket-Accept.
+    /// The answer to the key that it has sent.
+    fn accept(opening: &ClientOpening) -> String {
+        opening.pending.as_ref().unwrap().accept.clone().unwrap()
+    }
+
+    /// What it makes of the answer with this first line and these fields besides the key's.
     fn answer(line: &str, fields: &str) -> Option<HandshakeError> {
         let (mut opening, _) = asking(&ClientRequest::new("ws://h/").unwrap());
-        let response = format!("{line}\r\nSec-WebSocket-Accept: {}\r\n{fields}\r\n", opening.accept);
+        let response = format!("{line}\r\nSec-WebSocket-Accept: {}\r\n{fields}\r\n", accept(&opening));
         opening.receive(&mut response.as_bytes(), &mut Vec::new()).err()
     }
 
@@ -213,6 +210,6 @@ mod tests {
         let refusal = b"HTTP/1.1 401 x\r\nSet-Cookie: secret\r\n\r\nsecret";
         assert!(opening.receive(&mut &refusal[..], &mut Vec::new()).unwrap().is_none());
         debug += &format!("{opening:?}{:?}", opening.response);
-        assert!(!debug.contains("secret") && !debug.contains(&opening.accept), "{debug}");
+        assert!(!debug.contains("secret") && !debug.contains(&accept(&opening)), "{debug}");
     }
 }

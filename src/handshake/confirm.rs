@@ -1,36 +1,98 @@
 //! §4.1: the rules by which a client judges the answer to its request. The answer is a value, not bytes.
 
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
 
-use super::HandshakeConfig;
+use super::{ClientRequest, HandshakeConfig, key};
+use crate::entropy::{Entropy, Seed};
 use crate::error::HandshakeError;
-use crate::http::{Headers, Response};
-use crate::upgrade::Agreement;
+use crate::http::{Headers, Request, Response};
+use crate::upgrade::{Agreement, Upgrade};
 
-/// What a client keeps of its request in order to judge the answer.
-pub(super) struct Offered<'a> {
-    /// The Sec-WebSocket-Accept that belongs to the client's key.
-    pub(super) accept: &'a str,
-    pub(super) subprotocols: &'a [String],
+/// What a client remembers of its request, to judge the answer by.
+///
+/// A client whose HTTP is another library's has it from
+/// [`Client::upgrade_request`](crate::Client::upgrade_request) or
+/// [`Client::connect_request`](crate::Client::connect_request). `Debug` shows nothing of it.
+pub struct PendingUpgrade {
+    config: Arc<HandshakeConfig>,
+    /// The value of Sec-WebSocket-Accept that answers the key. An extended CONNECT has no key.
+    pub(super) accept: Option<String>,
+    subprotocols: Vec<String>,
+    /// The connection goes on with this generator, so that no random number is used twice.
+    entropy: Box<Entropy>,
+}
+
+impl PendingUpgrade {
+    /// The request of HTTP/1.1 that this client makes, and what judges the answer.
+    pub(crate) fn upgrade(
+        request: &ClientRequest,
+        config: Arc<HandshakeConfig>,
+        seed: Seed,
+    ) -> (Request, PendingUpgrade) {
+        let mut entropy = Box::new(Entropy::new(seed));
+        // §4.1: a nonce "selected randomly for each connection".
+        let key = key::encode(entropy.nonce());
+        let accept = Some(key::accept(key.as_bytes()));
+        let asked = request.to_upgrade(&key, &config);
+        (asked, PendingUpgrade { config, accept, subprotocols: request.subprotocols.clone(), entropy })
+    }
+
+    /// The extended CONNECT that this client makes, and what judges the answer.
+    pub(crate) fn connect(
+        request: &ClientRequest,
+        config: Arc<HandshakeConfig>,
+        seed: Seed,
+    ) -> (Request, PendingUpgrade) {
+        let (entropy, asked) = (Box::new(Entropy::new(seed)), request.to_connect(&config));
+        (asked, PendingUpgrade { config, accept: None, subprotocols: request.subprotocols.clone(), entropy })
+    }
+
+    /// Judges the final answer to the request; what came before it with a status of 100 to 199
+    /// (other than 101) is to be left out. Its body does not matter.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::Refused`] if the server said no, by any status but 101, or but 2xx to an
+    /// extended CONNECT. A redirect is a no: its Location is in the headers of `response`. Another
+    /// error says what was wrong with a yes. The connection is to be closed then.
+    pub fn confirm(self, response: &Response) -> Result<Upgrade, HandshakeError> {
+        let agreement = self.config.confirm(response, self.accept.as_deref(), &self.subprotocols)?;
+        Ok(Upgrade::client_with(agreement, self.entropy))
+    }
+}
+
+/// Who knows the answer to the key can take the server's place, and subprotocols may be secret.
+impl fmt::Debug for PendingUpgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingUpgrade").finish_non_exhaustive()
+    }
 }
 
 impl HandshakeConfig {
-    /// Judges the answer to a request for an upgrade in HTTP/1.1, in the order of the RFC.
-    pub(super) fn confirm(&self, response: &Response, offered: &Offered<'_>) -> Result<Agreement, HandshakeError> {
-        // §4.1, 1: "If the status code received from the server is not 101".
-        if response.status != 101 {
-            return Err(HandshakeError::Refused { status: response.status });
-        }
-        check_switch(&response.headers, offered.accept)?;
-        self.confirm_choice(&response.headers, offered.subprotocols)
-    }
-
-    /// Judges what the server chose from the client's offers. This is the same in every version of HTTP.
-    pub(super) fn confirm_choice(
+    /// Judges the answer to a request for an upgrade, in the RFC's order. `accept` is `None` if
+    /// the request was an extended CONNECT.
+    fn confirm(
         &self,
-        headers: &Headers,
+        response: &Response,
+        accept: Option<&str>,
         subprotocols: &[String],
     ) -> Result<Agreement, HandshakeError> {
+        match (accept, response.status) {
+            // §4.1, 1: "If the status code received from the server is not 101".
+            (Some(accept), 101) => check_switch(&response.headers, accept)?,
+            // RFC 8441 §5, RFC 9110 §9.3.6: any status of success answers a CONNECT.
+            (None, 200..=299) => {}
+            (_, status) => return Err(HandshakeError::Refused { status }),
+        }
+        self.confirm_choice(&response.headers, subprotocols)
+    }
+
+    /// Judges what the server has chosen of the client's offers, in every version of HTTP.
+    fn confirm_choice(&self, headers: &Headers, subprotocols: &[String]) -> Result<Agreement, HandshakeError> {
         let mut agreement = Agreement::default();
         self.confirm_extensions(headers, &mut agreement)?;
         // §4.1, 6: the server chooses one of the subprotocols that the client offered, or none.
@@ -64,10 +126,8 @@ fn check_switch(headers: &Headers, accept: &str) -> Result<(), HandshakeError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ClientRequest;
     use super::*;
     use std::string::ToString;
-    use std::vec::Vec;
 
     /// The request and the answer are values: no byte is written or read.
     #[test]
@@ -95,12 +155,15 @@ mod tests {
         for (name, value) in [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", "x")] {
             response.headers.append(name, value).unwrap();
         }
-        let offered = Offered { accept: "x", subprotocols: &["b".to_string()] };
-        assert_eq!(config.confirm(&response, &offered), Ok(Agreement::default()));
-        let other = Offered { accept: "y", ..offered };
-        assert_eq!(config.confirm(&response, &other), Err(HandshakeError::AcceptInvalid));
+        let subprotocols = ["b".to_string()];
+        assert_eq!(config.confirm(&response, Some("x"), &subprotocols), Ok(Agreement::default()));
+        assert_eq!(config.confirm(&response, Some("y"), &subprotocols), Err(HandshakeError::AcceptInvalid));
+        assert_eq!(config.confirm(&response, None, &subprotocols), Err(HandshakeError::Refused { status: 101 }));
         response.status = 200;
-        assert_eq!(config.confirm(&response, &offered), Err(HandshakeError::Refused { status: 200 }));
+        assert_eq!(config.confirm(&response, Some("x"), &subprotocols), Err(HandshakeError::Refused { status: 200 }));
+        // An extended CONNECT needs none of the three fields.
+        response.headers = Headers::new();
+        assert_eq!(config.confirm(&response, None, &subprotocols), Ok(Agreement::default()));
     }
 
     /// The server's choice is judged without the fields that only HTTP/1.1 needs for the upgrade.

@@ -195,7 +195,7 @@ impl HeadReader {
         if headers >= LONG_LINE {
             self.bytes.shrink_to_fit();
         }
-        Ok(Request { method, target, headers: Headers::parsed(self.bytes, fields), version })
+        Ok(Request { method, target, headers: Headers::parsed(self.bytes, fields), version, protocol: None })
     }
 
     /// The complete head as a response.

@@ -2,8 +2,9 @@
 //! request that [`ServerOpening`](super::ServerOpening) read from bytes and for one that another HTTP
 //! library read.
 //!
-//! [`check_upgrade`] has the rules for the upgrade, which only HTTP/1.1 needs.
-//! [`HandshakeConfig::judge_offer`] has the rules for what both ends negotiate in every version of HTTP.
+//! What only the upgrade of HTTP/1.1 needs ([`check_upgrade`]), and what only an extended CONNECT
+//! of HTTP/2 and HTTP/3 ([`check_connect`]), stand apart from what both ends negotiate in every
+//! version of HTTP ([`HandshakeConfig::judge_offer`]).
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -15,12 +16,15 @@ use crate::error::HandshakeError;
 use crate::http::{Headers, Request, Response, is_token, is_websocket_field, split_absolute};
 
 impl HandshakeConfig {
-    /// Judges a request of HTTP/1 for a WebSocket. The error says which rule the request broke;
-    /// [`refusal`](Self::refusal) makes the answer.
-    pub(super) fn judge(&self, request: &Request) -> Result<(), HandshakeError> {
-        let verdict = check_upgrade(request).and_then(|()| self.judge_offer(&request.headers));
-        match verdict {
-            // A plain request is not meant to be an upgrade, so it gets no error about one.
+    /// Judges a request that is to ask for a WebSocket. The error says which rule it broke;
+    /// [`refusal`](Self::refusal) makes the answer of it.
+    pub(crate) fn judge(&self, request: &Request) -> Result<(), HandshakeError> {
+        let verdict = match &request.protocol {
+            Some(protocol) => check_connect(request, protocol),
+            None => check_upgrade(request),
+        };
+        match verdict.and_then(|()| self.judge_offer(&request.headers)) {
+            // It broke the rules for an upgrade, since it is to be none.
             Err(_) if self.on_plain_request.is_some() && is_plain(request) => Err(HandshakeError::NotUpgrade),
             verdict => verdict,
         }
@@ -56,13 +60,19 @@ impl HandshakeConfig {
         if self.origins.allow(origin) { Ok(()) } else { Err(HandshakeError::OriginRefused) }
     }
 
-    /// The answer to a request that failed with `error`. `request` is `None` if its head is incomplete or
-    /// malformed.
-    pub(super) fn refusal(&self, error: HandshakeError, request: Option<&Request>) -> Response {
+    /// The answer to a request that failed with `error`. `request` is `None` if its head is not
+    /// complete or malformed.
+    pub(crate) fn refusal(&self, error: HandshakeError, request: Option<&Request>) -> Response {
         if let (HandshakeError::NotUpgrade, Some(hook), Some(request)) = (error, &self.on_plain_request, request) {
             return hook(request);
         }
-        let mut response = Response::new(error.status().unwrap_or(400)).body(format!("{error}\n"));
+        // RFC 9113 §8.2.2, §8.6: HTTP/2 has no Upgrade, and 426 means nothing without one.
+        let knows_upgrade = request.is_none_or(|request| request.version < (2, 0));
+        let status = match error.status().unwrap_or(400) {
+            426 if !knows_upgrade => 400,
+            status => status,
+        };
+        let mut response = Response::new(status).body(format!("{error}\n"));
         let headers = &mut response.headers;
         headers.set("Content-Type", "text/plain; charset=utf-8");
         match error {
@@ -70,7 +80,11 @@ impl HandshakeConfig {
             HandshakeError::MethodNotGet => headers.set("Allow", "GET"),
             // RFC 9110 §15.5.22, RFC 6455 §4.4: the answer names the protocol and the version that we speak.
             HandshakeError::NotUpgrade | HandshakeError::VersionUnsupported | HandshakeError::VersionMissing => {
-                headers.set("Upgrade", "websocket");
+                if knows_upgrade {
+                    headers.set("Upgrade", "websocket");
+                    // RFC 9110 §7.8: who sends Upgrade names it here.
+                    headers.set("Connection", "Upgrade");
+                }
                 headers.set("Sec-WebSocket-Version", "13");
             }
             _ => {}
@@ -79,8 +93,32 @@ impl HandshakeConfig {
     }
 }
 
-/// §4.2.1: judges what HTTP/1.1 needs for the upgrade. HTTP/2 (RFC 8441) does it in another way.
+/// RFC 8441 §4, §5: what an extended CONNECT has instead. What makes a request of HTTP/2 or HTTP/3
+/// well-formed has been checked by whoever read it.
+fn check_connect(request: &Request, protocol: &str) -> Result<(), HandshakeError> {
+    // RFC 8441 §4: only a CONNECT has a `:protocol`, and RFC 9110 §9.1: methods have a case.
+    if request.method != "CONNECT" || request.version < (2, 0) {
+        return Err(HandshakeError::MalformedHead);
+    }
+    // RFC 9110 §7.8: names of protocols match in any case; a proxy may pass on `WebSocket`.
+    if !protocol.eq_ignore_ascii_case("websocket") {
+        return Err(HandshakeError::ProtocolUnsupported);
+    }
+    check_target(&request.target)?;
+    // A browser behind a proxy leaves the version out: then it is the only one there is.
+    match (request.headers.only("Sec-WebSocket-Version"), request.headers.contains("Sec-WebSocket-Version")) {
+        (None, false) | (Some(b"13"), _) => Ok(()),
+        (None, true) => Err(HandshakeError::VersionMissing),
+        (Some(_), _) => Err(HandshakeError::VersionUnsupported),
+    }
+}
+
+/// §4.2.1: what HTTP/1.1 needs for the upgrade. HTTP/2 (RFC 8441) has other words for it.
 fn check_upgrade(request: &Request) -> Result<(), HandshakeError> {
+    // RFC 9113 §8.6: HTTP/2 has no upgrade.
+    if request.version >= (2, 0) {
+        return Err(HandshakeError::NotUpgrade);
+    }
     // §4.2.1: "an HTTP/1.1 or higher GET request".
     if request.version < (1, 1) {
         return Err(HandshakeError::HttpVersionTooOld);
@@ -130,15 +168,18 @@ fn is_plain(request: &Request) -> bool {
         // RFC 9112 §3.2.4: `*` is the target of an OPTIONS request for the server as a whole.
         Err(_) => request.method == "OPTIONS" && request.target == "*",
     };
-    // RFC 9112 §3.2: a client of HTTP/1.1 must send Host, which may be empty. HTTP/1.0 did not know Host.
-    let valid_host = host(request).is_some() || request.version < (1, 1) && !request.headers.contains("Host");
-    // RFC 9110 §9.2.1: the hook is called for safe methods only. A hook that does not look at the method would
-    // answer a DELETE with success. TRACE is safe too, but its answer may show secrets.
+    // RFC 9112 §3.2: a client of HTTP/1.1 sends Host, if only an empty one. HTTP/1.0 had none.
+    // From HTTP/2 on `:authority` takes its place.
+    let needs_host = ((1, 1)..(2, 0)).contains(&request.version);
+    let valid_host = host(request).is_some() || !needs_host && !request.headers.contains("Host");
+    // RFC 9110 §9.2.1: the safe methods. A hook that knows nothing of the others would answer
+    // with success to a DELETE. TRACE, the fourth, shows secrets to whoever asks.
     matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS")
         && valid_target
         && valid_host
         && check_no_body(&request.headers).is_ok()
         && !asks_for_websocket(&request.headers)
+        && request.protocol.is_none()
 }
 
 /// RFC 9112 §3.2.1, §3.2.2: the target is a path or an absolute URI. Any visible character may stand in it:
@@ -206,7 +247,7 @@ mod tests {
         ] {
             headers.append(name, value).unwrap();
         }
-        Request { method: "GET".into(), target: "/".into(), headers, version: (1, 1) }
+        Request { headers, ..Request::new("GET", "/") }
     }
 
     #[test]

@@ -29,6 +29,7 @@ use core::fmt;
 use core::time::Duration;
 
 pub(crate) use client::ClientOpening;
+pub use confirm::PendingUpgrade;
 pub use request::ClientRequest;
 pub(crate) use server::ServerOpening;
 pub use uri::Uri;

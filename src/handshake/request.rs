@@ -1,6 +1,7 @@
 //! §4.1: the request of a client as a value: what the application asks for, and what the handshake adds.
 
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -92,7 +93,18 @@ impl ClientRequest {
         headers.set("Connection", "Upgrade");
         headers.set("Sec-WebSocket-Key", key);
         self.offer(config, &mut headers);
-        Request { method: "GET".into(), target: self.uri.resource().into(), headers, version: (1, 1) }
+        Request { headers, ..Request::new("GET", self.uri.resource()) }
+    }
+
+    /// RFC 8441 §5: the request as an extended CONNECT.
+    pub(super) fn to_connect(&self, config: &HandshakeConfig) -> Request {
+        let mut headers = Headers::with_capacity(8, USUAL_BYTES);
+        self.offer(config, &mut headers);
+        let scheme = if self.uri.is_secure() { "https" } else { "http" };
+        // RFC 9113 §8.3.1: where there is a Host, it does not differ from `:authority`.
+        let authority = self.headers.get("Host").map_or_else(|| self.uri.authority(), ToString::to_string);
+        let target = format!("{scheme}://{authority}{}", self.uri.resource());
+        Request { headers, ..Request::extended_connect(&target, "websocket") }
     }
 
     /// Adds the headers that are the same in every version of HTTP, and the application's own.

@@ -2,6 +2,8 @@
 //! any version of HTTP can carry them.
 
 mod accept;
+#[cfg(feature = "http")]
+mod foreign;
 mod headers;
 mod request;
 mod response;

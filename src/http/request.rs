@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::headers::Headers;
+use crate::error::HandshakeError;
 
 /// An HTTP request, for an application to decide on: one that asks for a WebSocket, or, in
 /// [`HandshakeConfig::on_plain_request`](crate::HandshakeConfig::on_plain_request), any other.
@@ -13,18 +14,49 @@ use super::headers::Headers;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
-    /// The method. A request for a WebSocket has `GET`.
+    /// The method. A request for a WebSocket has `GET`, and over HTTP/2 and HTTP/3 `CONNECT`.
     pub method: String,
-    /// The request target as it was sent: usually a path and a query; `*` in an OPTIONS request for the
-    /// whole server.
+    /// The request target as it was sent: mostly a path and a query; `*` in an OPTIONS request
+    /// for the whole server. In HTTP/2 and HTTP/3 it is the URI that `:scheme`, `:authority` and
+    /// `:path` make.
     pub target: String,
     /// The header fields.
     pub headers: Headers,
-    /// The version of HTTP, major and minor.
-    pub(crate) version: (u8, u8),
+    /// The version of HTTP, major and minor. HTTP/1.0 knows no upgrade and no Host; from HTTP/2 on
+    /// a WebSocket is asked for with an extended CONNECT.
+    pub version: (u8, u8),
+    /// The `:protocol` of an extended CONNECT (RFC 8441 §4, RFC 9220 §3). `None` in every other
+    /// request, a CONNECT to a proxy among them.
+    pub protocol: Option<String>,
 }
 
 impl Request {
+    /// A request of HTTP/1.1, without headers: for a server that has its requests from another
+    /// HTTP library, see [`Server::answer`](crate::Server::answer).
+    #[must_use]
+    pub fn new(method: &str, target: &str) -> Request {
+        let (method, target, headers) = (method.into(), target.into(), Headers::new());
+        Request { method, target, headers, version: (1, 1), protocol: None }
+    }
+
+    /// An extended CONNECT of HTTP/2 (RFC 8441 §4), without headers. `target` is a URI, such as
+    /// `https://example.com/chat`, or its path and query alone; `protocol` is the `:protocol`.
+    /// For HTTP/3 (RFC 9220) the `version` is to be set.
+    #[must_use]
+    pub fn extended_connect(target: &str, protocol: &str) -> Request {
+        Request { version: (2, 0), protocol: Some(protocol.into()), ..Request::new("CONNECT", target) }
+    }
+
+    /// Adds a header.
+    ///
+    /// # Errors
+    ///
+    /// As [`Headers::append`].
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Request, HandshakeError> {
+        self.headers.append(name, value)?;
+        Ok(self)
+    }
+
     /// The path of the target, without the query. Percent-encoding is left as it is.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -82,6 +114,7 @@ impl fmt::Debug for Request {
             .field("target", &format_args!("{} bytes", self.target.len()))
             .field("headers", &self.headers)
             .field("version", &self.version)
+            .field("protocol", &self.protocol)
             .finish()
     }
 }
@@ -103,7 +136,7 @@ mod tests {
     fn request(target: &str) -> Request {
         let mut headers = Headers::new();
         headers.append("Host", "header").unwrap();
-        Request { method: "GET".into(), target: target.into(), headers, version: (1, 1) }
+        Request { headers, ..Request::new("GET", target) }
     }
 
     #[test]
@@ -127,7 +160,7 @@ mod tests {
         request.headers.append("Cookie", "secret").unwrap();
         assert_eq!(
             format!("{request:?}"),
-            r#"Request { method: "GET", target: 14 bytes, headers: {"Host": 6 bytes, "Cookie": 6 bytes}, version: (1, 1) }"#
+            r#"Request { method: "GET", target: 14 bytes, headers: {"Host": 6 bytes, "Cookie": 6 bytes}, version: (1, 1), protocol: None }"#
         );
     }
 }
