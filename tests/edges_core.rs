@@ -1,4 +1,4 @@
-//! Faults found by reading the core adversarially. Each test fails today; its first lines say the promise.
+//! The core at its edges: odd orders of calls, ends in the middle, and clocks. The first lines of each test say the promise.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Faults of compressed messages, found by reading. Each test fails today.
+//! Compressed messages at the edges: ends in the middle of one, and much from little.
 #![cfg(all(feature = "deflate", feature = "tokio"))]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Attack on the two halves of the blocking adapter: interleavings that are forced by gates in the transport.
+//! The two halves of the blocking adapter: interleavings that gates in the transport force.
 #![cfg(feature = "std")]
 
 mod common;

@@ -1,4 +1,5 @@
-//! Faults of the core as they are seen through the tokio adapter; for the first, see `one_message_is_read_ahead_behind_bytes_that_are_held`.
+//! Bytes that are held, as the tokio adapter sees them; for the first test see also
+//! `one_message_is_read_ahead_behind_bytes_that_are_held`.
 #![cfg(feature = "tokio")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Attack on the blocking adapter with one thread (and, where the kind is the same, on a half).
+//! The blocking adapter at its edges, with one thread, and with a half where that is the same.
 #![cfg(feature = "std")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Faults of the tokio adapter, found from outside. Each test says the promise, and what happens instead.
+//! The tokio adapter at its edges. Each test says the promise.
 
 #![cfg(feature = "tokio")]
 

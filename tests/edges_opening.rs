@@ -1,5 +1,4 @@
-//! Faults of the opening handshake that have been found and not mended yet. Each test says what
-//! should be, and fails.
+//! The opening handshake at its edges. Each test says what should be.
 
 #[path = "common/opening.rs"]
 mod opening;
