@@ -41,7 +41,8 @@ pub(super) fn turn<S: Transport, A: Access>(
         if at_hand && written_once {
             return Ok(());
         }
-        let mut leaving = false;
+        // While something waits to be written, writing and reading take turns, and a read is brief.
+        let mut brief = written != Flow::Done;
         if access.writing != Writing::Nobody && (wants.write || wants.end) {
             // The other half is writing. With the goal `Events` this half leaves the writing to it, and reads. If the
             // other half is about to stop, this one reads for a short time only.
@@ -49,7 +50,7 @@ pub(super) fn turn<S: Transport, A: Access>(
                 access.wait(SHORT_WAIT);
                 return Ok(());
             }
-            leaving = access.writing == Writing::Leaving;
+            brief |= access.writing == Writing::Leaving;
             (wants.write, wants.end) = (false, false);
         }
         if access.reading {
@@ -58,6 +59,11 @@ pub(super) fn turn<S: Transport, A: Access>(
             if access.driver.connection.state() == State::Open {
                 wants.until = None;
             }
+        }
+        // With the goal `Events` a read comes after one write. Otherwise a sender that feeds all the time would keep
+        // this half from reading.
+        if written_once && matches!(goal, Goal::Events) && wants.read && wants.write {
+            (wants.write, brief) = (false, true);
         }
         // The clock takes longer than all else here, and is asked only when there is nothing to write.
         match wants.step(ready, Time::ZERO) {
@@ -71,8 +77,7 @@ pub(super) fn turn<S: Transport, A: Access>(
             Step::Read => {
                 let now = access.clock.now();
                 let left = earlier(wants.until, limit).map(|deadline| deadline.since(now));
-                // While there is something to write, writing and reading take turns.
-                let brief = (written != Flow::Done || leaving).then_some(BRIEF);
+                let brief = brief.then_some(BRIEF);
                 let flow = read_once(access, io, now, earlier(left, earlier(access.nearest, brief)));
                 if flow == Flow::Done {
                     return Ok(());
