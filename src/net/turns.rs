@@ -227,6 +227,7 @@ pub(super) fn let_go<S: Transport, A: Access>(access: &mut A, io: &mut S) {
 fn shut_down<S: Transport, A: Access>(access: &mut A, io: &mut S) {
     access.writing = Writing::Somebody;
     let start = access.clock.now();
+    arrange_write(access, io);
     let flushed = if access.driver.owes_flush() { access.unlocked(|| io.flush()) } else { Ok(()) };
     let ended = flushed.and_then(|()| access.unlocked(|| io.shutdown_write()));
     // If it could not be done now, the next call tries again.
@@ -266,12 +267,13 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
         let taken = access.taken();
         let enough = taken >= mark || (matches!(goal, Goal::Room) && access.has_reached(goal));
         let done = if wants.write && !enough && access.driver.connection.next_transmit().is_some() {
-            access.write_timeout.arrange(Some(WRITE), |timeout| io.set_write_timeout(timeout));
+            arrange_write(access, io);
             access.write_some(io).and_then(|(len, flushed)| {
                 access.wrote(len, wants.timed);
                 flushed.map_or(Ok(()), |flushed| flushed.map(|()| access.flushed(wants.timed)))
             })
         } else if wants.write && access.driver.connection.transmitted() < taken {
+            arrange_write(access, io);
             access.unlocked(|| io.flush()).map(|()| access.flushed(wants.timed))
         } else if wants.write && access.reading && !matches!(goal, Goal::Events) && more > 0 {
             // The receiver waits in a read, and this half writes its Pongs. From `Leaving` on the receiver writes by
@@ -281,6 +283,7 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
             (access.writing, mark) = (Writing::Leaving, access.driver.connection.written());
             continue;
         } else if wants.end && !wants.write {
+            arrange_write(access, io);
             match access.unlocked(|| io.shutdown_write()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
                 // Any other error is ignored, since the next read gets one too.
@@ -317,6 +320,13 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
     access.keep_little();
     access.notify();
     flow
+}
+
+/// Sees to it that a write does not block for long. A flush and a shutdown may write too, so this comes before each of
+/// the three.
+#[inline]
+fn arrange_write<S: Transport, A: Access>(access: &mut A, io: &S) {
+    access.write_timeout.arrange(Some(WRITE), |timeout| io.set_write_timeout(timeout));
 }
 
 /// Reads once, and waits for at most `most`, or for ever.
