@@ -226,13 +226,12 @@ pub(super) fn let_go<S: Transport, A: Access>(access: &mut A, io: &mut S) {
 #[inline(never)]
 fn shut_down<S: Transport, A: Access>(access: &mut A, io: &mut S) {
     access.writing = Writing::Somebody;
-    let start = access.clock.now();
     arrange_write(access, io);
+    let start = access.clock.now();
     let flushed = if access.driver.owes_flush() { access.unlocked(|| io.flush()) } else { Ok(()) };
     let ended = flushed.and_then(|()| access.unlocked(|| io.shutdown_write()));
     // If it could not be done now, the next call tries again.
-    let took = access.clock.now().since(start);
-    if ended.is_ok() || ended.is_err_and(|error| access.write_timeout.judge(&error, took).is_none()) {
+    if ended.err().and_then(|error| access.judge(&error, start)).is_none() {
         access.driver.handle_shutdown();
     }
     access.writing = Writing::Nobody;
@@ -284,14 +283,14 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
             continue;
         } else if wants.end && !wants.write {
             arrange_write(access, io);
-            match access.unlocked(|| io.shutdown_write()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
-                // Any other error is ignored, since the next read gets one too.
-                _ => {
-                    access.driver.connection.handle_shutdown();
-                    continue;
-                }
+            start = access.clock.now();
+            let ended = access.unlocked(|| io.shutdown_write());
+            // It is made again if its time was over. A failure is ignored, since the next read gets one too.
+            if let Some(flow) = ended.err().and_then(|error| access.judge(&error, start)) {
+                break flow;
             }
+            access.driver.connection.handle_shutdown();
+            continue;
         } else {
             break Flow::Done;
         };
