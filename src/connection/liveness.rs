@@ -94,9 +94,11 @@ impl Liveness {
     }
 
     /// A Ping was queued that ends at the mark `end`. It replaces an unanswered one: the latency is measured from the
-    /// last Ping only.
-    pub(crate) fn pinged(&mut self, payload: &[u8], end: u64, now: Time) {
-        let (first_end, since) = self.waiting.as_ref().map_or((end, now), |first| (first.first_end, first.since));
+    /// last Ping only. `reads` says whether this end reads, so that it could see a Pong. The time to answer goes on
+    /// only if it counted for the replaced Ping, or this one could be overdue at once.
+    pub(crate) fn pinged(&mut self, payload: &[u8], end: u64, reads: bool, now: Time) {
+        let first = self.waiting.as_ref().filter(|first| first.is_judged(reads));
+        let (first_end, since) = first.map_or((end, now), |first| (first.first_end, first.since));
         self.waiting = Some(Box::new(Waiting { payload: payload.into(), end, left: None, first_end, since }));
     }
 
