@@ -151,9 +151,17 @@ impl Connection {
         self.phase.put_off(now + self.config.close_timeout);
     }
 
+    /// Whether [`receive`](Self::receive) would return nothing without input. It notes, as `receive` does, that whole
+    /// messages are asked for: that decides whether one is gathered while a send is blocked.
+    #[inline]
+    pub(crate) fn is_at_rest_for_messages(&mut self) -> bool {
+        self.delivery = Delivery::Messages;
+        self.is_between_messages()
+    }
+
     /// Whether the connection is open, no message is unfinished, and nothing was read ahead.
     #[inline]
-    pub(crate) fn is_between_messages(&self) -> bool {
+    fn is_between_messages(&self) -> bool {
         matches!(self.phase, Phase::Open) && self.assembler.is_idle() && self.ahead.is_none()
     }
 

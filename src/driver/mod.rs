@@ -73,7 +73,7 @@ impl Driver {
     pub fn next_message(&mut self, clock: impl FnOnce() -> Time) -> Option<Message<'static>> {
         let (connection, now) = (&mut self.connection, self.read_at);
         // Most looks find nothing, for they come before a wait and after it.
-        if self.input.is_empty() && connection.is_between_messages() {
+        if self.input.is_empty() && connection.is_at_rest_for_messages() {
             return None;
         }
         let before = connection.state();
@@ -96,8 +96,7 @@ impl Driver {
     /// `None` if all that was read has been taken. For `clock` see [`next_message`](Self::next_message).
     pub fn next_event(&mut self, form: Form, clock: impl FnOnce() -> Time) -> Option<NextEvent> {
         let (connection, now) = (&mut self.connection, self.read_at);
-        // A connection at rest notes that chunks are asked for: then no message is gathered while a send is blocked.
-        if form == Form::Whole && self.input.is_empty() && connection.is_between_messages() {
+        if form == Form::Whole && self.input.is_empty() && connection.is_at_rest_for_messages() {
             return None;
         }
         let (base, before) = (self.input.address(), connection.state());
