@@ -172,7 +172,8 @@ impl Connection {
     }
 
     /// Whether more may be read ahead.
-    fn may_take_ahead(&self) -> bool {
+    #[inline]
+    pub(crate) fn may_take_ahead(&self) -> bool {
         self.ahead.as_ref().is_none_or(|ahead| !ahead.full)
     }
 

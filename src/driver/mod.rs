@@ -138,6 +138,13 @@ impl Driver {
         let _ = self.input.take(|input| connection.receive_ahead(input, now));
     }
 
+    /// Whether more may be read ahead. If not, a send that is blocked waits until an event has been taken.
+    #[must_use]
+    #[inline]
+    pub fn may_read_ahead(&self) -> bool {
+        self.connection.may_take_ahead()
+    }
+
     // Reading.
 
     /// Whether bytes that were read wait to be taken.
