@@ -60,6 +60,7 @@ impl Connection {
     /// connection is over. A write that takes a byte ends that time; if nothing waited, a flush does.
     pub fn handle_blocked(&mut self, now: Time) {
         self.liveness.blocked(!self.out.has_untaken(), now);
+        self.limit_close_ahead(now);
         self.keep_limits(now);
     }
 
