@@ -51,11 +51,17 @@ pub enum Form {
 }
 
 impl Driver {
-    /// A driver for a connection. The connection has got all bytes that were read.
+    /// A driver for a connection. The connection has got all bytes that were read. It may have been used before, and
+    /// bytes lost: who waits for what was sent is told so.
     #[must_use]
     pub fn new(connection: Connection, now: Time) -> Driver {
-        let (input, sent_mark) = (ReadBuffer::default(), connection.written());
-        Driver { connection, input, read_at: now, failure: None, sent_mark, reported: false, shut_down: false }
+        let (has_lost, is_over) = (connection.has_lost(), connection.state() == State::Closed);
+        // What was lost never leaves, so its mark is never reached.
+        let sent_mark = if has_lost { u64::MAX } else { connection.written() };
+        // Of a transport that takes nothing any more, the error is not known here.
+        let failure = (has_lost && !is_over).then(|| io::ErrorKind::BrokenPipe.into());
+        let input = ReadBuffer::default();
+        Driver { connection, input, read_at: now, failure, sent_mark, reported: false, shut_down: false }
     }
 
     /// The connection. It [holds](Connection::hold) the bytes that were read and not taken.
