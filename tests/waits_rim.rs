@@ -1,5 +1,6 @@
-//! Faults of waiting that were found by reading, and are not mended yet. Each test says the promise, and what
-//! happens instead. No test depends on how fast it runs.
+//! Waits at the rims: which deadline holds and from when, time limits while bytes come without end, waits of the
+//! blocking adapter that have no clock of their own, wake-ups between two halves, and what is known after a handover.
+//! No test depends on how fast it runs.
 #![cfg(feature = "tokio")]
 
 mod common;
@@ -22,12 +23,10 @@ use common::*;
 use edges_wire::{Wire as Script, patient, timed_out};
 use line::{Line, in_time, only, socket, upgrade};
 use openline::Role::{Client, Server};
-use openline::tokio::{WebSocket, read_request};
-use openline::{
-    Accept, CloseCode, Config, Connection, Error, Keepalive, Message, Reading, Ready, Response, Step, Time, net,
-};
+use openline::tokio::WebSocket;
+use openline::{CloseCode, Config, Connection, Error, Keepalive, Message, Reading, Ready, Step, Time, net};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -45,27 +44,8 @@ fn give(us: &mut Connection, bytes: &[u8], now: Time) {
 
 // The wrong deadline.
 
-/// `accept`: the 101 "must leave within the time of the opening handshake", 10 s here. What is waited for is the nearest
-/// deadline of all, which is the first Ping where that is due sooner: a client that takes the 101 after 5 s
-/// of its 10 is told nothing more, and the program is told `TimedOut`.
-#[tokio::test(start_paused = true)]
-async fn an_answer_has_the_time_of_the_handshake_and_not_that_of_the_first_ping() {
-    let mut config = Config::default();
-    config.keepalive = Some(Keepalive::new(Duration::from_secs(2), Duration::from_secs(20)));
-    let line = Line::silent([REQUEST]);
-    line.change(|script| script.blocked = true);
-    let accepting = read_request(&server_with(config), line.clone()).await.unwrap();
-    let later = line.clone();
-    tokio::spawn(async move {
-        sleep(Duration::from_secs(5)).await;
-        later.unblock();
-    });
-    let begun = Instant::now();
-    let accepted = in_time(accepting.accept()).await;
-    assert!(accepted.is_ok(), "{:?} after {:?}", accepted.err(), begun.elapsed());
-}
-
-/// The same with the blocking adapter.
+/// `accept`: the 101 must leave within the time of the opening handshake, 10 s here. That the first Ping is due sooner
+/// does not matter.
 #[test]
 fn an_answer_has_the_time_of_the_handshake_and_not_that_of_the_first_ping_in_net() {
     let mut config = Config::default();
@@ -85,10 +65,8 @@ fn an_answer_has_the_time_of_the_handshake_and_not_that_of_the_first_ping_in_net
     assert!(accepted.is_ok(), "{:?}", accepted.err());
 }
 
-/// Manual: the time to close begins "not before this end has tried to answer, if the application was busy meanwhile". For a
-/// Close frame that was read ahead it runs on when the send that read it is over, while the application is busy with
-/// something else. The next send that has to wait, be it for an instant, ends the connection at once: neither what
-/// is sent nor the answer to the Close frame is given any time.
+/// Manual: "If the application was busy when the frame came, it begins when this end first tries to answer." So of a
+/// Close frame that was read ahead the time does not run while nothing waits for the peer.
 #[tokio::test(start_paused = true)]
 async fn the_time_to_close_does_not_run_between_two_sends() {
     let line = Line::silent([close_frame(Client, 1000, "")]);
@@ -109,8 +87,7 @@ async fn the_time_to_close_does_not_run_between_two_sends() {
     assert!(sent.is_ok(), "{sent:?}, {:?}, said {:?}", ws.closed(), line.said(Server));
 }
 
-/// The same of the core, and of a `close`, which the application has just called: "All of it has one time limit, that begins
-/// with the first Close frame; and not before this end has tried to answer". `until` is in the past.
+/// The same of the core, and of a `close`, which has the time to close from when it is called.
 #[test]
 fn a_close_has_its_time_though_theirs_was_read_ahead_long_ago() {
     let mut us = open(Server);
@@ -125,9 +102,8 @@ fn a_close_has_its_time_though_theirs_was_read_ahead_long_ago() {
     assert!(us.closed().is_none() && until > s(21), "until {until:?}: {:?}", us.closed());
 }
 
-/// Manual: "While nothing is read, a Pong cannot be seen, so no Pong is waited for"; promise 9: a deadline is never in the past
-/// when it is set. An application's second Ping takes over the time of the first one, though that was not to
-/// be seen answered: it is overdue in the moment that it is queued, if the transport is busy in that moment.
+/// Manual: "While nothing is read, no Pong is waited for, since none could be seen." So a second Ping of the application
+/// does not take over the time of the first one, and no deadline is in the past when it is set.
 #[test]
 fn a_ping_is_not_overdue_when_it_is_queued_while_nothing_is_read() {
     let mut us = connection(Server, Config::default());
@@ -142,7 +118,7 @@ fn a_ping_is_not_overdue_when_it_is_queued_while_nothing_is_read() {
     assert!(us.until().unwrap() > s(24));
 }
 
-/// The same by the adapter: a message lies read ahead, and the application sends two Pings with some time between.
+/// The same with an adapter: a message was read ahead, and the application sends two Pings with some time between.
 #[tokio::test(start_paused = true)]
 async fn a_second_ping_of_a_sender_is_not_overdue_when_it_is_queued() {
     let line = Line::silent([frame(Client, TEXT, "kept for later")]);
@@ -165,33 +141,20 @@ async fn a_second_ping_of_a_sender_is_not_overdue_when_it_is_queued() {
 
 // Time limits under a flood.
 
-/// Manual: "All other time limits hold also while bytes come without end"; DESIGN: "close, handshake and stall deadlines hold
-/// under a flood too". The 101 of a server must leave within 10 s. To a client that does not take it, and
-/// goes on talking, nobody looks at that: a host that does what `step` says reads for ever.
-#[test]
-fn a_flood_does_not_stop_the_clock_of_the_answer() {
-    let mut us = Connection::server(&server_with(quiet()), s(0));
-    give(&mut us, REQUEST, s(0));
-    us.accept(Accept::default(), s(0)).unwrap();
-    let over = flood(&mut us, &frame(Client, PING, "p"), true);
-    assert!(over.is_some_and(|over| over <= 11), "over at {over:?}");
-}
-
-/// The same of the time in which a peer must take something, for a host that knows from its transport when it may write
-/// again (`Ready`: "it cannot once it has said `WouldBlock`, until it says otherwise"), and so does not try after each read.
+/// Manual: "All other time limits hold even while bytes come without end." Here it is the time in which a peer must take
+/// something, for a host that knows from its transport when it may write again, and so does not try after each read.
 #[test]
 fn a_flood_does_not_stop_the_clock_of_a_stall() {
     for says in [frame(Client, PING, "p"), frame(Client, TEXT, "whole"), frame(Client, BINARY, vec![7; 300])] {
         let mut us = open(Server);
         us.send("something").unwrap();
-        let over = flood(&mut us, &says, false);
+        let over = flood(&mut us, &says);
         assert!(over.is_some_and(|over| over <= 61), "over at {over:?}");
     }
 }
 
-/// A host by the table of the manual, and a peer that takes nothing and says something each second. When it
-/// was over. `again`: whether the host tries to write after each read.
-fn flood(us: &mut Connection, says: &[u8], again: bool) -> Option<u64> {
+/// A host by the table of the manual, and a peer that takes nothing and says something each second. When it was over.
+fn flood(us: &mut Connection, says: &[u8]) -> Option<u64> {
     let mut ready = Ready { read: true, write: true };
     let mut second = 0;
     while second < 300 {
@@ -204,7 +167,6 @@ fn flood(us: &mut Connection, says: &[u8], again: bool) -> Option<u64> {
             Step::Read => {
                 second += 1;
                 give(us, says, s(second));
-                ready.write |= again;
             }
             Step::End => us.handle_shutdown(),
             Step::Timeout => us.handle_timeout(s(second)),
@@ -216,9 +178,8 @@ fn flood(us: &mut Connection, says: &[u8], again: bool) -> Option<u64> {
 
 // Waits without a clock, in the blocking adapter.
 
-/// Promise 9: every wait has a deadline. How long a flush may block is never told to a transport that the adapter has not
-/// written to before: of a socket that comes from the other adapter with something not passed on yet,
-/// the flush blocks for ever if the peer takes nothing.
+/// Every wait has a deadline. A flush may block, also that of a socket which comes from another adapter with something
+/// that was not passed on yet, and at which no timeout was set.
 #[test]
 fn a_flush_has_a_time_limit_though_nothing_was_written_before() {
     let first = Script::new(|_| timed_out(), |_, b| Ok(b.len())).on_flush(|_| Err(io::ErrorKind::WouldBlock.into()));
@@ -240,7 +201,7 @@ fn a_flush_has_a_time_limit_though_nothing_was_written_before() {
     assert!(!limits.is_empty() && limits.iter().all(Option::is_some), "flushed with these time limits: {limits:?}");
 }
 
-/// The same of the shutdown, which over TLS writes, and may block: nothing was written before it.
+/// The same of the shutdown, which writes over TLS.
 #[test]
 fn a_shutdown_has_a_time_limit_though_nothing_was_written_before() {
     for ends in [vec![], close_frame(Client, 1000, "")] {
@@ -258,7 +219,7 @@ fn a_shutdown_has_a_time_limit_though_nothing_was_written_before() {
     }
 }
 
-/// `recv_timeout`: "waits for `limit` at the most". A write may block for 25 to 50 ms, whatever the limit is.
+/// `recv_timeout` waits for at most `limit`, in a write too.
 #[test]
 fn a_write_does_not_block_for_longer_than_the_limit_of_the_call() {
     let wire = Script::new(|_| timed_out(), |_, _| timed_out());
@@ -271,9 +232,8 @@ fn a_write_does_not_block_for_longer_than_the_limit_of_the_call() {
     assert!(limits.iter().flatten().all(|most| *most <= limit), "{limits:?}");
 }
 
-/// `recv_timeout`: `TimedOut` "if no message came in that time"; `recv`: "Receiving also writes what is queued, answers Pings and
-/// keeps the deadlines". With a limit of zero (a loop that has other things to do), or one that is over before the transport
-/// is looked at, none of this is done however often it is called: nothing is read, written or given up.
+/// Receiving also writes what is queued, answers Pings and keeps the deadlines: also with a limit of zero, in a loop that
+/// has other things to do, or one that is over before the transport is looked at.
 #[test]
 fn a_receive_that_may_not_wait_gets_what_lies_there() {
     let wire = Script::new(|n| if n == 1 { Ok(frame(Client, TEXT, "here")) } else { timed_out() }, |_, b| Ok(b.len()));
@@ -299,9 +259,8 @@ fn a_half_that_may_not_wait_gets_what_lies_there() {
     assert_eq!(got, Some(Message::from("here")), "{} reads in 100 calls", wire.log().reads);
 }
 
-/// `shared`: "A receiver writes what is queued at that moment; if a sender is writing, it leaves that to the sender, and reads
-/// on." It writes again and again before it reads, as long as the other half feeds while it writes: it
-/// holds the lock from each write to the next. Nothing that the peer says is read, a Close frame neither.
+/// `shared`: "A receiver writes what is queued at that moment." It does not write again before it has read, though the
+/// other half feeds while it writes.
 #[test]
 fn a_receiver_reads_though_the_other_half_feeds_all_the_time() {
     let (go, fed) = (mpsc::channel(), mpsc::channel());
@@ -341,8 +300,8 @@ fn a_receiver_reads_though_the_other_half_feeds_all_the_time() {
     assert!(before < 10, "{before} writes before the first read");
 }
 
-/// `set_write_timeout`: a call "that took longer fails with `WouldBlock` or `TimedOut`". Of a shutdown (over TLS it writes) only the
-/// one name is understood: with the other the end is taken for said, and the peer waits for it until `close_timeout`.
+/// `set_write_timeout`: a call that took longer fails with `WouldBlock` or `TimedOut`. A shutdown writes over TLS, so
+/// both names mean the same of it, and the peer waits for the end.
 #[test]
 fn a_shutdown_that_timed_out_is_tried_again() {
     let wire = Script::new(
@@ -362,38 +321,25 @@ fn a_shutdown_that_timed_out_is_tried_again() {
     assert!(log.shut_down, "tried {} times, and then {} reads", log.shutdowns, log.reads);
 }
 
-// Opening.
-
-/// `src/limits.md`: beyond `HandshakeConfig::timeout` "a server answers 408"; `Connection::reject`: "`TimedOut` as for `accept`", where "the
-/// client is answered with 408". An application that decides too late and accepts sends it; one that rejects sends nothing.
-#[tokio::test(start_paused = true)]
-async fn a_rejection_that_is_late_answers_408() {
-    for rejects in [false, true] {
-        let line = Line::silent([REQUEST]);
-        let accepting = read_request(&openline::Server::default(), line.clone()).await.unwrap();
-        sleep(Duration::from_secs(11)).await;
-        if rejects {
-            assert!(in_time(accepting.reject(Response::new(403))).await.is_err());
-        } else {
-            assert!(in_time(accepting.accept()).await.is_err());
-        }
-        let said = String::from_utf8(line.script().written.clone()).unwrap();
-        assert!(said.starts_with("HTTP/1.1 408 "), "rejects: {rejects}, said {said:?}");
-    }
-}
-
-/// `accept`: the 101 "must leave within the time of the opening handshake". If the client breaks the protocol behind its
-/// request, and takes nothing, that time is forgotten: it is over at 10 s, what there is to say is thrown
-/// away, and then its end is waited for until `close_timeout` is over too.
+/// A signal interrupts a write, and does not say that the transport takes nothing: no time to stall runs.
 #[test]
-fn an_answer_that_does_not_leave_in_time_ends_a_connection_that_has_failed() {
-    let mut us = Connection::server(&server_with(quiet()), s(0));
-    give(&mut us, REQUEST, s(0));
-    us.accept(Accept::default(), s(9)).unwrap();
-    give(&mut us, &[0x83], s(9));
-    us.handle_blocked(s(9));
-    us.handle_timeout(s(10));
-    assert_eq!(us.wants(), None, "the 101 has not left after 10 s");
+fn a_signal_is_no_blocked_transport() {
+    let mut config = patient();
+    config.stall_timeout = Some(Duration::from_millis(1));
+    let wire = Script::new(
+        |_| timed_out(),
+        |n, b| {
+            if n < 5 {
+                // Longer than the time to stall.
+                thread::sleep(Duration::from_millis(5));
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            Ok(b.len())
+        },
+    );
+    let mut ws = wire.socket(Server, config);
+    let sent = ws.send("something");
+    assert!(sent.is_ok(), "{sent:?}");
 }
 
 // Wake-ups.
@@ -459,11 +405,9 @@ impl AsyncWrite for Duo {
     }
 }
 
-/// `wakers`: whatever one half does that the other may wait for wakes that; manual: a send that is blocked goes on "reading
-/// until one message is at hand, so that two ends that send to each other at once both get on". If there was something
-/// behind the handshake, or the socket was handed over, the bytes lie in the connection: the receiver takes the message
-/// that was read ahead of them, and the blocked sender, which may read again now, is not told. If the
-/// receiver is not polled in the meantime, the peer, which is blocked too, is given up as stalled.
+/// `wakers`: whatever one half does that the other may wait for wakes that. Bytes that came behind the handshake, or
+/// before a handover, lie in the connection. When the receiver takes the message that was read ahead of them, a blocked
+/// sender may read again; otherwise two ends that send to each other wait for each other.
 #[tokio::test(start_paused = true)]
 async fn a_sender_reads_on_when_the_receiver_has_taken_what_was_ahead_of_held_bytes() {
     for held in [false, true] {
@@ -491,9 +435,8 @@ async fn a_sender_reads_on_when_the_receiver_has_taken_what_was_ahead_of_held_by
     }
 }
 
-/// `Reading::OneAhead`: no message is gathered "for who takes messages in chunks". Who took chunks once and asks for whole messages
-/// now still counts as such, if no message came since: a `recv` that was given up does not count. Its next
-/// send waits for a peer that waits for it, until `stall_timeout`.
+/// `Reading::OneAhead`: no message is gathered for who takes messages in chunks. Who asks for whole messages now is none
+/// of those, though none came since.
 #[tokio::test(start_paused = true)]
 async fn a_send_reads_ahead_for_who_has_begun_to_receive_whole_messages() {
     for way in ["event", "recv"] {
@@ -515,9 +458,8 @@ async fn a_send_reads_ahead_for_who_has_begun_to_receive_whole_messages() {
 
 // Handing over.
 
-/// `flush`: "Waits until the transport has taken all that this end queued before", or says why not. A write has failed, what was
-/// accepted is lost, and nobody has been told yet. A socket that is put together again has forgotten all of
-/// it: `flush` says `Ok`. (Without the handover it says `Io`.)
+/// `flush` waits until the transport has taken all that this end queued before, or says why not. A write has failed and
+/// nobody has been told yet: a socket that is put together again knows that what was accepted is lost.
 #[tokio::test(start_paused = true)]
 async fn a_failed_write_is_known_after_the_handover() {
     for handed_over in [false, true] {
@@ -532,5 +474,26 @@ async fn a_failed_write_is_known_after_the_handover() {
         }
         let flushed = in_time(ws.flush()).await;
         assert!(flushed.is_err(), "handed over: {handed_over}, {flushed:?}, said {:?}", line.said(Server));
+    }
+}
+
+/// The same with the blocking adapter, and of a connection that was over before.
+#[test]
+fn what_was_lost_is_known_after_the_handover_in_net() {
+    for over in [false, true] {
+        let wire = Script::new(
+            move |n| if over && n > 1 { Ok(vec![]) } else { timed_out() },
+            |_, _| Err(io::ErrorKind::BrokenPipe.into()),
+        );
+        let mut ws = wire.socket(Server, patient());
+        ws.feed("lost").unwrap();
+        let _ = ws.recv_timeout(Duration::ZERO);
+        if over {
+            assert!(ws.recv().is_err(), "said once, to another part of the program");
+        }
+        let (io, connection, epoch) = ws.into_parts();
+        assert_eq!((connection.has_lost(), connection.closed().is_some()), (true, over));
+        let flushed = net::WebSocket::from_connection(io, connection, epoch).flush();
+        assert!(flushed.is_err(), "over: {over}, {flushed:?}");
     }
 }
