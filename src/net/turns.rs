@@ -64,7 +64,9 @@ pub(super) fn turn<S: Transport, A: Access>(
         }
         // With the goal `Events` a read comes after one write. Otherwise a sender that feeds all the time would keep
         // this half from reading.
-        if written_once && matches!(goal, Goal::Events) && wants.read && wants.write {
+        let put_off =
+            written_once && written == Flow::Done && matches!(goal, Goal::Events) && wants.read && wants.write;
+        if put_off {
             (wants.write, brief) = (false, true);
         }
         // The clock takes longer than all else here, and is asked only when there is nothing to write.
@@ -95,6 +97,9 @@ pub(super) fn turn<S: Transport, A: Access>(
                 }
                 if limit.is_some_and(|limit| limit <= now) {
                     return Err(Error::TimedOut);
+                }
+                if put_off {
+                    return Ok(());
                 }
                 if read == Some(Flow::WouldBlock) || written == Flow::WouldBlock {
                     return Err(would_block());
