@@ -176,7 +176,8 @@
 //!
 //! **Why is the peer's Close frame not acted upon while a send is blocked?** It would end the send, and the message
 //! of the application would be lost. §5.5.1 allows to answer a Close frame after the current messages. So the frame
-//! waits until the application receives it, at most for [`close_timeout`](crate::Config::close_timeout).
+//! waits until the application receives it. But what is sent meanwhile has only
+//! [`close_timeout`](crate::Config::close_timeout) to leave.
 //!
 //! **Why does an invalid text fail before its frame has ended?** §8.1 allows to wait for the rest, but the rest may
 //! never come. Text is checked as it is gathered, each byte once.

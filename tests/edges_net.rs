@@ -279,3 +279,32 @@ fn a_send_that_finds_that_it_is_over_shuts_the_transport_down() {
     assert!(matches!(result, Err(Error::StallTimeout)), "{result:?}");
     assert!(socket.closed().is_some() && wire.log().shut_down);
 }
+
+/// "Receiving also writes what is queued": over a non-blocking transport, a Pong that waited for room leaves before
+/// `recv` says that it would block.
+#[test]
+fn a_late_pong_leaves_before_a_receive_would_block() {
+    let pings = frames(Client, [b'a', b'b'].map(|i| (PING, vec![i; 125])));
+    let writable = Arc::new(AtomicUsize::new(0));
+    let (may_write, reads) = (writable.clone(), writable.clone());
+    let wire = Wire::new(
+        move |_| match reads.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => Ok(pings.clone()),
+            Err(_) => Err(ErrorKind::WouldBlock.into()),
+        },
+        move |_, b| if may_write.load(Ordering::SeqCst) > 2 { Ok(b.len()) } else { Err(ErrorKind::WouldBlock.into()) },
+    );
+    let mut socket = wire.socket(Server, patient());
+    socket.feed(vec![7; 5000]).unwrap();
+    // It takes some calls until the transport is known not to wait.
+    for phase in [0, 0, 0, 0, 0, 0, 1, 3] {
+        let _ = writable.compare_exchange(2, 3, Ordering::SeqCst, Ordering::SeqCst);
+        if phase == 1 {
+            writable.store(1, Ordering::SeqCst);
+        }
+        let result = socket.recv();
+        assert!(is_io(&result, ErrorKind::WouldBlock), "{result:?}");
+    }
+    let said = parse(Server, &wire.log().written);
+    assert_eq!(said.iter().map(|(opcode, _)| *opcode).collect::<Vec<_>>(), [BINARY, PONG, PONG]);
+}

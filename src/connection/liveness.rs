@@ -93,10 +93,18 @@ impl Liveness {
         self.seen = self.seen.max(now);
     }
 
+    /// Whether the last sign of life came `now`, or at a later time.
+    #[inline]
+    pub(crate) fn has_heard(&self, now: Time) -> bool {
+        self.seen >= now
+    }
+
     /// A Ping was queued that ends at the mark `end`. It replaces an unanswered one: the latency is measured from the
-    /// last Ping only.
-    pub(crate) fn pinged(&mut self, payload: &[u8], end: u64, now: Time) {
-        let (first_end, since) = self.waiting.as_ref().map_or((end, now), |first| (first.first_end, first.since));
+    /// last Ping only. `reads` says whether this end reads, so that it could see a Pong. The time to answer goes on
+    /// only if it counted for the replaced Ping, or this one could be overdue at once.
+    pub(crate) fn pinged(&mut self, payload: &[u8], end: u64, reads: bool, now: Time) {
+        let first = self.waiting.as_ref().filter(|first| first.is_judged(reads));
+        let (first_end, since) = first.map_or((end, now), |first| (first.first_end, first.since));
         self.waiting = Some(Box::new(Waiting { payload: payload.into(), end, left: None, first_end, since }));
     }
 
@@ -106,12 +114,14 @@ impl Liveness {
         self.stuck |= nothing_waits;
     }
 
-    /// Whether the transport has been blocked for so long that the peer is given up.
-    pub(crate) fn is_stalled(&self, config: &Config, now: Time) -> bool {
-        self.stall_deadline(config).is_some_and(|deadline| deadline <= now)
+    /// Whether the transport takes nothing.
+    #[inline]
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
     }
 
-    fn stall_deadline(&self, config: &Config) -> Option<Time> {
+    /// When the peer is given up because it takes nothing, if the transport is blocked.
+    pub(crate) fn stall_deadline(&self, config: &Config) -> Option<Time> {
         self.blocked.zip(config.stall_timeout).map(|(blocked, timeout)| blocked + timeout)
     }
 
@@ -170,13 +180,9 @@ impl Liveness {
         config.keepalive.map(|_| self.next_ping)
     }
 
-    /// The next deadline. `reads` says whether this end reads, so that it could see a Pong.
-    pub(crate) fn deadline(&self, config: &Config, reads: bool) -> Option<Time> {
-        Time::earlier(self.stall_deadline(config), self.ping_deadline(config, reads))
-    }
-
-    /// When to send the next Ping, or to give up waiting for a Pong.
-    fn ping_deadline(&self, config: &Config, reads: bool) -> Option<Time> {
+    /// When to send the next Ping, or to give up waiting for a Pong. `reads` says whether this end reads, so that it
+    /// could see a Pong.
+    pub(crate) fn ping_deadline(&self, config: &Config, reads: bool) -> Option<Time> {
         let keepalive = config.keepalive?;
         Some(match &self.waiting {
             Some(waiting) if waiting.is_judged(reads) => waiting.since.max(self.seen) + keepalive.timeout,
@@ -187,7 +193,7 @@ impl Liveness {
     /// What must be done now.
     pub(crate) fn due(&mut self, config: &Config, reads: bool, now: Time) -> Due {
         let reached = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= now);
-        if self.is_stalled(config, now) {
+        if reached(self.stall_deadline(config)) {
             return Due::Dead(Cause::StallTimeout);
         }
         let Some(keepalive) = config.keepalive.filter(|_| reached(self.ping_deadline(config, reads))) else {

@@ -114,6 +114,8 @@ pub struct Connection {
     passed_on: u64,
     /// The mark up to which the transport had taken it when it failed. Those bytes are not waited for.
     lost: u64,
+    /// Whether bytes were dropped that had to leave.
+    has_lost: bool,
     /// Whether the writing side of the transport has been shut down.
     shut_down: bool,
 }
@@ -169,6 +171,7 @@ impl Connection {
             close_end: None,
             passed_on: 0,
             lost: 0,
+            has_lost: false,
             shut_down: false,
             config,
         }
@@ -279,6 +282,13 @@ impl Connection {
         self.passed_on
     }
 
+    /// Whether bytes that were queued will never leave, because the transport has failed or the connection has ended
+    /// before. Pongs behind our Close frame do not count.
+    #[must_use]
+    pub fn has_lost(&self) -> bool {
+        self.has_lost
+    }
+
     // Take.
 
     /// All bytes that wait to be transmitted, in order, for a vectored write. They stay queued until
@@ -314,6 +324,7 @@ impl Connection {
     }
 
     fn clear_out(&mut self) {
+        self.has_lost |= self.is_unsent();
         self.out.clear();
         (self.pong, self.answer) = (None, None);
         self.lost = self.out.transmitted();

@@ -39,8 +39,9 @@ pub(super) struct Ahead {
     /// Whether nothing more may be read: the events have a message or the Close frame, or the next bytes are data that
     /// may not be gathered.
     full: bool,
-    /// When the peer's Close frame, which is one of the events, is acted upon at the latest.
-    close_by: Option<Time>,
+    /// If the peer's Close frame is one of the events: what lies before this mark in the outgoing stream must have left
+    /// until this time, or the frame is acted upon.
+    close_by: Option<(u64, Time)>,
     /// Whether the peer has ended its side behind what is held.
     ended: bool,
     /// Bytes that have not been decoded.
@@ -79,7 +80,9 @@ impl Connection {
     /// As [`receive`](Self::receive), while [reading](Self::set_reading) is [`Reading::OneAhead`]: takes bytes off the
     /// front of `input`, and keeps the events for later calls of `receive`. Pings are answered at once. The peer's
     /// Close frame is acted upon when `receive` returns it, so that the application can still send what it waits to
-    /// send; but at the latest when [`Config::close_timeout`](crate::Config::close_timeout) is over.
+    /// send. But what waits has to leave within [`Config::close_timeout`](crate::Config::close_timeout); otherwise the
+    /// connection is over. When it has left, that time begins anew with the next call of
+    /// [`handle_blocked`](Self::handle_blocked).
     ///
     /// It stops after one message. If messages are taken in chunks or have no limit, it stops before the first data.
     /// Give the rest of `input` to `receive` later, or to [`hold`](Self::hold). It keeps at most 16 Pings and Pongs;
@@ -112,15 +115,16 @@ impl Connection {
                 }
             };
             let kept = on_close == OnClose::Keep && matches!(event, Event::Close(_));
-            let close_by = kept.then(|| now + self.config.close_timeout);
             let ahead = self.ahead.get_or_insert_default();
-            ahead.close_by = close_by;
             match event {
                 Event::Ping(_) | Event::Pong { .. } if ahead.events.len() >= MOST_CONTROL => {}
                 event => {
                     ahead.full = !matches!(event, Event::Ping(_) | Event::Pong { .. });
                     ahead.events.push_back(event);
                 }
+            }
+            if kept {
+                self.limit_close_ahead(now);
             }
         }
         Ok(())
@@ -172,7 +176,8 @@ impl Connection {
     }
 
     /// Whether more may be read ahead.
-    fn may_take_ahead(&self) -> bool {
+    #[inline]
+    pub(crate) fn may_take_ahead(&self) -> bool {
         self.ahead.as_ref().is_none_or(|ahead| !ahead.full)
     }
 
@@ -197,10 +202,24 @@ impl Connection {
         self.ahead.get_or_insert_default().ended = true;
     }
 
-    /// When a Close frame that was read ahead is acted upon at the latest.
+    /// When a Close frame that was read ahead is acted upon at the latest. The time does not run while nothing waits
+    /// for the peer: then the application is busy, and the peer is not to blame.
     #[inline]
     pub(super) fn close_ahead_by(&self) -> Option<Time> {
-        self.ahead.as_ref()?.close_by
+        let (mark, by) = self.ahead.as_ref()?.close_by?;
+        (self.transmitted() < mark).then_some(by)
+    }
+
+    /// Something waits for the peer. If its Close frame was read ahead, the time begins until that is acted upon,
+    /// unless it runs.
+    pub(super) fn limit_close_ahead(&mut self, now: Time) {
+        let by = (self.written(), now + self.config.close_timeout);
+        if self.close_ahead_by().is_none()
+            && let Some(ahead) = &mut self.ahead
+            && matches!(ahead.events.back(), Some(Event::Close(_)))
+        {
+            ahead.close_by = Some(by);
+        }
     }
 
     /// Acts upon a Close frame that was read ahead. What the application sends later will not leave any more.

@@ -68,7 +68,7 @@ impl Connection {
             self.liveness.heard(now);
             return Ok(Some(Event::Message(Message::from(self.decoder.copy_unchanged(found, input)))));
         }
-        if matches!(self.phase, Phase::Opening { .. }) && !self.phase.is_over_time(now) {
+        if matches!(self.phase, Phase::Opening { .. }) && !self.is_over_time(now) {
             // What was read before comes before this, and may move the connection on.
             if let Some(event) = self.next_ahead(now, Delivery::Messages)? {
                 return Ok(Some(event));
@@ -151,9 +151,17 @@ impl Connection {
         self.phase.put_off(now + self.config.close_timeout);
     }
 
+    /// Whether [`receive`](Self::receive) would return nothing without input. It notes, as `receive` does, that whole
+    /// messages are asked for: that decides whether one is gathered while a send is blocked.
+    #[inline]
+    pub(crate) fn is_at_rest_for_messages(&mut self) -> bool {
+        self.delivery = Delivery::Messages;
+        self.is_between_messages()
+    }
+
     /// Whether the connection is open, no message is unfinished, and nothing was read ahead.
     #[inline]
-    pub(crate) fn is_between_messages(&self) -> bool {
+    fn is_between_messages(&self) -> bool {
         matches!(self.phase, Phase::Open) && self.assembler.is_idle() && self.ahead.is_none()
     }
 
@@ -192,10 +200,13 @@ impl Connection {
         Ok(self.next_event(None, input, now, Delivery::Messages)?.map(Event::into_owned))
     }
 
+    /// Whether nothing is to be done at the end of an input. A time limit is looked at there, and not for each message:
+    /// that would cost time.
+    ///
     /// It is never inlined, so that the search for a message does not keep its result in a register.
     #[inline(never)]
     fn is_at_rest(&self) -> bool {
-        self.is_between_messages()
+        self.is_between_messages() && self.answer.is_none() && !self.liveness.is_blocked()
     }
 
     /// Takes the message that was found. Its payload stays where it lies.
@@ -229,9 +240,9 @@ impl Connection {
         delivery: Delivery,
         on_close: OnClose,
     ) -> Result<Option<Event<'b>>, Fault> {
-        // The time limit of a connection that is opening or closing holds even while bytes come without end.
-        if self.phase.is_over_time(now) {
-            self.handle_timeout(now);
+        // If nothing came, the host tries to write before a deadline is looked at: the peer may take bytes again.
+        if !input.is_empty() || self.liveness.has_heard(now) {
+            self.keep_limits(now);
         }
         match &mut self.phase {
             Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } | Phase::CutOff(_) => {}

@@ -270,14 +270,6 @@ impl Phase {
         self.may_receive() || matches!(self, Phase::CutOff(_))
     }
 
-    /// Whether the time limit of the phase has been reached, as far as bytes that were read can tell.
-    pub(crate) fn is_over_time(&self, now: Time) -> bool {
-        match self.close_deadline() {
-            Some(by) => by <= now,
-            None => self.deadline().is_some_and(|by| by <= now),
-        }
-    }
-
     /// When a closing phase must be over.
     fn close_deadline(&self) -> Option<Time> {
         match self {

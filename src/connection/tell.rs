@@ -60,11 +60,15 @@ impl Connection {
     /// connection is over. A write that takes a byte ends that time; if nothing waited, a flush does.
     pub fn handle_blocked(&mut self, now: Time) {
         self.liveness.blocked(!self.out.has_untaken(), now);
-        // A flood of bytes to read does not stop these clocks.
-        if self.is_answer_late(now) {
-            self.end_dead(Cause::Opening(HandshakeError::TimedOut));
-        } else if self.phase.may_send() && self.liveness.is_stalled(&self.config, now) {
-            self.end_dead(Cause::StallTimeout);
+        self.limit_close_ahead(now);
+        self.keep_limits(now);
+    }
+
+    /// Does what is due when a deadline has come that holds even while bytes come without end.
+    #[inline]
+    pub(super) fn keep_limits(&mut self, now: Time) {
+        if self.is_over_time(now) {
+            self.pass_deadline(false, now);
         }
     }
 

@@ -143,15 +143,30 @@ impl Connection {
     /// The next deadline, of whatever kind. `reads` says whether a Pong could be seen.
     #[inline]
     pub(super) fn deadline(&self, reads: bool) -> Option<Time> {
+        let limit = self.limit();
+        match self.phase {
+            Phase::Open => Time::earlier(limit, self.liveness.ping_deadline(&self.config, reads)),
+            _ => limit,
+        }
+    }
+
+    /// The next deadline that holds even while bytes come without end. That of a Pong does not, since it may be among
+    /// the bytes.
+    #[inline]
+    fn limit(&self) -> Option<Time> {
         let usual = match self.phase {
-            Phase::Open => self.liveness.deadline(&self.config, reads),
+            Phase::Open => Time::earlier(self.liveness.stall_deadline(&self.config), self.close_ahead_by()),
             _ => self.phase.deadline(),
         };
-        // Mostly nothing was read ahead.
-        let usual = if self.ahead.is_none() { usual } else { Time::earlier(usual, self.close_ahead_by()) };
         match &self.answer {
             Some(answer) => Time::earlier(usual, Some(answer.by)),
             None => usual,
         }
+    }
+
+    /// Whether a deadline has come that holds even while bytes come without end.
+    #[inline]
+    pub(super) fn is_over_time(&self, now: Time) -> bool {
+        self.limit().is_some_and(|limit| limit <= now)
     }
 }

@@ -51,11 +51,17 @@ pub enum Form {
 }
 
 impl Driver {
-    /// A driver for a connection. The connection has got all bytes that were read.
+    /// A driver for a connection. The connection has got all bytes that were read. It may have been used before, and
+    /// bytes lost: who waits for what was sent is told so.
     #[must_use]
     pub fn new(connection: Connection, now: Time) -> Driver {
-        let (input, sent_mark) = (ReadBuffer::default(), connection.written());
-        Driver { connection, input, read_at: now, failure: None, sent_mark, reported: false, shut_down: false }
+        let (has_lost, is_over) = (connection.has_lost(), connection.state() == State::Closed);
+        // What was lost never leaves, so its mark is never reached.
+        let sent_mark = if has_lost { u64::MAX } else { connection.written() };
+        // Of a transport that takes nothing any more, the error is not known here.
+        let failure = (has_lost && !is_over).then(|| io::ErrorKind::BrokenPipe.into());
+        let input = ReadBuffer::default();
+        Driver { connection, input, read_at: now, failure, sent_mark, reported: false, shut_down: false }
     }
 
     /// The connection. It [holds](Connection::hold) the bytes that were read and not taken.
@@ -73,7 +79,7 @@ impl Driver {
     pub fn next_message(&mut self, clock: impl FnOnce() -> Time) -> Option<Message<'static>> {
         let (connection, now) = (&mut self.connection, self.read_at);
         // Most looks find nothing, for they come before a wait and after it.
-        if self.input.is_empty() && connection.is_between_messages() {
+        if self.input.is_empty() && connection.is_at_rest_for_messages() {
             return None;
         }
         let before = connection.state();
@@ -96,8 +102,7 @@ impl Driver {
     /// `None` if all that was read has been taken. For `clock` see [`next_message`](Self::next_message).
     pub fn next_event(&mut self, form: Form, clock: impl FnOnce() -> Time) -> Option<NextEvent> {
         let (connection, now) = (&mut self.connection, self.read_at);
-        // A connection at rest notes that chunks are asked for: then no message is gathered while a send is blocked.
-        if form == Form::Whole && self.input.is_empty() && connection.is_between_messages() {
+        if form == Form::Whole && self.input.is_empty() && connection.is_at_rest_for_messages() {
             return None;
         }
         let (base, before) = (self.input.address(), connection.state());
@@ -137,6 +142,13 @@ impl Driver {
         let connection = &mut self.connection;
         // A fault is not lost here: the connection keeps it.
         let _ = self.input.take(|input| connection.receive_ahead(input, now));
+    }
+
+    /// Whether more may be read ahead. If not, a send that is blocked waits until an event has been taken.
+    #[must_use]
+    #[inline]
+    pub fn may_read_ahead(&self) -> bool {
+        self.connection.may_take_ahead()
     }
 
     // Reading.

@@ -36,7 +36,7 @@ pub use connect::{connect, connect_with};
 pub use open::{Accepting, accept, accept_with, connect_on, read_request};
 use shared::{Alone, Goal, Shared};
 pub use split::{Receiver, Sender, SplitError};
-use timeouts::Clock;
+use timeouts::{Clock, Limit};
 pub use transport::Transport;
 use turns::{command, let_go, push, turn, write_to};
 
@@ -104,20 +104,21 @@ impl<S: Transport> WebSocket<S> {
     /// whatever method meets it first; messages that were read before still come, and then `None`. That the peer went away without a Close frame is not an error
     /// here: [`closed`](Self::closed) has the code 1006 then.
     pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.recv_until(None)
+        self.recv_until(Limit::none())
     }
 
-    /// As [`recv`](Self::recv), but waits for at most `limit`.
+    /// As [`recv`](Self::recv), but waits for at most `limit`. With a limit of zero it returns what lies there, and
+    /// writes what is queued; it waits for about a millisecond then, since no transport takes a shorter timeout.
     ///
     /// # Errors
     ///
     /// [`Error::TimedOut`] if no message came in that time; nothing is lost. Otherwise as [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<Message<'static>>, Error> {
-        self.recv_until(Some(self.shared.clock.now() + limit))
+        self.recv_until(Limit::at(self.shared.clock.now() + limit))
     }
 
     #[inline]
-    fn recv_until(&mut self, limit: Option<Time>) -> Result<Option<Message<'static>>, Error> {
+    fn recv_until(&mut self, mut limit: Limit) -> Result<Option<Message<'static>>, Error> {
         self.shared.set_reading(Reading::Events);
         loop {
             if let Some(message) = self.shared.next_message() {
@@ -127,7 +128,7 @@ impl<S: Transport> WebSocket<S> {
                 let_go(&mut Alone(&mut self.shared), &mut self.io);
                 return self.shared.driver.outcome().map(|()| None);
             }
-            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, limit)?;
+            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, &mut limit)?;
         }
     }
 
@@ -268,7 +269,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Io`], or why the connection ended while this waited.
     pub fn flush(&mut self) -> Result<(), Error> {
         let mark = self.shared.driver.sent_mark();
-        write_to(&mut Alone(&mut self.shared), &mut self.io, mark, None)
+        write_to(&mut Alone(&mut self.shared), &mut self.io, mark)
     }
 
     /// Closes the connection: sends a Close frame, drops what the peer still sends, and waits until the peer has
@@ -360,7 +361,7 @@ impl<S: Transport> WebSocket<S> {
                 let_go(&mut Alone(&mut self.shared), &mut self.io);
                 return self.shared.driver.outcome().map(|()| None);
             }
-            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
+            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, &mut Limit::none())?;
         }
     }
 

@@ -2,7 +2,7 @@
 //! event of the connection.
 
 use super::shared::{Alone, Goal};
-use super::timeouts::Clock;
+use super::timeouts::{Clock, Limit};
 use super::turns::{let_go, turn, write_to};
 use super::{Transport, WebSocket};
 use crate::driver::{Error, Form, NextEvent};
@@ -121,7 +121,7 @@ impl<S: Transport> Accepting<S> {
         // The connection ends if the answer does not leave within the handshake's time; and a transport that
         // buffers must pass it on.
         let mark = connection.written();
-        write_to(&mut Alone(&mut socket.shared), &mut socket.io, mark, None)?;
+        write_to(&mut Alone(&mut socket.shared), &mut socket.io, mark)?;
         Ok(socket)
     }
 
@@ -151,7 +151,7 @@ impl<S: Transport> WebSocket<S> {
     fn opening(&mut self) -> Result<(), Error> {
         loop {
             // Nothing has come before the first turn.
-            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
+            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, &mut Limit::none())?;
             if let Some(NextEvent::Owned(Event::Request | Event::Opened)) = self.shared.next_event(Form::Whole) {
                 return Ok(());
             }
@@ -166,7 +166,7 @@ impl<S: Transport> WebSocket<S> {
     fn until_over(&mut self) -> Result<(), Error> {
         while !self.shared.driver.is_over() {
             let _ = self.shared.next_event(Form::Chunks);
-            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, None)?;
+            turn(&mut Alone(&mut self.shared), &mut self.io, Goal::Events, &mut Limit::none())?;
         }
         let_go(&mut Alone(&mut self.shared), &mut self.io);
         Ok(())

@@ -194,13 +194,22 @@ impl Shared {
         until.into_iter().chain(limit).any(|by| by <= now)
     }
 
-    /// What an error of a write or a flush means. `None` if the transport has failed; then the driver has been told.
-    pub(super) fn judge_write(&mut self, error: io::Error, start: Time) -> Option<Flow> {
+    /// What an error of a write, a flush or a shutdown means that began at `start`. `None` if the transport has failed.
+    pub(super) fn judge(&mut self, error: &io::Error, start: Time) -> Option<Flow> {
         let now = self.clock.now();
-        let flow = self.write_timeout.judge(&error, now.since(start));
-        match flow {
-            Some(_) => self.driver.connection.handle_blocked(now),
-            None => self.driver.write_failed(error, now),
+        let flow = self.write_timeout.judge(error, now.since(start));
+        // A signal interrupted the call, which does not say whether the transport takes anything.
+        if flow.is_some() && error.kind() != io::ErrorKind::Interrupted {
+            self.driver.connection.handle_blocked(now);
+        }
+        flow
+    }
+
+    /// As [`judge`](Self::judge), for a write or a flush. If the transport has failed, the driver is told.
+    pub(super) fn judge_write(&mut self, error: io::Error, start: Time) -> Option<Flow> {
+        let flow = self.judge(&error, start);
+        if flow.is_none() {
+            self.driver.write_failed(error, self.clock.now());
         }
         flow
     }

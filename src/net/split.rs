@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::shared::{Goal, Lock, Shared};
-use super::timeouts::Clock;
+use super::timeouts::{Clock, Limit};
 use super::turns::{command, let_go, push, turn, would_block_is_fine, write_to};
 use super::{Transport, WebSocket};
 use crate::driver::{Error, Form, NextEvent, ReuniteError};
 use crate::{
-    Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State, Time,
+    Agreement, Chunk, CloseCode, Closed, Config, Connection, Event, Message, Outgoing, Reading, SendError, State,
     Unsent,
 };
 
@@ -37,7 +37,7 @@ impl<S: Transport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.next(None, Shared::next_message)
+        self.next(Limit::none(), Shared::next_message)
     }
 
     /// As [`WebSocket::recv_timeout`].
@@ -47,7 +47,7 @@ impl<S: Transport> Receiver<S> {
     /// As [`WebSocket::recv_timeout`].
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Option<Message<'static>>, Error> {
         let limit = self.0.lock.lock().clock.now() + limit;
-        self.next(Some(limit), Shared::next_message)
+        self.next(Limit::at(limit), Shared::next_message)
     }
 
     /// As [`WebSocket::event`], but the event owns its data: the other half may use what it would borrow from.
@@ -56,7 +56,7 @@ impl<S: Transport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.next(None, |shared| next_owned(shared, Form::Whole))
+        self.next(Limit::none(), |shared| next_owned(shared, Form::Whole))
     }
 
     /// As [`WebSocket::recv_chunk`], but the chunk owns its data.
@@ -65,7 +65,7 @@ impl<S: Transport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.next(None, |shared| {
+        self.next(Limit::none(), |shared| {
             loop {
                 match next_owned(shared, Form::Chunks)? {
                     Event::Chunk(chunk) => return Some(chunk),
@@ -81,13 +81,13 @@ impl<S: Transport> Receiver<S> {
     ///
     /// As [`WebSocket::recv`].
     pub fn drain(&mut self) -> Result<(), Error> {
-        while self.next(None, |shared| next_owned(shared, Form::Chunks))?.is_some() {}
+        while self.next(Limit::none(), |shared| next_owned(shared, Form::Chunks))?.is_some() {}
         Ok(())
     }
 
     fn next<T>(
         &mut self,
-        limit: Option<Time>,
+        mut limit: Limit,
         mut next: impl FnMut(&mut Shared) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let Half { io, lock } = &mut self.0;
@@ -103,7 +103,7 @@ impl<S: Transport> Receiver<S> {
                     return shared.driver.outcome().map(|()| None);
                 }
             }
-            turn(&mut shared, io, Goal::Events, limit)?;
+            turn(&mut shared, io, Goal::Events, &mut limit)?;
         }
     }
 
@@ -234,7 +234,7 @@ impl<S: Transport> Sender<S> {
         let Half { io, lock } = &mut self.0;
         let mut shared = lock.lock();
         let mark = shared.driver.sent_mark();
-        write_to(&mut shared, io, mark, None)
+        write_to(&mut shared, io, mark)
     }
 
     /// Sends a Close frame. After that the receiving half gets what the peer still sends, and `None` when the peer
@@ -250,7 +250,7 @@ impl<S: Transport> Sender<S> {
         let now = shared.clock.now();
         shared.driver.start_close(code, reason, now)?;
         let mark = shared.driver.connection.owed();
-        would_block_is_fine(write_to(&mut shared, io, mark, None))
+        would_block_is_fine(write_to(&mut shared, io, mark))
     }
 
     /// How many bytes wait to be transmitted.

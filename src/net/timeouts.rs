@@ -7,6 +7,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "division by a constant")]
 
 use std::io;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::Time;
@@ -32,6 +33,38 @@ impl Clock {
 
     pub(super) fn now(self) -> Time {
         Time::from_epoch(self.0.elapsed())
+    }
+}
+
+/// Until when a call waits.
+///
+/// What lies there comes before the limit, even if that is over: a program that may not wait at all gets it too. So the
+/// limit is not looked at before the first turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    by: Option<Time>,
+    has_turned: bool,
+}
+
+impl Limit {
+    pub(super) fn none() -> Limit {
+        Limit { by: None, has_turned: false }
+    }
+
+    pub(super) fn at(by: Time) -> Limit {
+        Limit { by: Some(by), has_turned: false }
+    }
+
+    #[inline]
+    pub(super) fn by(self) -> Option<Time> {
+        self.by
+    }
+
+    /// Whether the limit is over. A turn comes after each call of this.
+    #[inline]
+    pub(super) fn is_over(&mut self, now: impl FnOnce() -> Time) -> bool {
+        let has_turned = mem::replace(&mut self.has_turned, true);
+        has_turned && self.by.is_some_and(|by| by <= now())
     }
 }
 

@@ -60,12 +60,15 @@ pub trait Transport: Read + Write {
     ///
     /// # Errors
     ///
-    /// The transport failed. The error is ignored, since the next read gets one too.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), [`TimedOut`](io::ErrorKind::TimedOut) or
+    /// [`Interrupted`](io::ErrorKind::Interrupted) if it could not be done in the time of a write; then it is called
+    /// again. Otherwise the transport has failed. That error is ignored, since the next read gets one too.
     fn shutdown_write(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// A second handle for the same transport, for another thread.
+    /// A second handle for the same transport, for another thread. The two must share their timeouts, as those of a
+    /// socket do: what was set with one handle is not set again with the other.
     ///
     /// # Errors
     ///

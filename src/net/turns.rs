@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Transport;
 use super::shared::{Access, Goal, Shared, Writing};
-use super::timeouts::{Clock, Flow};
+use super::timeouts::{Clock, Flow, Limit};
 use crate::driver::Error;
 use crate::{Connection, Reading, Ready, SendError, State, Step, Time};
 
@@ -21,12 +21,14 @@ pub(super) fn turn<S: Transport, A: Access>(
     access: &mut A,
     io: &mut S,
     goal: Goal,
-    limit: Option<Time>,
+    limit: &mut Limit,
 ) -> Result<(), Error> {
     // The limit is checked in every turn, so that it holds even while bytes come without end.
-    if limit.is_some_and(|limit| limit <= access.clock.now()) {
+    let clock = access.clock;
+    if limit.is_over(|| clock.now()) {
         return Err(Error::TimedOut);
     }
+    let limit = limit.by();
     let mut ready = Ready { read: true, write: true };
     let (mut written, mut written_once, mut read) = (Flow::Done, false, None);
     loop {
@@ -41,7 +43,8 @@ pub(super) fn turn<S: Transport, A: Access>(
         if at_hand && written_once {
             return Ok(());
         }
-        let mut leaving = false;
+        // While something waits to be written, writing and reading take turns, and a read is brief.
+        let mut brief = written != Flow::Done;
         if access.writing != Writing::Nobody && (wants.write || wants.end) {
             // The other half is writing. With the goal `Events` this half leaves the writing to it, and reads. If the
             // other half is about to stop, this one reads for a short time only.
@@ -49,7 +52,7 @@ pub(super) fn turn<S: Transport, A: Access>(
                 access.wait(SHORT_WAIT);
                 return Ok(());
             }
-            leaving = access.writing == Writing::Leaving;
+            brief |= access.writing == Writing::Leaving;
             (wants.write, wants.end) = (false, false);
         }
         if access.reading {
@@ -58,6 +61,13 @@ pub(super) fn turn<S: Transport, A: Access>(
             if access.driver.connection.state() == State::Open {
                 wants.until = None;
             }
+        }
+        // With the goal `Events` a read comes after one write. Otherwise a sender that feeds all the time would keep
+        // this half from reading.
+        let put_off =
+            written_once && written == Flow::Done && matches!(goal, Goal::Events) && wants.read && wants.write;
+        if put_off {
+            (wants.write, brief) = (false, true);
         }
         // The clock takes longer than all else here, and is asked only when there is nothing to write.
         match wants.step(ready, Time::ZERO) {
@@ -71,8 +81,7 @@ pub(super) fn turn<S: Transport, A: Access>(
             Step::Read => {
                 let now = access.clock.now();
                 let left = earlier(wants.until, limit).map(|deadline| deadline.since(now));
-                // While there is something to write, writing and reading take turns.
-                let brief = (written != Flow::Done || leaving).then_some(BRIEF);
+                let brief = brief.then_some(BRIEF);
                 let flow = read_once(access, io, now, earlier(left, earlier(access.nearest, brief)));
                 if flow == Flow::Done {
                     return Ok(());
@@ -88,6 +97,9 @@ pub(super) fn turn<S: Transport, A: Access>(
                 }
                 if limit.is_some_and(|limit| limit <= now) {
                     return Err(Error::TimedOut);
+                }
+                if put_off {
+                    return Ok(());
                 }
                 if read == Some(Flow::WouldBlock) || written == Flow::WouldBlock {
                     return Err(would_block());
@@ -106,30 +118,20 @@ pub(super) fn turn<S: Transport, A: Access>(
 /// A turn while sending is blocked: one message may be read ahead. Always inlined, up to the first attempt to
 /// write: that mostly goes through, and nothing else is to be done then.
 #[inline(always)]
-fn turn_blocked<S: Transport, A: Access>(
-    access: &mut A,
-    io: &mut S,
-    goal: Goal,
-    limit: Option<Time>,
-) -> Result<(), Error> {
+fn turn_blocked<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal) -> Result<(), Error> {
     if access.driver.connection.reading() != Reading::OneAhead && access.writing == Writing::Nobody {
-        write(access, io, goal, limit);
+        write(access, io, goal, None);
         if access.has_reached(goal) {
             return Ok(());
         }
     }
-    turn_ahead(access, io, goal, limit)
+    turn_ahead(access, io, goal)
 }
 
 /// A turn that reads ahead.
 #[inline(never)]
-fn turn_ahead<S: Transport, A: Access>(
-    access: &mut A,
-    io: &mut S,
-    goal: Goal,
-    limit: Option<Time>,
-) -> Result<(), Error> {
-    let result = turn(access, io, goal, limit);
+fn turn_ahead<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal) -> Result<(), Error> {
+    let result = turn(access, io, goal, &mut Limit::none());
     for _ in 0..READS {
         if result.is_err() || access.has_reached(goal) || !access.may_read_ahead() {
             break;
@@ -143,13 +145,8 @@ fn turn_ahead<S: Transport, A: Access>(
 }
 
 /// Waits until the transport has taken all that was queued before `mark`.
-pub(super) fn write_to<S: Transport, A: Access>(
-    access: &mut A,
-    io: &mut S,
-    mark: u64,
-    limit: Option<Time>,
-) -> Result<(), Error> {
-    leave(access, io, mark, limit)?;
+pub(super) fn write_to<S: Transport, A: Access>(access: &mut A, io: &mut S, mark: u64) -> Result<(), Error> {
+    leave(access, io, mark)?;
     let_go(access, io);
     access.driver.check_sent(mark)
 }
@@ -164,7 +161,7 @@ pub(super) fn command<S: Transport, A: Access>(
 ) -> Result<(), Error> {
     check_sending(access, io)?;
     while !access.driver.may_queue() {
-        turn_blocked(access, io, Goal::Room, None)?;
+        turn_blocked(access, io, Goal::Room)?;
         check_sending(access, io)?;
     }
     let Shared { driver, clock, .. } = &mut **access;
@@ -178,7 +175,7 @@ pub(super) fn command<S: Transport, A: Access>(
 fn refused<S: Transport, A: Access>(access: &mut A, io: &mut S, error: Error) -> Result<(), Error> {
     if error.is_closed() {
         let mark = access.driver.connection.owed();
-        match leave(access, io, mark, None) {
+        match leave(access, io, mark) {
             // Nothing of the command is queued, so if that would block, the caller can come back.
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Err(error.into()),
             _ => {}
@@ -191,7 +188,7 @@ fn refused<S: Transport, A: Access>(access: &mut A, io: &mut S, error: Error) ->
 /// command's: it would be given again.
 pub(super) fn push<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
     let mark = access.driver.sent_mark();
-    would_block_is_fine(write_to(access, io, mark, None))
+    would_block_is_fine(write_to(access, io, mark))
 }
 
 /// The result of a command whose message is queued, and of the attempt to send it.
@@ -222,11 +219,11 @@ pub(super) fn let_go<S: Transport, A: Access>(access: &mut A, io: &mut S) {
 fn shut_down<S: Transport, A: Access>(access: &mut A, io: &mut S) {
     access.writing = Writing::Somebody;
     let start = access.clock.now();
+    arrange_write(access, io, start, None);
     let flushed = if access.driver.owes_flush() { access.unlocked(|| io.flush()) } else { Ok(()) };
     let ended = flushed.and_then(|()| access.unlocked(|| io.shutdown_write()));
     // If it could not be done now, the next call tries again.
-    let took = access.clock.now().since(start);
-    if ended.is_ok() || ended.is_err_and(|error| access.write_timeout.judge(&error, took).is_none()) {
+    if ended.err().and_then(|error| access.judge(&error, start)).is_none() {
         access.driver.handle_shutdown();
     }
     access.writing = Writing::Nobody;
@@ -234,10 +231,10 @@ fn shut_down<S: Transport, A: Access>(access: &mut A, io: &mut S) {
 }
 
 /// As [`write_to`], or until it never will. What the connection has ended with is not told here.
-fn leave<S: Transport, A: Access>(access: &mut A, io: &mut S, mark: u64, limit: Option<Time>) -> Result<(), Error> {
+fn leave<S: Transport, A: Access>(access: &mut A, io: &mut S, mark: u64) -> Result<(), Error> {
     let goal = Goal::Sent(mark);
     while !access.has_reached(goal) {
-        turn_blocked(access, io, goal, limit)?;
+        turn_blocked(access, io, goal)?;
     }
     Ok(())
 }
@@ -261,12 +258,13 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
         let taken = access.taken();
         let enough = taken >= mark || (matches!(goal, Goal::Room) && access.has_reached(goal));
         let done = if wants.write && !enough && access.driver.connection.next_transmit().is_some() {
-            access.write_timeout.arrange(Some(WRITE), |timeout| io.set_write_timeout(timeout));
+            arrange_write(access, io, start, limit);
             access.write_some(io).and_then(|(len, flushed)| {
                 access.wrote(len, wants.timed);
                 flushed.map_or(Ok(()), |flushed| flushed.map(|()| access.flushed(wants.timed)))
             })
         } else if wants.write && access.driver.connection.transmitted() < taken {
+            arrange_write(access, io, start, limit);
             access.unlocked(|| io.flush()).map(|()| access.flushed(wants.timed))
         } else if wants.write && access.reading && !matches!(goal, Goal::Events) && more > 0 {
             // The receiver waits in a read, and this half writes its Pongs. From `Leaving` on the receiver writes by
@@ -276,14 +274,15 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
             (access.writing, mark) = (Writing::Leaving, access.driver.connection.written());
             continue;
         } else if wants.end && !wants.write {
-            match access.unlocked(|| io.shutdown_write()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
-                // Any other error is ignored, since the next read gets one too.
-                _ => {
-                    access.driver.connection.handle_shutdown();
-                    continue;
-                }
+            start = access.clock.now();
+            arrange_write(access, io, start, limit);
+            let ended = access.unlocked(|| io.shutdown_write());
+            // It is made again if its time was over. A failure is ignored, since the next read gets one too.
+            if let Some(flow) = ended.err().and_then(|error| access.judge(&error, start)) {
+                break flow;
             }
+            access.driver.connection.handle_shutdown();
+            continue;
         } else {
             break Flow::Done;
         };
@@ -312,6 +311,14 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
     access.keep_little();
     access.notify();
     flow
+}
+
+/// Sees to it that a write that begins at `start` does not block for long, nor beyond `limit`. A flush and a shutdown
+/// may write too, so this comes before each of the three.
+#[inline]
+fn arrange_write<S: Transport, A: Access>(access: &mut A, io: &S, start: Time, limit: Option<Time>) {
+    let most = limit.map_or(WRITE, |limit| WRITE.min(limit.since(start)));
+    access.write_timeout.arrange(Some(most), |timeout| io.set_write_timeout(timeout));
 }
 
 /// Reads once, and waits for at most `most`, or for ever.

@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Ping is answered, so the keepalive of the peer ends the connection; and the peer's Close frame is not seen.
     ///
     /// Cancel-safe: a dropped future has queued the whole message, or nothing if it was still waiting for room. What is
-    /// queued leaves with the next call of any method.
+    /// queued leaves as after [`feed`](Self::feed).
     ///
     /// # Errors
     ///

@@ -96,9 +96,11 @@ impl<S> WebSocket<S> {
     }
 
     /// A value that changes when something happens that a task may wait for.
-    fn milestone(&self) -> (usize, State, bool, u64, u16) {
+    fn milestone(&self) -> (usize, State, [bool; 2], u64, u16) {
         let connection = &self.driver.connection;
-        (connection.queued(), connection.state(), connection.has_ahead(), connection.transmitted(), self.reads)
+        // A receiver waits for what was read ahead. A sender that is blocked waits until more may be.
+        let ahead = [connection.has_ahead(), self.driver.may_read_ahead()];
+        (connection.queued(), connection.state(), ahead, connection.transmitted(), self.reads)
     }
 }
 
