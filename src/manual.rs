@@ -117,6 +117,11 @@
 //! - If a send of an adapter fails because the connection is closing, it returns when everything that was accepted
 //!   before has left, or that time is over. So a loop that ends there and drops its socket loses nothing that it had
 //!   sent.
+//! - A server that stops closes each socket with 1001 ([`CloseCode::GOING_AWAY`](crate::CloseCode::GOING_AWAY)). `close`
+//!   of a whole socket does all of the closing handshake. After `close` of a sending half, the receiving half must go on
+//!   until it returns `None`, which takes `close_timeout` at most. A handshake that is under way is ended by dropping it.
+//! - Dropping a socket, or both of its halves, drops the transport at once, and what is queued with it; the peer sees an
+//!   end without a Close frame. While one half lives, the connection goes on.
 //! - [`closed`](crate::Connection::closed) says how the connection ended. The codes 1005 and 1006 occur only there;
 //!   they are never sent.
 //!
@@ -153,6 +158,12 @@
 //! time do not wait for each other. A host that answers the events of a buffer cannot stop in the middle of it: it
 //! [queues](crate::Connection::queue) the answers, which needs no room, and [pauses](crate::Reading::Paused) reading
 //! until there is room again.
+//!
+//! A task that receives, and also sends what others produce, splits its socket (`split` in both adapters): then a send
+//! that waits for a slow client stops nothing but the sends to that client. One message for many clients is made once,
+//! as [`Prepared`](crate::Prepared), and each client has a queue of its own with a limit, such as a bounded channel. A
+//! client that takes a byte now and then is alive, and is not given up for being slow. To give it up, put a time limit
+//! around `feed`, which is cancel-safe, and drop both halves.
 //!
 //! # Questions
 //!

@@ -70,6 +70,12 @@ impl Client {
         self.handshake.timeout
     }
 
+    /// The limits and deadlines that were [set](Self::config), for a connection that is made of an [`Upgrade`].
+    #[must_use]
+    pub fn connection_config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
     /// The request of HTTP/1.1 as a value, for another HTTP library to send, and what
     /// [judges](PendingUpgrade::confirm) the answer. See [`Seed`] for where the seed must come
     /// from. Time limits are the library's business.
@@ -154,20 +160,30 @@ impl Server {
         self.handshake.timeout
     }
 
+    /// The limits and deadlines that were [set](Self::config), for a connection that is made of an [`Upgrade`].
+    #[must_use]
+    pub fn connection_config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
     /// Judges a request that another HTTP library has read, and accepts it: the response that the
-    /// library is to send, and the [`Upgrade`] for a connection over what comes behind it. Rules,
-    /// limits, origins, subprotocols and compression are those of [`Connection::server`]. The
-    /// response is a 101, or a 200 to an [extended CONNECT](Request::extended_connect).
+    /// library is to send, and the [`Upgrade`] for a [`Connection::new`] over what comes behind it. Rules,
+    /// origins, subprotocols and compression are those of [`Connection::server`]. The response is a 101, or a
+    /// 200 to an [extended CONNECT](Request::extended_connect).
     ///
-    /// Whoever wants to say no looks at the request, and sends a response of the library's own. How
-    /// long all of it may take, and how long a head may be, is the library's business too.
+    /// Limits on the head, and the time that all of it may take, are the library's business: `max_head`,
+    /// `max_headers` and `timeout` have no part in this. To say no, look at the request and send a response of the
+    /// library's own. With the feature `http`, `Request::from_http` and `Response::to_http` convert the two values.
     ///
     /// ```
-    /// use openline::{Accept, Request, Server};
+    /// use std::sync::Arc;
+    /// use openline::{Accept, Connection, Request, Server, Time};
     ///
+    /// let server = Server::default();
     /// let request = Request::extended_connect("https://example.com/chat", "websocket");
-    /// let (response, upgrade) = Server::default().answer(&request, &Accept::default())?;
+    /// let (response, upgrade) = server.answer(&request, &Accept::default())?;
     /// assert_eq!(response.status, 200);
+    /// let connection = Connection::new(upgrade, Arc::clone(server.connection_config()), Time::ZERO);
     ///
     /// let refusal = Server::default().answer(&Request::new("GET", "/chat"), &Accept::default()).unwrap_err();
     /// assert_eq!(refusal.response.status, 400); // it has no Host
@@ -177,8 +193,9 @@ impl Server {
     /// # Errors
     ///
     /// The request breaks a rule, asks for no WebSocket, or comes from an origin that is not
-    /// allowed: the [`Refusal`] has the response to send. It also has one, a 500, if `accept`
-    /// chooses a subprotocol that was not offered, which is the program's mistake.
+    /// allowed: the [`Refusal`] has the response to send. For a plain request that is what
+    /// [`on_plain_request`](HandshakeConfig::on_plain_request) answers, if it is set. It is a 500 if `accept` chooses
+    /// a subprotocol that was not offered, which is the program's mistake.
     pub fn answer(&self, request: &Request, accept: &Accept) -> Result<(Response, Upgrade), Refusal> {
         if let Err(error) = self.handshake.judge(request) {
             return Err(Refusal { error, response: self.handshake.refusal(error, Some(request)) });
@@ -188,7 +205,8 @@ impl Server {
     }
 }
 
-/// Why a server does not accept a request, and the response that says so.
+/// Why a server does not accept a request, and the response that says so. `Display` has the status, and the rule is its
+/// source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {

@@ -64,7 +64,8 @@ impl Response {
         Response { status: response.status().as_u16(), headers: copied(response.headers()), body: Vec::new() }
     }
 
-    /// The response as a value of the `http` crate (feature `http`), for another library to send.
+    /// The response as a value of the `http` crate (feature `http`), for another library to send: the status as it is,
+    /// and no field added.
     ///
     /// # Errors
     ///

@@ -317,7 +317,7 @@ impl<S: Transport> WebSocket<S> {
         self.connection().queued()
     }
 
-    /// Whether [`feed`](Self::feed) would take a message without waiting.
+    /// Whether [`feed`](Self::feed) would take a message without waiting. Receiving makes room too, and does not return for it.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.connection().has_room()

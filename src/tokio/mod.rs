@@ -201,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # }
     /// ```
     ///
-    /// A task that waits for anything but this socket must flush first.
+    /// A task that does not wait in [`recv`](Self::recv) next must flush first.
     ///
     /// Cancel-safe: the message is queued whole or not at all.
     ///
@@ -348,7 +348,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.driver.connection.queued()
     }
 
-    /// Whether [`feed`](Self::feed) would take a message without waiting.
+    /// Whether [`feed`](Self::feed) would take a message without waiting. Receiving makes room too, and does not return for it.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.driver.connection.has_room()

@@ -230,8 +230,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if `code` or `reason` cannot be sent; otherwise as
-    /// [`WebSocket::flush`].
+    /// [`Error::Send`] if `code` or `reason` cannot be sent, or if the connection ended before all that was accepted had
+    /// left, after `close_timeout` at the latest: then [`closed`](Receiver::closed) of the other half says why.
+    /// Otherwise as [`WebSocket::flush`].
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.with(|socket| socket.start_close(code, reason))?;
         poll_fn(|cx| self.poll(cx, WebSocket::poll_goodbye)).await

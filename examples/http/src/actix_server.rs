@@ -1,6 +1,8 @@
 //! actix-web 4, whose types are older than the `http` crate 1: the request is made by hand. actix gives the bytes that
 //! come as the request's payload, and takes the bytes that go as the response's body; a pipe in memory joins them.
 
+use std::sync::Arc;
+
 use std::io;
 
 use actix_web::http::StatusCode;
@@ -8,7 +10,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::TryStreamExt;
 use openline::tokio::WebSocket;
-use openline::{Accept, Config, HandshakeError, Request, Response, Server};
+use openline::{Accept, HandshakeError, Request, Response, Server};
 use tokio::io::{join, simplex};
 use tokio_util::io::{ReaderStream, StreamReader};
 
@@ -28,7 +30,7 @@ pub async fn echo(
     };
     let (outgoing, near) = simplex(64 << 10);
     let incoming = StreamReader::new(payload.map_err(io::Error::other));
-    let socket = WebSocket::new(join(incoming, near), upgrade, Config::default(), &[]);
+    let socket = WebSocket::new(join(incoming, near), upgrade, Arc::clone(server.connection_config()), &[]);
     actix_web::rt::spawn(crate::echo(socket));
     Ok(into_actix(&response)?.upgrade("websocket").streaming(ReaderStream::new(outgoing)))
 }

@@ -1,6 +1,8 @@
 //! An extractor for axum 0.8: a handler that takes a [`WebSocketUpgrade`] is only called for requests that ask for a
 //! WebSocket rightly, over HTTP/1.1 or HTTP/2. Route it with `any`, since HTTP/2 asks by CONNECT.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
@@ -12,7 +14,7 @@ use hyper::ext::Protocol;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use openline::tokio::WebSocket;
-use openline::{Accept, Config, Request, Server};
+use openline::{Accept, Request, Server};
 
 /// A request for a WebSocket that is in order.
 pub struct WebSocketUpgrade {
@@ -37,7 +39,8 @@ impl WebSocketUpgrade {
         };
         tokio::spawn(async move {
             if let Ok(io) = self.on_upgrade.await {
-                handle(WebSocket::new(TokioIo::new(io), upgrade, Config::default(), &[])).await;
+                handle(WebSocket::new(TokioIo::new(io), upgrade, Arc::clone(self.server.connection_config()), &[]))
+                    .await;
             }
         });
         into_axum(&response)

@@ -1,11 +1,13 @@
 //! The `h2` crate without hyper: each stream of a connection that asks for a WebSocket gets one (RFC 8441). The socket
 //! talks through a pipe in memory, so that HTTP/2's windows reach it as a transport that takes nothing for a while.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use openline::tokio::WebSocket;
-use openline::{Accept, Config, Request, Server};
+use openline::{Accept, Request, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -34,7 +36,7 @@ async fn connection(stream: TcpStream, server: &Server) -> Result<(), Box<dyn st
                 let (from, to) = split(far);
                 tokio::spawn(carry_in(request.into_body(), to));
                 tokio::spawn(carry_out(from, outgoing));
-                tokio::spawn(crate::echo(WebSocket::new(near, upgrade, Config::default(), &[])));
+                tokio::spawn(crate::echo(WebSocket::new(near, upgrade, Arc::clone(server.connection_config()), &[])));
             }
             Err(refusal) => {
                 let response = refusal.response.to_http()?;

@@ -1,5 +1,7 @@
 //! A client on hyper 1: a WebSocket over HTTP/1.1, and one over HTTP/2 among other streams (RFC 8441).
 
+use std::sync::Arc;
+
 use std::error::Error;
 
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use hyper::ext::Protocol;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use openline::tokio::WebSocket;
-use openline::{Client, Config, Response, Seed};
+use openline::{Client, Response, Seed};
 use tokio::net::TcpStream;
 
 /// A socket whose bytes hyper carries.
@@ -27,7 +29,7 @@ pub async fn over_http1(client: &Client, stream: TcpStream) -> Result<Socket, Bo
     let response = sender.send_request(request.to_http()?.map(|()| Empty::<Bytes>::new())).await?;
     let upgrade = pending.confirm(&Response::from_http(&response))?;
     let io = TokioIo::new(hyper::upgrade::on(response).await?);
-    Ok(WebSocket::new(io, upgrade, Config::default(), &[]))
+    Ok(WebSocket::new(io, upgrade, Arc::clone(client.connection_config()), &[]))
 }
 
 /// A connection of HTTP/2, for any number of sockets and other requests.
@@ -57,5 +59,5 @@ pub async fn over_http2(
     let response = sender.send_request(request).await?;
     let upgrade = pending.confirm(&Response::from_http(&response))?;
     let io = TokioIo::new(hyper::upgrade::on(response).await?);
-    Ok(WebSocket::new(io, upgrade, Config::default(), &[]))
+    Ok(WebSocket::new(io, upgrade, Arc::clone(client.connection_config()), &[]))
 }

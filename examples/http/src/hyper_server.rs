@@ -11,7 +11,7 @@ use hyper::ext::Protocol;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use openline::{Accept, Config, Request, Response, Server};
+use openline::{Accept, Request, Response, Server};
 use tokio::net::TcpListener;
 
 /// Answers requests until the listener fails.
@@ -54,7 +54,8 @@ async fn answer(
                 tokio::spawn(async move {
                     // hyper has sent the response when this is ready.
                     let io = TokioIo::new(hyper::upgrade::on(&mut request).await?);
-                    let socket = openline::tokio::WebSocket::new(io, upgrade, Config::default(), &[]);
+                    let socket =
+                        openline::tokio::WebSocket::new(io, upgrade, Arc::clone(server.connection_config()), &[]);
                     crate::echo(socket).await.map_err(Box::<dyn std::error::Error + Send + Sync>::from)
                 });
                 response
