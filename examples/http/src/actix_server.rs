@@ -1,9 +1,8 @@
 //! actix-web 4, whose types are older than the `http` crate 1: the request is made by hand. actix gives the bytes that
 //! come as the request's payload, and takes the bytes that go as the response's body; a pipe in memory joins them.
 
-use std::sync::Arc;
-
 use std::io;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};

@@ -1,8 +1,7 @@
 //! A client on hyper 1: a WebSocket over HTTP/1.1, and one over HTTP/2 among other streams (RFC 8441).
 
-use std::sync::Arc;
-
 use std::error::Error;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Empty;
