@@ -329,7 +329,9 @@ fn the_time_to_close_begins_with_a_write_of_the_other_half() {
     assert_eq!(ws.recv().unwrap(), Some(Message::from("a")));
     thread::sleep(Duration::from_millis(1200));
     let (mut rx, mut tx) = ws.split().unwrap();
-    let sending = thread::spawn(move || tx.send("answer"));
+    // It is queued before the Close frame is found, whichever thread is first.
+    tx.feed("answer").unwrap();
+    let sending = thread::spawn(move || tx.flush());
     thread::sleep(Duration::from_millis(10));
     let peer = thread::spawn(move || {
         thread::sleep(Duration::from_millis(200));
