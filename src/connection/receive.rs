@@ -154,6 +154,7 @@ impl Connection {
     /// Whether [`receive`](Self::receive) would return nothing without input. It notes, as `receive` does, that whole
     /// messages are asked for: that decides whether one is gathered while a send is blocked.
     #[inline]
+    #[cfg(feature = "std")]
     pub(crate) fn is_at_rest_for_messages(&mut self) -> bool {
         self.delivery = Delivery::Messages;
         self.is_between_messages()
