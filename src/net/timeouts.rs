@@ -63,8 +63,8 @@ impl Limit {
     /// Whether the limit is over. A turn comes after each call of this.
     #[inline]
     pub(super) fn is_over(&mut self, now: impl FnOnce() -> Time) -> bool {
-        let has_turned = mem::replace(&mut self.has_turned, true);
-        has_turned && self.by.is_some_and(|by| by <= now())
+        let Some(by) = self.by else { return false };
+        mem::replace(&mut self.has_turned, true) && by <= now()
     }
 }
 

@@ -317,8 +317,12 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
 /// may write too, so this comes before each of the three.
 #[inline]
 fn arrange_write<S: Transport, A: Access>(access: &mut A, io: &S, start: Time, limit: Option<Time>) {
-    let most = limit.map_or(WRITE, |limit| WRITE.min(limit.since(start)));
-    access.write_timeout.arrange(Some(most), |timeout| io.set_write_timeout(timeout));
+    let set = |timeout| io.set_write_timeout(timeout);
+    match limit {
+        // Without a limit the time is a constant, with which the compiler reckons beforehand.
+        None => access.write_timeout.arrange(Some(WRITE), set),
+        Some(limit) => access.write_timeout.arrange(Some(WRITE.min(limit.since(start))), set),
+    }
 }
 
 /// Reads once, and waits for at most `most`, or for ever.
