@@ -142,26 +142,37 @@ def target_directory():
 
 def build_examples(names, bin_dir=None):
     """Builds the examples in release mode: a dictionary from name to executable. With `bin_dir`, takes them from there."""
+    return build(["--features", "tokio,deflate"], "example", names, bin_dir)
+
+
+def build_http_examples(names, bin_dir=None):
+    """As `build_examples`, of the package examples/http."""
+    target = os.path.join(target_directory(), "http-examples")
+    manifest = os.path.join("examples", "http", "Cargo.toml")
+    return build(["--locked", "--manifest-path", manifest, "--target-dir", target], "bin", names, bin_dir)
+
+
+def build(arguments, kind, names, bin_dir):
     if bin_dir:
         found = {name: os.path.join(os.path.abspath(bin_dir), name) for name in names}
         missing = [path for path in found.values() if not os.access(path, os.X_OK)]
         if missing:
             raise Failure("not an executable: " + ", ".join(missing))
         return found
-    command = ["cargo", "build", "--release", "--features", "tokio,deflate", "--message-format=json-render-diagnostics"]
+    command = ["cargo", "build", "--release", "--message-format=json-render-diagnostics", *arguments]
     for name in names:
-        command += ["--example", name]
+        command += ["--" + kind, name]
     try:
-        build = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        built = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     except OSError as error:
         raise Failure(f"cargo build: {error}") from error
-    if build.returncode != 0:
+    if built.returncode != 0:
         raise Failure(f"cargo build failed: {' '.join(command)}")
     found = {}
-    for line in build.stdout.splitlines():
+    for line in built.stdout.splitlines():
         message = json.loads(line)
         if message.get("reason") == "compiler-artifact" and message.get("executable"):
-            if message["target"]["kind"] == ["example"]:
+            if message["target"]["kind"] == [kind]:
                 found[message["target"]["name"]] = message["executable"]
     missing = [name for name in names if name not in found]
     if missing:

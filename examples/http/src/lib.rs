@@ -3,7 +3,7 @@
 //!
 //! | module | what it shows |
 //! |---|---|
-//! | [`hyper_server`] | hyper 1: HTTP/1.1 and HTTP/2 on one port, pages and sockets |
+//! | [`hyper_server`] | hyper 1: HTTP/1.1 and HTTP/2 on one port, pages and sockets; as a program, `src/bin/http_echo_server.rs` |
 //! | [`hyper_client`] | hyper 1 as a client, over HTTP/1.1 and HTTP/2 |
 //! | [`axum_extractor`] | axum 0.8: an extractor |
 //! | [`h2_server`] | the `h2` crate without hyper |
