@@ -189,8 +189,7 @@ impl Phase {
 
             // These were read before the end, and are looked at only now.
             (CutOff(closed), Input::CloseReceived { frame, .. }) => Closed(said(frame, closed.cause)),
-            // Why it ended does not change by that, even if the peer also broke a rule.
-            (CutOff(closed), Input::Failed { .. }) => Closed(closed),
+            (CutOff(_), Input::Failed { fault, .. }) => Closed(abnormal(fault.into())),
             (phase @ CutOff(_), _) => phase,
 
             (Flushing { closed, .. }, Input::Flushed) => Closed(closed),

@@ -117,8 +117,8 @@ impl Connection {
 
     /// The transport has failed, and carries nothing any more: the connection is
     /// [`Closed`](super::State::Closed). What was read before, and [held](Self::hold) or kept by the host, may
-    /// still be given to [`receive`](Self::receive); if the peer's Close frame is in it,
-    /// [`closed`](Self::closed) then says so.
+    /// still be given to [`receive`](Self::receive); if the peer's Close frame or a
+    /// fault of the peer is in it, [`closed`](Self::closed) then says so.
     pub fn handle_reset(&mut self) {
         if matches!(self.phase, Phase::Opening { .. }) {
             return self.opening_reset();
