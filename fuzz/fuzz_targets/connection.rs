@@ -8,7 +8,7 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use openline::frame::{Decoder, Header, MaskKey, Opcode};
-use openline::{Cause, CloseCode, Config, Deflate, DeflateContext, Event, Fault, Keepalive, Prepared, State, Time};
+use openline::{Cause, CloseCode, Closed, Config, Deflate, DeflateContext, Event, Fault, Keepalive, Prepared, State, Time};
 use openline_fuzz::{Asks, connection, role};
 
 #[derive(Arbitrary, Debug)]
@@ -81,7 +81,7 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
     let mut us = connection(ours, deflate, config);
     let (mut sent, mut longest) = (vec![], 0);
     let mut ended: Option<Fault> = None;
-    let mut told = None;
+    let mut told: Option<Closed> = None;
 
     for step in steps {
         let before = us.state();
