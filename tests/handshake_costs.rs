@@ -109,6 +109,26 @@ fn a_connection_that_is_opening_takes_no_more_than_it_says() {
     assert!(over.is_empty(), "{over:?}");
 }
 
+/// The same bound over an adapter, whose read buffer is part of it: a request that waits for a decision, with bytes behind
+/// it that nobody looks at yet.
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn a_socket_that_waits_for_a_decision_takes_no_more_than_it_says() {
+    use std::task::{Context, Poll, Waker};
+    use tokio::io::AsyncWriteExt;
+
+    let (mut client, end) = tokio::io::duplex(1024);
+    client.write_all(format!("GET / HTTP/1.1\r\n{UPGRADE}\r\nbehind").as_bytes()).await.unwrap();
+    let server = Server::default();
+    let mut reading = Box::pin(openline::tokio::read_request(&server, end));
+    let mut read = Poll::Pending;
+    let info = allocation_counter::measure(|| {
+        read = reading.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    });
+    assert!(matches!(read, Poll::Ready(Ok(_))), "{read:?}");
+    assert!(info.bytes_current <= 48 * 1024, "{} bytes for a request that waits", info.bytes_current);
+}
+
 #[test]
 fn an_answer_costs_a_handful_of_allocations() {
     for (name, fields) in fields() {

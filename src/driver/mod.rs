@@ -178,10 +178,8 @@ impl Driver {
         if self.connection.receive_space().is_some() {
             return self.connection.receive_space().unwrap_or_default();
         }
-        let most_now = if self.connection.state() == State::Opening { OPENING_READ } else { usize::MAX };
-        let space = self.input.space(most);
-        let len = space.len().min(most_now);
-        space.split_at_mut(len).0
+        let most = if self.connection.state() == State::Opening { most.min(OPENING_READ) } else { most };
+        self.input.space(most)
     }
 
     /// `len` bytes have been read into [`space`](Self::space); 0 at the end of the transport.

@@ -68,7 +68,7 @@ impl ReadBuffer {
         }
         let size = most.min(SIZE);
         if self.memory.len() < size || self.memory.len() > size.max(SIZE) {
-            self.memory = new_memory(size);
+            self.change(size);
         }
         (self.start, self.end) = (0, 0);
         &mut self.memory[..size]
@@ -88,6 +88,19 @@ impl ReadBuffer {
         }
     }
 
+    /// Changes to memory of this size, which the thread keeps or which is new; a thread that is ending keeps none any
+    /// more. Never inlined, so that what calls it can be: mostly there is memory.
+    #[inline(never)]
+    fn change(&mut self, size: usize) {
+        self.give_back();
+        let kept = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            let at = spare.iter().rposition(|memory| memory.len() == size)?;
+            Some(spare.swap_remove(at))
+        });
+        self.memory = kept.ok().flatten().unwrap_or_else(|| vec![0; size].into());
+    }
+
     fn give_back(&mut self) {
         (self.start, self.end) = (0, 0);
         let memory = mem::take(&mut self.memory);
@@ -102,18 +115,6 @@ impl ReadBuffer {
             });
         }
     }
-}
-
-/// Memory of this size that the thread keeps, or new memory. A thread that is ending keeps none any more. Never
-/// inlined, so that what calls it can be: mostly there is memory.
-#[inline(never)]
-fn new_memory(size: usize) -> Box<[u8]> {
-    let kept = SPARE.try_with(|spare| {
-        let mut spare = spare.borrow_mut();
-        let at = spare.iter().rposition(|memory| memory.len() == size)?;
-        Some(spare.swap_remove(at))
-    });
-    kept.ok().flatten().unwrap_or_else(|| vec![0; size].into())
 }
 
 impl Drop for ReadBuffer {
