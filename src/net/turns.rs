@@ -90,7 +90,7 @@ pub(super) fn turn<S: Transport, A: Access>(
             }
             Step::Timeout | Step::Wait => {
                 let now = access.clock.now();
-                if wants.until.is_some_and(|until| until <= now) {
+                if wants.step(ready, now) == Step::Timeout {
                     access.driver.connection.handle_timeout(now);
                     access.notify();
                     return Ok(());

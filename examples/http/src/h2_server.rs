@@ -8,23 +8,34 @@ use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use openline::tokio::WebSocket;
 use openline::{Accept, Request, Server};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, duplex, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Answers requests until the listener fails.
+/// A socket on one stream.
+pub type Socket = WebSocket<DuplexStream>;
+
+/// Answers requests until the listener fails; `handle` is what becomes of each socket, such as [`echo`](crate::echo).
 ///
 /// # Errors
 ///
 /// Those of [`TcpListener::accept`].
-pub async fn serve(listener: TcpListener, server: Server) -> std::io::Result<()> {
+pub async fn serve<F: Future<Output: Send> + Send + 'static>(
+    listener: TcpListener,
+    server: Server,
+    handle: impl Fn(Socket) -> F + Clone + Send + 'static,
+) -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        let server = server.clone();
-        tokio::spawn(async move { connection(stream, &server).await });
+        let (server, handle) = (server.clone(), handle.clone());
+        tokio::spawn(async move { connection(stream, &server, handle).await });
     }
 }
 
-async fn connection(stream: TcpStream, server: &Server) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn connection<F: Future<Output: Send> + Send + 'static>(
+    stream: TcpStream,
+    server: &Server,
+    handle: impl Fn(Socket) -> F,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = h2::server::Builder::new().enable_connect_protocol().handshake::<_, Bytes>(stream).await?;
     while let Some(next) = connection.accept().await {
         let (request, mut respond) = next?;
@@ -36,12 +47,12 @@ async fn connection(stream: TcpStream, server: &Server) -> Result<(), Box<dyn st
                 let (from, to) = split(far);
                 tokio::spawn(carry_in(request.into_body(), to));
                 tokio::spawn(carry_out(from, outgoing));
-                tokio::spawn(crate::echo(WebSocket::new(near, upgrade, Arc::clone(server.connection_config()), &[])));
+                tokio::spawn(handle(WebSocket::new(near, upgrade, Arc::clone(server.connection_config()), &[])));
             }
             Err(refusal) => {
-                let response = refusal.response.to_http()?;
-                let mut body = respond.send_response(response.clone().map(drop), false)?;
-                body.send_data(response.into_body().into(), true)?;
+                let (head, body) = refusal.response.to_http()?.into_parts();
+                let mut outgoing = respond.send_response(http::Response::from_parts(head, ()), false)?;
+                outgoing.send_data(body.into(), true)?;
             }
         }
     }
@@ -50,21 +61,25 @@ async fn connection(stream: TcpStream, server: &Server) -> Result<(), Box<dyn st
 
 /// A DATA frame is answered with room for another once the socket has taken it. The end of the stream, by END_STREAM or
 /// RST_STREAM, is the end of the pipe.
-async fn carry_in(mut from: RecvStream, mut to: WriteHalf<tokio::io::DuplexStream>) -> Option<()> {
-    while let Some(data) = from.data().await {
-        let data = data.ok()?;
-        to.write_all(&data).await.ok()?;
-        from.flow_control().release_capacity(data.len()).ok()?;
+async fn carry_in(mut from: RecvStream, mut to: WriteHalf<DuplexStream>) {
+    while let Some(Ok(data)) = from.data().await {
+        if to.write_all(&data).await.is_err() || from.flow_control().release_capacity(data.len()).is_err() {
+            break;
+        }
     }
-    to.shutdown().await.ok()
+    drop(to.shutdown().await);
 }
 
 /// No more is read from the socket than the peer's window takes.
-async fn carry_out(mut from: ReadHalf<tokio::io::DuplexStream>, mut to: SendStream<Bytes>) -> Option<()> {
+async fn carry_out(mut from: ReadHalf<DuplexStream>, mut to: SendStream<Bytes>) -> Option<()> {
     let mut buffer = vec![0; 16 << 10];
     loop {
         to.reserve_capacity(buffer.len());
-        let room = std::future::poll_fn(|context| to.poll_capacity(context)).await?.ok()?.min(buffer.len());
+        // `poll_capacity` waits for more than there was, and may find none: what there is stands in `capacity`.
+        while to.capacity() == 0 {
+            std::future::poll_fn(|context| to.poll_capacity(context)).await?.ok()?;
+        }
+        let room = to.capacity().min(buffer.len());
         let len = from.read(&mut buffer[..room]).await.ok()?;
         to.send_data(Bytes::copy_from_slice(&buffer[..len]), len == 0).ok()?;
         if len == 0 {

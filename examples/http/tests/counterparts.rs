@@ -151,7 +151,7 @@ async fn axum_extracts_over_http1_and_http2() -> Outcome {
 
 #[tokio::test]
 async fn h2_without_hyper() -> Outcome {
-    let at = listen(|listener| h2_server::serve(listener, server())).await;
+    let at = listen(|listener| h2_server::serve(listener, server(), openline_http_examples::echo)).await;
     let client = client(&format!("ws://{at}/echo"));
     let mut connection = hyper_client::http2_connection(TcpStream::connect(&at).await?).await?;
     let socket = hyper_client::over_http2(&client, &mut connection).await?;
