@@ -197,11 +197,19 @@ impl Server {
     /// [`on_plain_request`](HandshakeConfig::on_plain_request) answers, if it is set. It is a 500 if `accept` chooses
     /// a subprotocol that was not offered, which is the program's mistake.
     pub fn answer(&self, request: &Request, accept: &Accept) -> Result<(Response, Upgrade), Refusal> {
-        if let Err(error) = self.handshake.judge(request) {
-            return Err(Refusal { error, response: self.handshake.refusal(error, Some(request)) });
-        }
+        self.judge(request)?;
         // The client is not to blame, and learns nothing of what the program did wrong.
         self.handshake.accept(request, accept).map_err(|error| Refusal { error, response: Response::new(500) })
+    }
+
+    /// Judges a request as [`answer`](Self::answer) does, and accepts nothing: for a program that decides on it later.
+    ///
+    /// # Errors
+    ///
+    /// As `answer`, but for the mistakes of the program.
+    pub fn judge(&self, request: &Request) -> Result<(), Refusal> {
+        let refusal = |error| Refusal { error, response: self.handshake.refusal(error, Some(request)) };
+        self.handshake.judge(request).map_err(refusal)
     }
 }
 

@@ -199,6 +199,7 @@ fn values_and_bytes_are_judged_alike() {
                     Err(refusal) => (Err(refusal.error), refusal.response),
                 };
                 assert_eq!(status.map(|_| ()), verdict, "{request:?}");
+                assert_eq!(server.judge(&request).map_err(|refusal| refusal.error), verdict, "{request:?}");
                 assert!(sent.starts_with(&format!("HTTP/1.1 {} ", answer.status)), "{sent}");
                 for (name, value) in answer.headers.iter().filter(|(name, _)| *name != "Connection") {
                     assert!(
@@ -300,6 +301,7 @@ fn values_of_the_http_crate() {
     }
     let request = request.header("cookie", "a=1").header("cookie", "b=\u{e9}").body("ignored").unwrap();
     let value = Request::from_http(&request, None);
+    assert_eq!(Request::from_http_parts(&request.into_parts().0, None), value);
     assert_eq!((&*value.method, &*value.target, value.version, &value.protocol), ("GET", "/chat?a=[b]", (1, 1), &None));
     assert_eq!(value.headers.get_all("Cookie").collect::<Vec<_>>(), [&b"a=1"[..], "b=\u{e9}".as_bytes()]);
     let (response, _) = Server::default().answer(&value, &Accept::default()).unwrap();

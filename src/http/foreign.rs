@@ -4,7 +4,8 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use ::http::{HeaderMap, Version};
+use ::http::request::Parts;
+use ::http::{HeaderMap, Method, Uri, Version};
 
 use super::{Headers, Request, Response};
 
@@ -25,13 +26,13 @@ impl Request {
     /// ```
     #[must_use]
     pub fn from_http<B>(request: &::http::Request<B>, protocol: Option<&str>) -> Request {
-        Request {
-            method: request.method().as_str().into(),
-            target: request.uri().to_string(),
-            headers: copied(request.headers()),
-            version: numbers(request.version()),
-            protocol: protocol.map(Into::into),
-        }
+        request_of(request.method(), request.uri(), request.headers(), request.version(), protocol)
+    }
+
+    /// As [`from_http`](Self::from_http), from the head of a request alone, as an extractor of axum has it.
+    #[must_use]
+    pub fn from_http_parts(head: &Parts, protocol: Option<&str>) -> Request {
+        request_of(&head.method, &head.uri, &head.headers, head.version, protocol)
     }
 
     /// The request as a value of the `http` crate (feature `http`), for another library to send.
@@ -76,6 +77,16 @@ impl Response {
             response = response.header(name, value);
         }
         response.body(self.body.clone())
+    }
+}
+
+fn request_of(method: &Method, uri: &Uri, fields: &HeaderMap, version: Version, protocol: Option<&str>) -> Request {
+    Request {
+        method: method.as_str().into(),
+        target: uri.to_string(),
+        headers: copied(fields),
+        version: numbers(version),
+        protocol: protocol.map(Into::into),
     }
 }
 

@@ -53,8 +53,8 @@ impl<S: Send + Sync> FromRequestParts<S> for WebSocketUpgrade {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let server = parts.extensions.get::<Server>().cloned().unwrap_or_default();
         let protocol = parts.extensions.get::<Protocol>().map(|protocol| protocol.as_str().to_owned());
-        let request = Request::from_http(&http::Request::from_parts(parts.clone(), ()), protocol.as_deref());
-        server.answer(&request, &Accept::default()).map_err(|refusal| into_axum(&refusal.response))?;
+        let request = Request::from_http_parts(parts, protocol.as_deref());
+        server.judge(&request).map_err(|refusal| into_axum(&refusal.response))?;
         let on_upgrade = parts.extensions.remove::<OnUpgrade>();
         let on_upgrade = on_upgrade.ok_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())?;
         Ok(WebSocketUpgrade { server, request, on_upgrade })
