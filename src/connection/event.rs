@@ -9,9 +9,8 @@ use crate::message::{Chunk, Message, Received};
 
 /// Something that came from the peer.
 ///
-/// An event borrows from the input buffer if it lay there whole, and owns what
-/// had to be gathered. It never borrows from the connection, which is free to
-/// answer while the event is in use.
+/// An event borrows from the input buffer if its payload lies there whole, and owns the payload otherwise. It never
+/// borrows from the connection, so the application can answer while it uses the event.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'b> {

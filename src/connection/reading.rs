@@ -92,7 +92,7 @@ impl Connection {
     ///
     /// As [`receive`](Self::receive).
     pub fn receive_ahead(&mut self, input: &mut &mut [u8], now: Time) -> Result<(), Fault> {
-        // Bytes that mean nothing any more are not kept.
+        // Bytes that have no meaning any more are not kept.
         if !self.phase.may_look() && !matches!(self.phase, Phase::Opening { .. }) {
             return self.next_unheld(input, now, Delivery::Messages, OnClose::Act).map(drop);
         }
@@ -148,14 +148,14 @@ impl Connection {
         self.ahead.as_ref().map_or(0, |ahead| ahead.held.len().saturating_sub(ahead.taken))
     }
 
-    /// Whether something that came has not been looked at, and means anything still.
+    /// Whether something that came has not been decoded, and still has a meaning.
     pub(super) fn has_unread(&self) -> bool {
-        // The piece that ends a frame comes with the next look, if its payload was read straight to its place.
+        // If the payload of a frame was read straight to its place, its last piece is decoded only with the next call.
         let is_filled = || self.decoder.unfinished().is_some_and(|(_, remaining)| remaining == 0);
         self.held() > 0 || self.phase.may_look() && (self.assembler.has_rest() || is_filled())
     }
 
-    /// Whether an event or bytes have been read ahead, for [`receive`](Self::receive) to return or look at.
+    /// Whether events were read ahead, or bytes are held, for a later call of [`receive`](Self::receive).
     #[must_use]
     #[inline]
     pub fn has_ahead(&self) -> bool {
@@ -233,14 +233,14 @@ impl Connection {
         }
     }
 
-    /// A request that was read ahead has been decided on: nobody is to be told of it any more.
+    /// Drops the event of a request that was read ahead, since the request has been decided on.
     pub(super) fn forget_request(&mut self, now: Time) {
         let Some(ahead) = &mut self.ahead else { return };
         ahead.events.retain(|event| !matches!(event, Event::Request));
         self.tidy_ahead(self.has_unread(), now);
     }
 
-    /// The next event that was read ahead, as `delivery` asks for it. `None`: nothing is left.
+    /// The next event that was read ahead, in the form of `delivery`. `None` if nothing is left.
     pub(super) fn next_ahead(&mut self, now: Time, delivery: Delivery) -> Result<Option<Event<'static>>, Fault> {
         let Some(ahead) = &mut self.ahead else { return Ok(None) };
         if let Some(event) = ahead.events.pop_front() {
@@ -248,7 +248,7 @@ impl Connection {
             self.tidy_ahead(self.has_unread(), now);
             return Ok(Some(event));
         }
-        // What waits behind a request that has not been decided on is no frame yet.
+        // Bytes behind a request that waits for a decision are not decoded.
         if self.is_deciding() {
             return Ok(None);
         }
@@ -270,14 +270,14 @@ impl Connection {
             ahead.taken = held.len().saturating_sub(left);
             ahead.held = held;
         }
-        // What made no event has been looked at to its end, whatever waits in the assembler of a connection
-        // that receives nothing any more: nobody is sent to look again.
+        // Bytes that made no event have been decoded to their end. The assembler may still have a rest if the
+        // connection receives nothing any more. That does not count, since it never makes an event.
         let unread = matches!(event, Ok(Some(_))) && self.has_unread();
         self.tidy_ahead(unread, now);
         event
     }
 
-    /// Something of what was read ahead has been taken; `unread`: more waits to be looked at.
+    /// Tidies up after a part of what was read ahead has been taken. `unread` says whether more waits to be decoded.
     fn tidy_ahead(&mut self, unread: bool, now: Time) {
         let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.events.is_empty()) else { return };
         if mem::take(&mut ahead.full) {

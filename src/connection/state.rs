@@ -259,13 +259,13 @@ impl Phase {
         matches!(self, Phase::Open)
     }
 
-    /// Whether frames may come from the peer that mean anything.
+    /// Whether frames of the peer are received.
     #[inline]
     pub(crate) fn may_receive(&self) -> bool {
         matches!(self, Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. })
     }
 
-    /// Whether frames mean anything that have been read.
+    /// Whether frames that were read before are decoded.
     pub(crate) fn may_look(&self) -> bool {
         self.may_receive() || matches!(self, Phase::CutOff(_))
     }

@@ -16,11 +16,10 @@ impl Connection {
         self.handle_flushed(now);
     }
 
-    /// As [`handle_transmitted`](Self::handle_transmitted), for a transport with a buffer of its own, such
-    /// as a TLS stream: the bytes lie there, and have not gone anywhere before
-    /// [`handle_flushed`](Self::handle_flushed).
+    /// As [`handle_transmitted`](Self::handle_transmitted), for a transport with a buffer of its own, such as a TLS
+    /// stream. The bytes count as transmitted only after [`handle_flushed`](Self::handle_flushed).
     ///
-    /// Always inlined: mostly it is next to nothing.
+    /// It is always inlined, since usually it does next to nothing.
     #[inline(always)]
     pub fn handle_buffered(&mut self, len: usize, now: Time) {
         self.out.advance(len);
@@ -39,7 +38,7 @@ impl Connection {
         }
     }
 
-    /// What has gone matters to a connection that is opening, or waits for it to go.
+    /// What follows from passed-on bytes in a connection that is opening or closing.
     fn passed_on_otherwise(&mut self) {
         if matches!(self.phase, Phase::Flushing { .. }) && !self.is_unsent() {
             self.phase.on(Input::Flushed);
@@ -77,15 +76,15 @@ impl Connection {
         self.answer.as_ref().is_some_and(|answer| answer.by <= now)
     }
 
-    /// The peer has ended its side of the transport (for TCP, a read of 0 bytes). There
-    /// is nothing more to read then.
+    /// The peer has ended its side of the transport (for TCP, a read of 0 bytes). There is nothing more to read.
     ///
     /// The connection is [`Closed`](super::State::Closed) now, cleanly if both ends have sent their Close frames. If
     /// bytes wait, it is closed only when they have been transmitted, or
     /// [`Config::close_timeout`](super::Config::close_timeout) is over. A request that waits for a decision still
     /// waits.
     pub fn handle_eof(&mut self, now: Time) {
-        // What is held came before the end, and is looked at before it; behind a request, once that is decided on.
+        // Bytes that are held came before the end, and are decoded first. Those behind a request are decoded when the
+        // request has been decided on.
         if !self.is_deciding() && self.has_unread() {
             return self.end_behind_held();
         }

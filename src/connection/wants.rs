@@ -122,10 +122,11 @@ impl Connection {
         wants
     }
 
+    /// The general path of [`wants`](Self::wants).
     #[inline(never)]
     fn wants_of_any(&self) -> Option<Wants> {
         let (reads, waits) = (self.may_read(), self.out.has_untaken() || self.is_unflushed());
-        // §5.5.1: once both have said Close, a Pong behind that does not keep the end waiting.
+        // §5.5.1: after both Close frames a Pong that is still queued need not leave.
         let last = || waits && self.is_unsent();
         let end = || !self.shut_down && !self.is_unsent();
         let (read, write, end) = match &self.phase {
@@ -133,14 +134,14 @@ impl Connection {
             Phase::Draining { .. } => (!self.has_ended(), last(), self.role == Role::Server && end()),
             Phase::Failing { .. } => (!self.has_ended(), last(), end()),
             Phase::Flushing { .. } => (false, last(), end()),
-            // A request that waits for a decision is all that may come until then.
+            // While a request waits for a decision, nothing is read.
             Phase::Opening { opening, eof, .. } => (!*eof && opening.request().is_none() && reads, waits, false),
             Phase::CutOff(_) | Phase::Closed(_) => return None,
         };
         Some(Wants { read, write, end, until: self.deadline(reads), timed: self.liveness.needs_time() })
     }
 
-    /// The next deadline, of whatever kind. `reads` says whether a Pong could be seen.
+    /// The next deadline of any kind. `reads` says whether this end reads, so that it could see a Pong.
     #[inline]
     pub(super) fn deadline(&self, reads: bool) -> Option<Time> {
         let limit = self.limit();

@@ -78,7 +78,7 @@ impl Driver {
     #[inline]
     pub fn next_message(&mut self, clock: impl FnOnce() -> Time) -> Option<Message<'static>> {
         let (connection, now) = (&mut self.connection, self.read_at);
-        // Most looks find nothing, for they come before a wait and after it.
+        // Most calls find nothing, since one comes before each wait.
         if self.input.is_empty() && connection.is_at_rest_for_messages() {
             return None;
         }
@@ -167,11 +167,10 @@ impl Driver {
         self.space_of(usize::MAX)
     }
 
-    /// As [`space`](Self::space), for at most `most` bytes, unless there is room for a long message.
-    /// During the opening handshake it is 4 KiB at most: what a client says behind its request is kept
-    /// until the request is decided on.
+    /// As [`space`](Self::space), but at most `most` bytes of a buffer. During the opening handshake it is at most 4
+    /// KiB, since bytes behind a request must be kept until the application has decided on it.
     ///
-    /// Always inlined, since an adapter has one place to read.
+    /// It is always inlined, since an adapter has one place to read.
     #[inline(always)]
     pub fn space_of(&mut self, most: usize) -> &mut [u8] {
         // The call is made twice because of the borrow checker: a borrow that is returned holds to the end.

@@ -319,7 +319,11 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 500 }, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: if cfg!(miri) { 4 } else { 500 },
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         /// For any bytes, cut anywhere: the fast path of [`Decoder::find_message`] and `Header::decode_common` gives
         /// the same pieces, the same payloads and the same error as the general one, and misses no common case.

@@ -73,8 +73,8 @@ impl<S: Transport> WebSocket<S> {
         WebSocket::with_clock(io, connection, clock, now)
     }
 
-    /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`. It should be open:
-    /// a server's that is not has nobody to decide on its request, which is answered with 408 when time is over.
+    /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`. It should be
+    /// open: if it is a server's opening, nobody decides on the request, which is answered with 408 when time is over.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: Instant) -> WebSocket<S> {
         let clock = Clock::since(epoch);
@@ -100,9 +100,9 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once, from
-    /// whatever method meets it first; messages that were read before still come, and then `None`. That the peer went away without a Close frame is not an error
-    /// here: [`closed`](Self::closed) has the code 1006 then.
+    /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once, from whatever
+    /// method meets it first. Messages that were read before still come, and then `None`. It is no error if the peer
+    /// goes away without a Close frame: then [`closed`](Self::closed) has the code 1006.
     pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.recv_until(Limit::none())
     }
@@ -317,7 +317,7 @@ impl<S: Transport> WebSocket<S> {
         self.connection().queued()
     }
 
-    /// Whether [`feed`](Self::feed) would take a message without waiting. Receiving makes room too, and does not return for it.
+    /// Whether [`feed`](Self::feed) would take a message without waiting. Receiving may make room, and goes on waiting.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.connection().has_room()

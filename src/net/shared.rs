@@ -111,8 +111,8 @@ impl Shared {
         }
     }
 
-    /// Sees to it that the connection reads as who waits for `goal` does: the other half may have changed
-    /// it. Whether there are events to look for, which the other half has read.
+    /// Sets [`Reading`] as `goal` needs it, since the other half may have changed it. Returns whether the other half
+    /// has read something from which events can be taken.
     #[inline]
     pub(super) fn look(&mut self, goal: Goal) -> bool {
         if matches!(goal, Goal::Events) {
@@ -176,7 +176,8 @@ impl Shared {
         self.driver.connection.handle_flushed(now);
     }
 
-    /// The time, or an earlier one if it does not matter: a clock takes longer than all else here.
+    /// The time, or an earlier one if the connection does not need it: to ask the clock takes longer than all else
+    /// here.
     fn time_if(&self, timed: bool) -> Time {
         if timed { self.clock.now() } else { self.driver.read_at() }
     }
@@ -236,8 +237,8 @@ pub(super) trait Access: DerefMut<Target = Shared> {
 /// How much was written; and if that was all there was, how the flush behind it went.
 pub(super) type Written = (usize, Option<io::Result<()>>);
 
-/// Writes once, and flushes at once if that has taken `all`: to come back for it would cost a second look at what is
-/// wanted, and halves the lock.
+/// Writes once, and flushes at once if the transport has taken `all`. A flush of its own would need another call of
+/// `wants`, and halves would take the lock once more.
 fn write<S: Transport>(io: &mut S, all: usize, write: impl FnOnce(&mut S) -> io::Result<usize>) -> io::Result<Written> {
     let len = write(io)?;
     if len == 0 {
@@ -263,7 +264,7 @@ impl Access for Alone<'_> {
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = self.driver.output(&mut slices);
-        // The default of `Write` writes the first slice, if it has no better way.
+        // If the transport has no vectored write, this writes the first slice.
         write(io, all, |io| io.write_vectored(&slices[..count]))
     }
 

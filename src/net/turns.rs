@@ -151,9 +151,8 @@ pub(super) fn write_to<S: Transport, A: Access>(access: &mut A, io: &mut S, mark
     access.driver.check_sent(mark)
 }
 
-/// Waits until there is room, then gives a command that queues something. If that is refused because the
-/// connection is closing, a program's loop often ends, and the socket with it; so what was accepted before
-/// leaves first.
+/// Waits until there is room, and then gives a command that queues something. If the command fails because the
+/// connection is closing, what was accepted before leaves first: after this error many programs drop the socket.
 pub(super) fn command<S: Transport, A: Access>(
     access: &mut A,
     io: &mut S,
@@ -200,14 +199,14 @@ pub(super) fn would_block_is_fine(result: Result<(), Error>) -> Result<(), Error
     }
 }
 
-/// Why sending cannot go on, if it cannot.
+/// Returns an error if nothing can be sent any more.
 fn check_sending<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
     let_go(access, io);
     access.driver.check_sending()
 }
 
-/// If it is over, the transport is shut down: the program may keep the socket, and the peer waits
-/// for the end.
+/// Once the connection is over, shuts the transport down. The program may keep the socket, and the peer waits for its
+/// end.
 #[inline]
 pub(super) fn let_go<S: Transport, A: Access>(access: &mut A, io: &mut S) {
     if access.driver.owes_shutdown() && access.writing == Writing::Nobody {
@@ -230,7 +229,7 @@ fn shut_down<S: Transport, A: Access>(access: &mut A, io: &mut S) {
     access.notify();
 }
 
-/// As [`write_to`], or until it never will. What the connection has ended with is not told here.
+/// As [`write_to`], but how the connection ended is not returned as an error.
 fn leave<S: Transport, A: Access>(access: &mut A, io: &mut S, mark: u64) -> Result<(), Error> {
     let goal = Goal::Sent(mark);
     while !access.has_reached(goal) {
@@ -287,7 +286,7 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
             break Flow::Done;
         };
         match done {
-            // A transport that takes a little now and then does not stop the clock.
+            // Deadlines hold even if the transport takes a few bytes now and then.
             Ok(()) if access.driver.connection.queued() > 0 => {
                 start = access.clock.now();
                 if access.is_late_with_writing(limit, start) {

@@ -79,8 +79,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         WebSocket::with_clock(io, connection, clock, now)
     }
 
-    /// A WebSocket of its two parts. The times that `connection` knows are counted from `epoch`. It should be open:
-    /// a server's that is not has nobody to decide on its request, which is answered with 408 when time is over.
+    /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`. It should be
+    /// open: if it is a server's opening, nobody decides on the request, which is answered with 408 when time is over.
     #[must_use]
     pub fn from_connection(io: S, connection: Connection, epoch: std::time::Instant) -> WebSocket<S> {
         let clock = Clock::since(epoch);
@@ -88,8 +88,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         WebSocket::with_clock(io, connection, clock, now)
     }
 
-    /// The two parts, for another loop: the connection [holds](Connection::hold) what was read and
-    /// not taken, and counts its times from the moment that comes with it. A message that a `Sink` took when the
+    /// The transport and the connection, and the moment from which the times in the connection count. The connection
+    /// [holds](Connection::hold) the bytes that were read and not taken. A message that a `Sink` took when the
     /// connection was closing already is gone: flush first, to be told.
     #[must_use]
     pub fn into_parts(self) -> (S, Connection, std::time::Instant) {
@@ -111,8 +111,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     ///
     /// [`Error::Protocol`], [`Error::PongTimeout`], [`Error::StallTimeout`] or [`Error::Io`], once, from whatever
-    /// method meets it first; messages that were read before still come, and then `None`. That the peer went away without a Close frame is not an error
-    /// here: [`closed`](Self::closed) has the code 1006 then.
+    /// method meets it first. Messages that were read before still come, and then `None`. It is no error if the peer
+    /// goes away without a Close frame: then [`closed`](Self::closed) has the code 1006.
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
@@ -348,7 +348,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.driver.connection.queued()
     }
 
-    /// Whether [`feed`](Self::feed) would take a message without waiting. Receiving makes room too, and does not return for it.
+    /// Whether [`feed`](Self::feed) would take a message without waiting. Receiving may make room, and goes on waiting.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.driver.connection.has_room()
@@ -435,8 +435,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(self.check_sent(mark))
     }
 
-    /// If it is over, the transport is shut down, without waiting for that: the program may keep the
-    /// socket, and the peer waits for the end.
+    /// Once the connection is over, shuts the transport down, without waiting. The program may keep the socket, and
+    /// the peer waits for its end.
     #[inline]
     fn let_go(&mut self, cx: &mut Context<'_>) {
         if self.driver.owes_shutdown() {
@@ -461,8 +461,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_room(cx)).await
     }
 
-    /// A command that is refused because the connection is closing often ends the program's loop, and
-    /// the socket with it. So what was accepted before leaves first.
+    /// Ends a command that failed because the connection is closing. What was accepted before leaves first: after
+    /// this error many programs drop the socket.
     async fn refuse(&mut self, error: Error) -> Result<(), Error> {
         if error.is_closed() {
             poll_fn(|cx| self.poll_farewell(cx)).await;

@@ -87,9 +87,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// `poll_ready` found room, which a Pong may have taken since: the message is not refused for that.
-    /// If the connection has begun to close since, the next poll, flush or close says so, which can wait until what was
-    /// accepted has left.
+    /// Queues a message, even if a Pong has taken the room since `poll_ready`. If the connection has begun to close
+    /// since then, the next poll, flush or close returns the error, because they can wait until what was accepted has
+    /// left.
     fn start_send_now(&mut self, message: Message<'_>) -> Result<(), Error> {
         match self.driver.queue(|connection| connection.queue(message)) {
             Err(error) if error.is_closed() && self.state() == State::Closing => {

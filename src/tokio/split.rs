@@ -230,8 +230,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if `code` or `reason` cannot be sent, or if the connection ended before all that was accepted had
-    /// left, after `close_timeout` at the latest: then [`closed`](Receiver::closed) of the other half says why.
+    /// [`Error::Send`] if `code` or `reason` cannot be sent, or if the connection ended before all that was accepted
+    /// had left, after `close_timeout` at the latest: then [`closed`](Receiver::closed) of the other half says why.
     /// Otherwise as [`WebSocket::flush`].
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.with(|socket| socket.start_close(code, reason))?;
@@ -261,9 +261,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         self.with(|socket| socket.set_config(config));
     }
 
-    /// Waits for room and fills it, under one lock: in between, the other half could
-    /// queue a Pong there. With `flush`, waits then until what it queued has left. If the command is
-    /// refused because the connection is closing, what was accepted before leaves first.
+    /// Waits for room, and then gives the command under the same lock: otherwise the other half could queue a Pong in
+    /// between. With `flush`, it then waits until what the command queued has left. If the command fails because the
+    /// connection is closing, what was accepted before leaves first.
     async fn command(
         &mut self,
         flush: bool,

@@ -186,13 +186,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Some(written.map(|written| written.and_then(nonzero)))
     }
 
-    /// Never inlined: mostly all lies in one piece.
+    /// It is never inlined, since usually all bytes lie in one piece.
     #[inline(never)]
     #[expect(clippy::indexing_slicing, reason = "`output` fills no more slices than it is given")]
     fn poll_write_vectored(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = self.driver.output(&mut slices);
-        // The default of `AsyncWrite` writes the first slice, if it has no better way.
+        // If the transport has no vectored write, this writes the first slice.
         Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count])
     }
 

@@ -78,7 +78,7 @@ impl<S> WebSocket<S> {
         poll: impl FnOnce(&mut WebSocket<S>, &mut Context<'_>) -> Poll<T>,
     ) -> (Poll<T>, Woken) {
         let both = Arc::clone(self.wakers.get_or_insert_default());
-        // Registered before the poll: a wake that comes during it is not lost.
+        // The waker is registered before the poll, so that a wake during the poll is not lost.
         both.wakers.begin(side, cx.waker());
         let before = self.milestone();
         let polling = Polling(&both.wakers);
@@ -104,7 +104,7 @@ impl<S> WebSocket<S> {
     }
 }
 
-/// A poll is over that panicked; one that did not ends with [`Wakers::end`], under one lock.
+/// Notes the end of a poll that panicked. Any other poll ends with [`Wakers::end`].
 struct Polling<'w>(&'w Wakers);
 
 impl Drop for Polling<'_> {
@@ -125,8 +125,8 @@ impl Wakers {
         }
     }
 
-    /// What it did is done: it waits no more if it is `ready`; and the other one is to be woken if
-    /// something `moved`, or both, if they were woken meanwhile.
+    /// A poll of `side` has ended. If it is `ready`, it waits no more. Returns whom to wake: both tasks if a wake was
+    /// put off, else the other one if something `moved`.
     #[inline]
     fn end(&self, side: Side, ready: bool, moved: impl FnOnce() -> bool) -> Woken {
         let mut waiting = self.lock();

@@ -3,13 +3,14 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use openline::{Accept, Request, Response, Server};
 use tokio::net::TcpListener;
@@ -21,6 +22,10 @@ use tokio::net::TcpListener;
 /// Those of [`TcpListener::accept`].
 pub async fn serve(listener: TcpListener, server: Arc<Server>) -> std::io::Result<()> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    // With a clock hyper ends a connection that does not send a whole head of HTTP/1.1 in 30 s, or does not answer a PING
+    // of HTTP/2. The time before the first byte is for the listener to limit.
+    builder.http1().timer(TokioTimer::new());
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
     // To a browser this is a promise that `/echo` keeps. Where no handler stands it is not to be switched on.
     let mut http2 = builder.http2();
     http2.enable_connect_protocol();
