@@ -67,7 +67,7 @@ impl ReadBuffer {
             return &mut [];
         }
         let size = most.min(SIZE);
-        if self.memory.len() < size || self.memory.len() > size.max(SIZE) {
+        if self.memory.len() < size {
             self.change(size);
         }
         (self.start, self.end) = (0, 0);
@@ -92,9 +92,15 @@ impl ReadBuffer {
     /// more. Never inlined, so that what calls it can be: mostly there is memory.
     #[inline(never)]
     fn change(&mut self, size: usize) {
-        self.give_back();
+        if !self.memory.is_empty() {
+            self.give_back();
+        }
         let kept = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
+            // Mostly the last one fits, since an adapter seldom uses two sizes.
+            if spare.last()?.len() == size {
+                return spare.pop();
+            }
             let at = spare.iter().rposition(|memory| memory.len() == size)?;
             Some(spare.swap_remove(at))
         });
@@ -108,8 +114,8 @@ impl ReadBuffer {
             // A thread that is ending has no place to keep it any more.
             let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();
-                let alike = spare.iter().filter(|other| other.len() == memory.len()).count();
-                if alike < MOST_SPARE && spare.len() < 2 * MOST_SPARE {
+                let alike = || spare.iter().filter(|other| other.len() == memory.len()).count();
+                if spare.len() < MOST_SPARE || (spare.len() < 2 * MOST_SPARE && alike() < MOST_SPARE) {
                     spare.push(memory);
                 }
             });

@@ -20,7 +20,7 @@ mod turn;
 mod wakers;
 
 use std::boxed::Box;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -72,11 +72,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// read after the handshake.
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
-        let clock = Clock::new();
-        let now = clock.now();
-        let mut connection = Connection::new(upgrade, config, now);
+        let mut connection = Connection::new(upgrade, config, Time::ZERO);
         connection.hold(leftover);
-        WebSocket::with_clock(io, connection, clock, now)
+        WebSocket::with_clock(io, connection, Clock::new(), Time::ZERO)
     }
 
     /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`. It should be
@@ -453,12 +451,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Waits until there is room to send, or never will be again.
-    async fn room(&mut self) -> Result<(), Error> {
-        if self.driver.is_sending() {
-            return Ok(());
-        }
-        poll_fn(|cx| self.poll_room(cx)).await
+    /// As [`poll_room`](Self::poll_room). It is mostly ready at once.
+    fn room(&mut self) -> impl Future<Output = Result<(), Error>> + '_ {
+        poll_fn(|cx| if self.driver.is_sending() { Poll::Ready(Ok(())) } else { self.poll_room(cx) })
     }
 
     /// Ends a command that failed because the connection is closing. What was accepted before leaves first: after
