@@ -66,11 +66,9 @@ impl<S: Transport> WebSocket<S> {
     /// read after the handshake.
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
-        let clock = Clock::new();
-        let now = clock.now();
-        let mut connection = Connection::new(upgrade, config, now);
+        let mut connection = Connection::new(upgrade, config, Time::ZERO);
         connection.hold(leftover);
-        WebSocket::with_clock(io, connection, clock, now)
+        WebSocket::with_clock(io, connection, Clock::new(), Time::ZERO)
     }
 
     /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`. It should be

@@ -111,28 +111,6 @@ impl Shared {
         }
     }
 
-    /// Sets [`Reading`] as `goal` needs it, since the other half may have changed it. Returns whether the other half
-    /// has read something from which events can be taken.
-    #[inline]
-    pub(super) fn look(&mut self, goal: Goal) -> bool {
-        if matches!(goal, Goal::Events) {
-            self.set_reading(Reading::Events);
-            return !self.reading && (self.driver.has_unread() || self.driver.connection.has_ahead());
-        }
-        self.may_read_ahead();
-        false
-    }
-
-    /// While a send is blocked: takes in what was read. Returns whether more may be read.
-    pub(super) fn may_read_ahead(&mut self) -> bool {
-        self.set_reading(Reading::OneAhead);
-        if self.reading {
-            return false;
-        }
-        self.driver.read_ahead(self.clock.now());
-        self.driver.connection.wants().is_some_and(|wants| wants.read)
-    }
-
     /// Whether the goal is reached, or never will be.
     pub(super) fn has_reached(&self, goal: Goal) -> bool {
         match goal {
@@ -218,6 +196,12 @@ impl Shared {
 
 /// Access to the state of a WebSocket. It calls the transport without holding the lock.
 pub(super) trait Access: DerefMut<Target = Shared> {
+    /// Whether the other half is reading. It has the read buffer then.
+    fn other_reads(&self) -> bool;
+
+    /// Whether the other half is writing.
+    fn other_writes(&self) -> Writing;
+
     /// Does `work`, which may block, without the lock.
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T;
 
@@ -232,6 +216,29 @@ pub(super) trait Access: DerefMut<Target = Shared> {
 
     /// Tells the other half that this one has ended a read or a write.
     fn notify(&self);
+
+    /// Sets [`Reading`] as `goal` needs it, since the other half may have changed it. Returns whether the other half
+    /// has read something from which events can be taken.
+    #[inline]
+    fn look(&mut self, goal: Goal) -> bool {
+        if matches!(goal, Goal::Events) {
+            self.set_reading(Reading::Events);
+            return !self.other_reads() && (self.driver.has_unread() || self.driver.connection.has_ahead());
+        }
+        self.gather_ahead();
+        false
+    }
+
+    /// While a send is blocked: takes in what was read. Returns whether more may be read.
+    fn gather_ahead(&mut self) -> bool {
+        self.set_reading(Reading::OneAhead);
+        if self.other_reads() {
+            return false;
+        }
+        let now = self.clock.now();
+        self.driver.read_ahead(now);
+        self.driver.connection.wants().is_some_and(|wants| wants.read)
+    }
 }
 
 /// How much was written; and if that was all there was, how the flush behind it went.
@@ -251,6 +258,14 @@ fn write<S: Transport>(io: &mut S, all: usize, write: impl FnOnce(&mut S) -> io:
 pub(super) struct Alone<'s>(pub(super) &'s mut Shared);
 
 impl Access for Alone<'_> {
+    fn other_reads(&self) -> bool {
+        false
+    }
+
+    fn other_writes(&self) -> Writing {
+        Writing::Nobody
+    }
+
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
         work()
     }
@@ -333,6 +348,14 @@ pub(super) struct Locked<'l> {
 }
 
 impl Access for Locked<'_> {
+    fn other_reads(&self) -> bool {
+        self.reading
+    }
+
+    fn other_writes(&self) -> Writing {
+        self.writing
+    }
+
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
         self.shared = None;
         let ending = EndTurnsOnPanic(self.lock);
