@@ -165,7 +165,7 @@ impl<S: Transport> WebSocket<S> {
     }
 
     /// The next event, control frames included. A message that lies whole in the read buffer is borrowed from there,
-    /// without a copy.
+    /// without a copy. A message that came in several reads [owns](Message::is_owned) its data.
     ///
     /// # Errors
     ///

@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// The next event, control frames included. A message that lies whole in the read buffer is borrowed from there,
-    /// without a copy.
+    /// without a copy. A message that came in several reads [owns](Message::is_owned) its data.
     ///
     /// Cancel-safe: no event is lost.
     ///
