@@ -47,10 +47,9 @@ impl ReadBuffer {
         result
     }
 
-    /// Bytes that have been taken, and still lie in the memory.
-    #[expect(clippy::indexing_slicing, reason = "the caller has just been told that they lie there")]
+    /// Bytes that have been taken, and still lie in the memory. Empty if the memory has been given back.
     pub(super) fn slice(&self, at: usize, len: usize) -> &[u8] {
-        &self.memory[at..at + len]
+        self.memory.get(at..).and_then(|bytes| bytes.get(..len)).unwrap_or_default()
     }
 
     /// The address of the memory.
@@ -67,7 +66,7 @@ impl ReadBuffer {
             return &mut [];
         }
         let size = most.min(SIZE);
-        if self.memory.len() < size {
+        if self.memory.len() != size {
             self.change(size);
         }
         (self.start, self.end) = (0, 0);
@@ -83,7 +82,7 @@ impl ReadBuffer {
     /// Gives the memory back if nothing in it is unread.
     #[inline]
     pub fn release(&mut self) {
-        if self.is_empty() {
+        if self.is_empty() && !self.memory.is_empty() {
             self.give_back();
         }
     }
@@ -92,7 +91,10 @@ impl ReadBuffer {
     /// more. Never inlined, so that what calls it can be: mostly there is memory.
     #[inline(never)]
     fn change(&mut self, size: usize) {
-        if !self.memory.is_empty() {
+        if self.memory.len() > size {
+            // So much memory is not needed any more, and the thread need not keep it.
+            self.memory = Box::default();
+        } else if !self.memory.is_empty() {
             self.give_back();
         }
         let kept = SPARE.try_with(|spare| {

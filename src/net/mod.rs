@@ -38,7 +38,7 @@ use shared::{Alone, Goal, Shared};
 pub use split::{Receiver, Sender, SplitError};
 use timeouts::{Clock, Limit};
 pub use transport::Transport;
-use turns::{command, let_go, push, turn, write_to};
+use turns::{command, let_go, push, ready, turn, write_to};
 
 /// A WebSocket over a blocking transport.
 ///
@@ -224,10 +224,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn ready(&mut self) -> Result<(), Error> {
-        self.feed_with(|connection, _| match connection.check_send() {
-            Err(SendError::Full) => Ok(()),
-            other => other,
-        })
+        ready(&mut Alone(&mut self.shared), &mut self.io)
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].

@@ -16,6 +16,7 @@
 //! There is no lost output: a sender that has reached its goal while the receiver reads first says that it will stop
 //! ([`Writing::Leaving`]), and writes what is queued then. What the receiver queues later, the receiver writes itself.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::ops::{Deref, DerefMut};
@@ -50,7 +51,6 @@ pub(super) enum Writing {
 }
 
 /// All of a WebSocket but its transport.
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) driver: Driver,
     pub(super) clock: Clock,
@@ -129,7 +129,6 @@ impl Shared {
             self.little_reads = self.little_reads.saturating_add(1);
             if self.little_reads >= MANY_LITTLE {
                 self.read_size = LITTLE_READ;
-                self.driver.release();
             }
         }
     }
@@ -194,6 +193,18 @@ impl Shared {
     }
 }
 
+/// `Debug` shows no payload: the writer's copy is left out.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { driver, reading, writing, .. } = self;
+        f.debug_struct("Shared")
+            .field("driver", driver)
+            .field("reading", reading)
+            .field("writing", writing)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Access to the state of a WebSocket. It calls the transport without holding the lock.
 pub(super) trait Access: DerefMut<Target = Shared> {
     /// Whether the other half is reading. It has the read buffer then.
@@ -235,8 +246,8 @@ pub(super) trait Access: DerefMut<Target = Shared> {
         if self.other_reads() {
             return false;
         }
-        let now = self.clock.now();
-        self.driver.read_ahead(now);
+        let clock = self.clock;
+        self.driver.read_ahead(|| clock.now());
         self.driver.connection.wants().is_some_and(|wants| wants.read)
     }
 }
@@ -330,12 +341,11 @@ impl Lock {
     }
 
     pub(super) fn lock(&self) -> Locked<'_> {
-        Locked { lock: self, shared: Some(self.guard()) }
+        Locked { lock: self, shared: Some(self.guard()), unwinds: thread::panicking() }
     }
 
     fn guard(&self) -> MutexGuard<'_, Shared> {
-        // A poisoned lock can be used: under the lock the transport is called only to set a timeout, so a panic there
-        // leaves the state valid.
+        // A poisoned lock can be used: a panic of the transport leaves the state valid.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -345,6 +355,8 @@ pub(super) struct Locked<'l> {
     lock: &'l Lock,
     /// `None` only within [`unlocked`](Access::unlocked) and [`wait`](Access::wait).
     shared: Option<MutexGuard<'l, Shared>>,
+    /// Whether the thread was unwinding before it took the lock, for another reason.
+    unwinds: bool,
 }
 
 impl Access for Locked<'_> {
@@ -358,11 +370,7 @@ impl Access for Locked<'_> {
 
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
         self.shared = None;
-        let ending = EndTurnsOnPanic(self.lock);
         let result = work();
-        // The guard acts only if `work` panics. `forget` keeps it from acting when the thread unwinds for another
-        // reason.
-        mem::forget(ending);
         self.shared = Some(self.lock.guard());
         result
     }
@@ -418,16 +426,18 @@ impl DerefMut for Locked<'_> {
     }
 }
 
-/// Ends all reading and writing if the transport panics. Otherwise the other thread would wait for ever.
-struct EndTurnsOnPanic<'l>(&'l Lock);
-
-impl Drop for EndTurnsOnPanic<'_> {
+/// Ends all reading and writing if the transport panics, with or without the lock. Otherwise the other thread would wait
+/// for ever.
+impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let mut shared = self.0.guard();
+        if !thread::panicking() || self.unwinds {
+            return;
+        }
+        let mut shared = self.shared.take().unwrap_or_else(|| self.lock.guard());
         let now = shared.clock.now();
         shared.driver.read_failed(io::Error::other("the transport panicked"), now);
         (shared.reading, shared.writing) = (false, Writing::Nobody);
-        self.0.changed.notify_all();
+        self.lock.changed.notify_all();
     }
 }
 

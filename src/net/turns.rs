@@ -89,6 +89,12 @@ pub(super) fn turn<S: Transport, A: Access>(
                 let brief = brief.then_some(BRIEF);
                 let flow = read_once(access, io, now, earlier(left, earlier(access.nearest, brief)));
                 if flow == Flow::Done {
+                    // Bytes may come without end, so that no turn waits. The limit of a Pong, which may be among them,
+                    // holds only when all is read.
+                    let read_at = access.driver.read_at();
+                    if wants.until.is_some_and(|until| until <= read_at) {
+                        access.driver.connection.handle_timeout_unread(read_at);
+                    }
                     return Ok(());
                 }
                 (ready.read, read) = (false, Some(flow));
@@ -156,6 +162,26 @@ pub(super) fn write_to<S: Transport, A: Access>(access: &mut A, io: &mut S, mark
     access.driver.check_sent(mark)
 }
 
+/// Waits until there is room, and queues nothing. If the connection is closing, what was accepted before leaves first.
+pub(super) fn ready<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
+    room(access, io)?;
+    match access.driver.connection.check_send() {
+        Ok(()) | Err(SendError::Full) => Ok(()),
+        Err(error) => refused(access, io, error.into()),
+    }
+}
+
+/// Waits until there is room, or never will be.
+#[inline]
+fn room<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
+    check_sending(access, io)?;
+    while !access.driver.may_queue() {
+        turn_blocked(access, io, Goal::Room)?;
+        check_sending(access, io)?;
+    }
+    Ok(())
+}
+
 /// Waits until there is room, and then gives a command that queues something. If the command fails because the
 /// connection is closing, what was accepted before leaves first: after this error many programs drop the socket.
 pub(super) fn command<S: Transport, A: Access>(
@@ -163,11 +189,7 @@ pub(super) fn command<S: Transport, A: Access>(
     io: &mut S,
     queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>,
 ) -> Result<(), Error> {
-    check_sending(access, io)?;
-    while !access.driver.may_queue() {
-        turn_blocked(access, io, Goal::Room)?;
-        check_sending(access, io)?;
-    }
+    room(access, io)?;
     let Shared { driver, clock, .. } = &mut **access;
     match driver.queue(|connection| queue(connection, clock)) {
         Ok(()) => Ok(()),
@@ -184,6 +206,7 @@ fn refused<S: Transport, A: Access>(access: &mut A, io: &mut S, error: Error) ->
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Err(error.into()),
             _ => {}
         }
+        let_go(access, io);
     }
     Err(error)
 }
