@@ -15,7 +15,7 @@ import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LISTENING = re.compile(r"listening on ws://(\S+):(\d+)")
+LISTENING = re.compile(r"listening on (?:ws|https?)://(\S+):(\d+)")
 
 
 class Failure(Exception):

@@ -3,7 +3,8 @@
 //!
 //! | module | what it shows |
 //! |---|---|
-//! | [`hyper_server`] | hyper 1: HTTP/1.1 and HTTP/2 on one port, pages and sockets; as a program, `src/bin/http_echo_server.rs` |
+//! | [`hyper_server`] | hyper 1: HTTP/1.1 and HTTP/2 on one port, with or without TLS, pages and sockets; as a program, `src/bin/http_echo_server.rs` |
+//! | [`tls`] | rustls for that server, with ALPN and a certificate of its own |
 //! | [`hyper_client`] | hyper 1 as a client, over HTTP/1.1 and HTTP/2 |
 //! | [`axum_extractor`] | axum 0.8: an extractor |
 //! | [`h2_server`] | the `h2` crate without hyper |
@@ -14,6 +15,7 @@ pub mod axum_extractor;
 pub mod h2_server;
 pub mod hyper_client;
 pub mod hyper_server;
+pub mod tls;
 
 use openline::Error;
 use openline::tokio::WebSocket;
