@@ -44,9 +44,9 @@ def find_browser():
 class Browser:
     """A WebDriver session, as far as this test needs one."""
 
-    def __init__(self, port, binary, profile, wanted):
+    def __init__(self, port, binary, profile, prefs, wanted):
         self.port, self.session = port, ""
-        options = {"binary": binary, "args": [*FLAGS, f"--user-data-dir={profile}"]}
+        options = {"binary": binary, "args": [*FLAGS, f"--user-data-dir={profile}"], "prefs": prefs}
         wanted = {**wanted, "browserName": "chrome", "goog:chromeOptions": options,
                   "timeouts": {"script": PATIENCE * 1000, "pageLoad": PATIENCE * 1000}}
         created = self.call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
@@ -98,12 +98,12 @@ class Browser:
 
 
 @contextlib.contextmanager
-def session(scratch, **wanted):
-    """A browser that runs, with a profile of its own."""
+def session(scratch, prefs=None, **wanted):
+    """A browser that runs, with a profile of its own; with these preferences of Chromium, and these capabilities of WebDriver."""
     binary, driver = find_browser()
     with Process("chromedriver", [driver, "--port=0"], os.path.join(scratch, "driver.log"), group=True) as process:
         port = int(process.await_output(STARTED, PATIENCE).group(1))
-        browser = Browser(port, binary, os.path.join(scratch, "profile"), wanted)
+        browser = Browser(port, binary, os.path.join(scratch, "profile"), prefs or {}, wanted)
         try:
             yield browser
         finally:
