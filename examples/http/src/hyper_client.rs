@@ -13,6 +13,8 @@ use openline::tokio::WebSocket;
 use openline::{Client, Response, Seed};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::{STREAMS, WINDOW};
+
 /// A socket whose bytes hyper carries.
 pub type Socket = WebSocket<TokioIo<Upgraded>>;
 
@@ -42,7 +44,9 @@ pub async fn over_http1(
 pub async fn http2_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<http2::SendRequest<Empty<Bytes>>, Box<dyn Error>> {
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(WINDOW).initial_connection_window_size(STREAMS * WINDOW);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
 }

@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
+use crate::{STREAMS, WINDOW};
+
 /// How long the handshake of TLS may take: a client that sends nothing is not waited for.
 pub const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -139,12 +141,10 @@ fn builder() -> Builder {
     // To a browser this is a promise that `/echo` keeps. Where no handler stands it is not to be switched on.
     let mut http2 = builder.http2();
     http2.enable_connect_protocol();
-    // The window of the connection is that of all its streams together: a socket that nobody reads holds up its own
-    // window, and the page and the other sockets go on.
     http2
-        .max_concurrent_streams(250)
-        .initial_stream_window_size(64 << 10)
-        .initial_connection_window_size(250 * (64 << 10));
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(STREAMS * WINDOW);
     builder
 }
 

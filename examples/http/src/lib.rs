@@ -21,6 +21,14 @@ use openline::Error;
 use openline::tokio::WebSocket;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// How many streams a connection of HTTP/2 may have at a time.
+pub const STREAMS: u32 = 250;
+
+/// How many bytes may come on one stream before they are read. The window of the connection is this for all its streams
+/// together: then a socket that nobody reads holds up its own window, and the page and the other sockets go on. Both ends
+/// have such windows, each for what it receives.
+pub const WINDOW: u32 = 64 << 10;
+
 /// What every server here does with a socket: it sends back what comes.
 ///
 /// # Errors

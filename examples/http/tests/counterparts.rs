@@ -9,6 +9,7 @@ use openline_http_examples::hyper_server::Host;
 use openline_http_examples::{actix_server, axum_extractor, h2_server, hyper_client};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -74,30 +75,30 @@ async fn hyper_serves_http1_and_http2_on_one_port() -> Outcome {
     talk(first).await
 }
 
-/// A socket that nobody reads holds up its own stream: another socket and the page go on.
+/// Sockets that nobody reads hold up their own streams: another socket and the page go on. Each of them holds back between
+/// half of its window and all of it, for windows are enlarged by halves.
 #[tokio::test]
-async fn a_stalled_socket_on_http2_stops_nobody_else() -> Outcome {
-    let at = listen(|listener| Host::new(server()).serve(listener)).await;
-    let client = Client::new(ClientRequest::new(&format!("ws://{at}/echo"))?);
-    let mut connection = hyper_client::http2_connection(TcpStream::connect(&at).await?).await?;
-    let mut stalled = hyper_client::over_http2(&client, &mut connection).await?;
-    let endless = async {
-        // It says what it can, and reads nothing: the echo fills the window of its stream.
-        loop {
-            stalled.feed(vec![0; 60_000]).await.unwrap();
-        }
-    };
-    let others = async {
-        talk(hyper_client::over_http2(&client, &mut connection).await?).await?;
-        let page = http::Request::get(format!("http://{at}/")).body(Empty::<Bytes>::new())?;
-        assert_eq!(connection.send_request(page).await?.status(), 200);
-        Ok(())
-    };
-    tokio::select! {
-        biased;
-        () = endless => unreachable!(),
-        done = others => done,
+async fn stalled_sockets_on_http2_stop_nobody_else() -> Outcome {
+    /// Says what it can, and reads nothing: the echo fills the window of its stream.
+    async fn endless(mut socket: hyper_client::Socket) {
+        while socket.feed(vec![0; 60_000]).await.is_ok() {}
     }
+    let hyper = listen(|listener| Host::new(server()).serve(listener)).await;
+    let h2 = listen(|listener| h2_server::serve(listener, server(), openline_http_examples::echo)).await;
+    for (at, page) in [(hyper, 200), (h2, 400)] {
+        let client = Client::new(ClientRequest::new(&format!("ws://{at}/echo"))?);
+        let mut connection = hyper_client::http2_connection(TcpStream::connect(&at).await?).await?;
+        let mut stalled = JoinSet::new();
+        for _ in 0..4 {
+            stalled.spawn(endless(hyper_client::over_http2(&client, &mut connection).await?));
+        }
+        // The bytes of all take turns, and these are more than the stalled sockets find room for.
+        talk(hyper_client::over_http2(&client, &mut connection).await?).await?;
+        let request = http::Request::get(format!("http://{at}/")).body(Empty::<Bytes>::new())?;
+        assert_eq!(connection.send_request(request).await?.status(), page);
+        assert!(stalled.try_join_next().is_none(), "a stalled socket has ended");
+    }
+    Ok(())
 }
 
 /// What is refused over HTTP/2, by the status alone: nothing of HTTP/1.1's upgrade stands in it.
