@@ -331,7 +331,7 @@ async fn who_only_sends_ends_its_side_when_it_is_over_over_tokio() {
     {
         // There is no room, so this reads, and sees that the peer has ended its side.
         let mut feed = std::pin::pin!(ws.feed("two"));
-        poll_fn(|cx| Poll::Ready(assert!(feed.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(feed.as_mut().poll(cx).is_pending())).await);
         wire.change(|ends| ends.room = usize::MAX);
         assert!(feed.await.unwrap_err().is_closed());
     }
