@@ -260,6 +260,20 @@ fn all_hear_what_is_said_in_the_chat() {
     assert!(server.0.try_wait().unwrap().is_none(), "it goes on");
 }
 
+/// An hour goes by in memory, with a Ping from each end every 25 s.
+#[test]
+fn an_hour_goes_by_without_io() {
+    let output = run("sans_io", &[]);
+    assert!(output.status.success(), "{output:?}");
+    for said in [
+        "server: GET /chat from Some(\"example.com\")\n",
+        "an hour later: the client has got 143 Pongs, the server 144\n",
+        "client: Some(Closed(CloseCode(1000 (normal closure)), reason of 0 bytes, Clean))\n",
+    ] {
+        assert!(out(&output).contains(said), "{said}: {}", out(&output));
+    }
+}
+
 /// The client in a terminal at which nobody presses a key, or somebody does not stop to.
 #[cfg(feature = "tokio")]
 mod client {
