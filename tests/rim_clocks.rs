@@ -354,51 +354,12 @@ async fn a_ping_is_sent_while_messages_come_without_end() {
     assert_eq!(line.said(Server).iter().filter(|(first, _)| *first == PING).count(), 1);
 }
 
-// A cancelled future whose waker was registered last.
-
 #[derive(Default)]
 struct Count(std::sync::atomic::AtomicUsize);
 
 impl std::task::Wake for Count {
     fn wake(self: std::sync::Arc<Self>) {
         self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
-/// "Every method is cancel-safe." One task waits in `poll_next`, another gives a command under the same lock and drops
-/// its future when that blocks. What comes then, and the next deadline, must wake who waits.
-#[tokio::test(start_paused = true)]
-async fn a_send_that_is_dropped_does_not_take_the_wake_up_of_a_stream() {
-    use futures_util::{SinkExt, StreamExt};
-    for way in ["none", "sink", "own"] {
-        let wire = Wire::default();
-        wire.begin(Client, Says::Nothing, Takes::Nothing);
-        let mut ws = WebSocket::new(wire.clone(), line::upgrade(Server), quiet(), &[]);
-        let (a, b) = (std::sync::Arc::new(Count::default()), std::sync::Arc::new(Count::default()));
-        let (waker_a, waker_b) = (std::task::Waker::from(a.clone()), std::task::Waker::from(b.clone()));
-        let mut cx_a = std::task::Context::from_waker(&waker_a);
-        let mut cx_b = std::task::Context::from_waker(&waker_b);
-        assert!(ws.poll_next_unpin(&mut cx_a).is_pending());
-        match way {
-            "own" => {
-                let mut sending = Box::pin(ws.send("blocked"));
-                assert!(sending.as_mut().poll(&mut cx_b).is_pending());
-            }
-            "sink" => {
-                ws.start_send_unpin(Message::from("blocked")).unwrap();
-                assert!(
-                    futures_sink::Sink::<Message<'_>>::poll_flush(std::pin::Pin::new(&mut ws), &mut cx_b).is_pending()
-                );
-                while a.0.swap(0, std::sync::atomic::Ordering::Relaxed) > 0 {
-                    assert!(ws.poll_next_unpin(&mut cx_a).is_pending());
-                }
-            }
-            _ => {}
-        }
-        let woken = |count: &Count| count.0.load(std::sync::atomic::Ordering::Relaxed);
-        let before = woken(&a);
-        wire.say(&frame(Client, TEXT, "hi"));
-        assert!(woken(&a) > before, "{way}: a message lies there, and who waits for it is not woken");
     }
 }
 

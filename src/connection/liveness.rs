@@ -44,9 +44,23 @@ struct Waiting {
     /// The mark where the first unanswered Ping ends. The time to answer counts from that Ping, so that later Pings
     /// do not give the peer more time.
     first_end: u64,
+    /// Whether the time to answer counts at all. It does not for a Ping that was sent before keepalive began.
+    counts: bool,
     /// From when the time to answer counts: when the first unanswered Ping was queued, or when it or anything before
     /// it was last transmitted.
     since: Time,
+}
+
+/// What this end can see of the peer's signs of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// All that has come: this end reads, and the host says when nothing is left to read.
+    Whole,
+    /// Nothing: this end does not read. So the time to answer does not count; but it does for a Ping that has not left,
+    /// since then the peer takes nothing.
+    Suspended,
+    /// Something may have come that has not been looked at. So no Ping is judged, nor given up for another one.
+    Unread,
 }
 
 /// What must be done when a deadline has come.
@@ -83,7 +97,9 @@ impl Liveness {
     /// sent before was not to be answered in time.
     pub(crate) fn begin_keepalive(&mut self) {
         self.next_ping = Time::ZERO;
-        self.waiting = None;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.counts = false;
+        }
     }
 
     /// Something came from the peer.
@@ -100,12 +116,13 @@ impl Liveness {
     }
 
     /// A Ping was queued that ends at the mark `end`. It replaces an unanswered one: the latency is measured from the
-    /// last Ping only. `reads` says whether this end reads, so that it could see a Pong. The time to answer goes on
-    /// only if it counted for the replaced Ping, or this one could be overdue at once.
-    pub(crate) fn pinged(&mut self, payload: &[u8], end: u64, reads: bool, now: Time) {
-        let first = self.waiting.as_ref().filter(|first| first.is_judged(reads));
+    /// last Ping only. The time to answer goes on only if it counted for the replaced Ping, or this one could be overdue
+    /// at once.
+    pub(crate) fn pinged(&mut self, payload: &[u8], end: u64, sight: Sight, now: Time) {
+        let first = self.waiting.as_ref().filter(|first| first.is_judged(sight));
         let (first_end, since) = first.map_or((end, now), |first| (first.first_end, first.since));
-        self.waiting = Some(Box::new(Waiting { payload: payload.into(), end, left: None, first_end, since }));
+        let payload = payload.into();
+        self.waiting = Some(Box::new(Waiting { payload, end, left: None, first_end, counts: true, since }));
     }
 
     /// The transport takes nothing. If nothing waits, it cannot pass on what it has taken.
@@ -177,26 +194,26 @@ impl Liveness {
         config.keepalive.map(|_| self.next_ping)
     }
 
-    /// When to send the next Ping, or to give up waiting for a Pong. `reads` says whether this end reads, so that it
-    /// could see a Pong.
-    pub(crate) fn ping_deadline(&self, config: &Config, reads: bool) -> Option<Time> {
+    /// When to send the next Ping, or to give up waiting for a Pong.
+    pub(crate) fn ping_deadline(&self, config: &Config, sight: Sight) -> Option<Time> {
         let keepalive = config.keepalive?;
-        Some(match &self.waiting {
-            Some(waiting) if waiting.is_judged(reads) => waiting.since.max(self.seen) + keepalive.timeout,
-            _ => self.next_ping,
-        })
+        match &self.waiting {
+            Some(_) if sight == Sight::Unread => None,
+            Some(waiting) if waiting.is_judged(sight) => Some(waiting.since.max(self.seen) + keepalive.timeout),
+            _ => Some(self.next_ping),
+        }
     }
 
     /// What must be done now.
-    pub(crate) fn due(&mut self, config: &Config, reads: bool, now: Time) -> Due {
+    pub(crate) fn due(&mut self, config: &Config, sight: Sight, now: Time) -> Due {
         let reached = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= now);
         if reached(self.stall_deadline(config)) {
             return Due::Dead(Cause::StallTimeout);
         }
-        let Some(keepalive) = config.keepalive.filter(|_| reached(self.ping_deadline(config, reads))) else {
+        let Some(keepalive) = config.keepalive.filter(|_| reached(self.ping_deadline(config, sight))) else {
             return Due::Nothing;
         };
-        if self.waiting.as_ref().is_some_and(|waiting| waiting.is_judged(reads)) {
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.is_judged(sight)) {
             return Due::Dead(Cause::PongTimeout);
         }
         // An unanswered Ping is forgotten if its answer could not be seen.
@@ -212,9 +229,13 @@ impl Liveness {
 const LEAST_INTERVAL: Duration = Duration::from_millis(1);
 
 impl Waiting {
-    /// Whether the time to answer counts. While this end does not read, it cannot see a Pong, so the time does not
-    /// count; but it does if the Ping has not left, since then the peer takes nothing.
-    fn is_judged(&self, reads: bool) -> bool {
-        reads || self.left.is_none()
+    /// Whether the time to answer counts.
+    fn is_judged(&self, sight: Sight) -> bool {
+        self.counts
+            && match sight {
+                Sight::Whole => true,
+                Sight::Suspended => self.left.is_none(),
+                Sight::Unread => false,
+            }
     }
 }

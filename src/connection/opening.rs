@@ -148,10 +148,11 @@ impl Connection {
 
     /// The transport has failed during the opening handshake.
     pub(super) fn opening_reset(&mut self) {
-        let Phase::Opening { opening, .. } = &mut self.phase else { return };
-        // The error is the same as after an ordinary end of the transport.
-        let error = opening.handle_eof(self.out.run(0)).unwrap_or(HandshakeError::UnexpectedEof);
         self.clear_out();
+        let Phase::Opening { opening, .. } = &mut self.phase else { return };
+        // The error is the same as after an ordinary end of the transport. But nobody gets an answer.
+        let error = opening.handle_eof(self.out.run(0)).unwrap_or(HandshakeError::UnexpectedEof);
+        self.out.clear();
         self.opening_failed(error, None, Time::ZERO);
     }
 

@@ -8,6 +8,7 @@ use core::mem;
 
 use super::Connection;
 use super::event::Event;
+use super::liveness::Sight;
 use super::state::Phase;
 use crate::buffer::reserve_within;
 use crate::error::Fault;
@@ -131,6 +132,8 @@ impl Connection {
                 }
             }
             if kept {
+                // §5.5.1: bytes behind a Close frame have no meaning.
+                (ahead.held, ahead.taken) = (Vec::new(), 0);
                 self.limit_close_ahead(now);
             }
         }
@@ -148,12 +151,17 @@ impl Connection {
 
     /// As [`hold`](Self::hold). All that is held is at most `most` bytes.
     pub(super) fn hold_within(&mut self, rest: &[u8], most: usize) {
-        if !rest.is_empty() && !matches!(self.phase, Phase::Closed(_)) {
+        if !rest.is_empty() && !matches!(self.phase, Phase::Closed(_)) && !self.has_close_ahead() {
             let ahead = self.ahead.get_or_insert_default();
             ahead.held.drain(..mem::take(&mut ahead.taken));
             reserve_within(&mut ahead.held, rest.len(), most);
             ahead.held.extend_from_slice(rest);
         }
+    }
+
+    /// Whether the peer's Close frame has been read ahead.
+    fn has_close_ahead(&self) -> bool {
+        self.ahead.as_ref().is_some_and(|ahead| matches!(ahead.events.back(), Some(Event::Close(_))))
     }
 
     /// How many bytes are held.
@@ -209,6 +217,12 @@ impl Connection {
         }
     }
 
+    /// What this end can see of the peer, if the host has read all that has come.
+    #[inline]
+    pub(super) fn sight(&self) -> Sight {
+        if self.may_read() { Sight::Whole } else { Sight::Suspended }
+    }
+
     /// Whether the peer has ended its side behind bytes that are held.
     #[inline]
     pub(super) fn has_ended(&self) -> bool {
@@ -233,8 +247,8 @@ impl Connection {
     pub(super) fn limit_close_ahead(&mut self, now: Time) {
         let by = (self.written(), now + self.config.close_timeout);
         if self.close_ahead_by().is_none()
+            && self.has_close_ahead()
             && let Some(ahead) = &mut self.ahead
-            && matches!(ahead.events.back(), Some(Event::Close(_)))
         {
             ahead.close_by = Some(by);
         }

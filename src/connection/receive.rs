@@ -69,20 +69,20 @@ impl Connection {
             return Ok(Some(Event::Message(Message::from(self.decoder.copy_unchanged(found, input)))));
         }
         if matches!(self.phase, Phase::Opening { .. }) {
-            if !input.is_empty() {
-                self.keep_limits(now);
-            }
-            if !matches!(self.phase, Phase::Opening { .. }) {
-                // The time is over. What came too late has no meaning.
-                *input = &[];
-                return self.next_owned(&mut &mut [][..], now);
-            }
             // What was read before comes before this, and may move the connection on.
             if let Some(event) = self.next_ahead(now, Delivery::Messages)? {
                 return Ok(Some(event));
             }
             if matches!(self.phase, Phase::Opening { .. }) {
-                return self.receive_opening(input, now);
+                self.keep_limits_of_reading(input.is_empty(), now);
+                if matches!(self.phase, Phase::Opening { .. }) {
+                    return self.receive_opening(input, now);
+                }
+                // The time is over. What came too late has no meaning.
+                *input = &[];
+                return Ok(self
+                    .next_in_phase(&mut &mut [][..], now, Delivery::Messages, OnClose::Act)?
+                    .map(Event::into_owned));
             }
         }
         self.hold(mem::take(input));
@@ -251,10 +251,25 @@ impl Connection {
         delivery: Delivery,
         on_close: OnClose,
     ) -> Result<Option<Event<'b>>, Fault> {
-        // If nothing came, the host tries to write before a deadline is looked at: the peer may take bytes again.
-        if !input.is_empty() || self.liveness.has_heard(now) {
+        self.keep_limits_of_reading(input.is_empty(), now);
+        self.next_in_phase(input, now, delivery, on_close)
+    }
+
+    /// Does what is due when a deadline has come that holds even while bytes come without end. If nothing came, the host
+    /// tries to write before that is looked at: the peer may take bytes again.
+    fn keep_limits_of_reading(&mut self, is_empty: bool, now: Time) {
+        if !is_empty || self.liveness.has_heard(now) {
             self.keep_limits(now);
         }
+    }
+
+    fn next_in_phase<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        now: Time,
+        delivery: Delivery,
+        on_close: OnClose,
+    ) -> Result<Option<Event<'b>>, Fault> {
         match &mut self.phase {
             Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } | Phase::CutOff(_) => {}
             Phase::Opening { .. } => {

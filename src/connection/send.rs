@@ -323,7 +323,7 @@ impl Connection {
 
     pub(super) fn queue_ping(&mut self, payload: &[u8], now: Time) {
         self.queue_control(Opcode::Ping, payload);
-        self.liveness.pinged(payload, self.out.written(), self.may_read(), now);
+        self.liveness.pinged(payload, self.out.written(), self.sight(), now);
     }
 
     /// Answers a Ping. Every Ping is answered while few bytes wait. While the peer takes nothing, at most one Pong is

@@ -1,7 +1,7 @@
 //! What the host tells the connection about the transport and the time.
 
 use super::Connection;
-use super::liveness::Due;
+use super::liveness::{Due, Sight};
 use super::state::{Cause, Input, Phase};
 use crate::error::HandshakeError;
 use crate::time::Time;
@@ -69,7 +69,7 @@ impl Connection {
     #[inline]
     pub(super) fn keep_limits(&mut self, now: Time) {
         if self.is_over_time(now) {
-            self.pass_deadline(false, now);
+            self.pass_deadline(Sight::Unread, now);
         }
     }
 
@@ -140,21 +140,21 @@ impl Connection {
     /// says that nothing is there: the missing Pong may lie in it.
     #[inline]
     pub fn handle_timeout(&mut self, now: Time) {
-        let reads = self.may_read();
-        if self.deadline(reads).is_some_and(|deadline| deadline <= now) {
-            self.pass_deadline(reads, now);
+        let sight = self.sight();
+        if self.deadline(sight).is_some_and(|deadline| deadline <= now) {
+            self.pass_deadline(sight, now);
         }
     }
 
     /// As [`handle_timeout`](Self::handle_timeout), if the transport has not been asked whether there is something to
     /// read. The time limit of the Pong, which may lie there, is left out.
     pub fn handle_timeout_unread(&mut self, now: Time) {
-        if self.deadline(false).is_some_and(|deadline| deadline <= now) {
-            self.pass_deadline(false, now);
+        if self.deadline(Sight::Unread).is_some_and(|deadline| deadline <= now) {
+            self.pass_deadline(Sight::Unread, now);
         }
     }
 
-    fn pass_deadline(&mut self, reads: bool, now: Time) {
+    fn pass_deadline(&mut self, sight: Sight, now: Time) {
         match self.phase {
             _ if self.is_answer_late(now) => self.end_dead(Cause::Opening(HandshakeError::TimedOut)),
             // The peer has said Close, and has not taken what this end sends before it answers.
@@ -163,7 +163,7 @@ impl Connection {
                 self.phase.on(Input::TimedOut { unsent: self.is_unsent() });
                 self.clear_out();
             }
-            Phase::Open => match self.liveness.due(&self.config, reads, now) {
+            Phase::Open => match self.liveness.due(&self.config, sight, now) {
                 Due::Nothing => {}
                 Due::Ping(payload) => self.queue_ping(&payload, now),
                 Due::Dead(cause) => self.end_dead(cause),

@@ -1,6 +1,7 @@
 //! What a connection wants from its host.
 
 use super::Connection;
+use super::liveness::Sight;
 use super::reading::Reading;
 use super::state::Phase;
 use crate::role::Role;
@@ -138,15 +139,15 @@ impl Connection {
             Phase::Opening { opening, eof, .. } => (!*eof && opening.request().is_none() && reads, waits, false),
             Phase::CutOff(_) | Phase::Closed(_) => return None,
         };
-        Some(Wants { read, write, end, until: self.deadline(reads), timed: self.liveness.needs_time() })
+        Some(Wants { read, write, end, until: self.deadline(self.sight()), timed: self.liveness.needs_time() })
     }
 
-    /// The next deadline of any kind. `reads` says whether this end reads, so that it could see a Pong.
+    /// The next deadline of any kind.
     #[inline]
-    pub(super) fn deadline(&self, reads: bool) -> Option<Time> {
+    pub(super) fn deadline(&self, sight: Sight) -> Option<Time> {
         let limit = self.limit();
         match self.phase {
-            Phase::Open => Time::earlier(limit, self.liveness.ping_deadline(&self.config, reads)),
+            Phase::Open => Time::earlier(limit, self.liveness.ping_deadline(&self.config, sight)),
             _ => limit,
         }
     }

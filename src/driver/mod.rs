@@ -34,10 +34,12 @@ pub struct Driver {
     failure: Option<io::Error>,
     /// The mark (a place in the outgoing stream) where the last thing ends that the application sent.
     sent_mark: u64,
-    /// Whether [`outcome`](Self::outcome) has returned how the connection ended.
+    /// Whether [`outcome`](Self::outcome) has returned an error.
     reported: bool,
     /// Whether the transport has been shut down after the end.
     shut_down: bool,
+    /// Whether something has been sent since the last read.
+    has_sent: bool,
 }
 
 /// In what form to receive messages.
@@ -61,7 +63,16 @@ impl Driver {
         // Of a transport that takes nothing any more, the error is not known here.
         let failure = (has_lost && !is_over).then(|| io::ErrorKind::BrokenPipe.into());
         let input = ReadBuffer::default();
-        Driver { connection, input, read_at: now, failure, sent_mark, reported: false, shut_down: false }
+        Driver {
+            connection,
+            input,
+            read_at: now,
+            failure,
+            sent_mark,
+            reported: false,
+            shut_down: false,
+            has_sent: false,
+        }
     }
 
     /// The connection. It [holds](Connection::hold) the bytes that were read and not taken.
@@ -191,7 +202,7 @@ impl Driver {
     /// `len` bytes have been read into [`space`](Self::space); 0 at the end of the transport.
     #[inline]
     pub fn filled(&mut self, len: usize, now: Time) {
-        self.read_at = now;
+        (self.read_at, self.has_sent) = (now, false);
         match self.connection.receive_space() {
             _ if len == 0 => self.connection.handle_eof(now),
             Some(_) => self.connection.handle_filled(len, now),
@@ -207,7 +218,7 @@ impl Driver {
 
     /// `len` bytes have been appended to [`spare`](Self::spare); 0 at the end of the transport.
     pub fn appended(&mut self, len: usize, now: Time) {
-        self.read_at = now;
+        (self.read_at, self.has_sent) = (now, false);
         match len {
             0 => self.connection.handle_eof(now),
             _ => self.connection.handle_filled(len, now),
@@ -222,7 +233,7 @@ impl Driver {
 
     /// Puts the read buffer back. `len` bytes have been read into its space; 0 at the end of the transport.
     pub fn give_back(&mut self, mut buffer: ReadBuffer, len: usize, now: Time) {
-        self.read_at = now;
+        (self.read_at, self.has_sent) = (now, false);
         buffer.fill(len);
         self.input = buffer;
         if len == 0 {
@@ -234,6 +245,16 @@ impl Driver {
     #[inline]
     pub fn release(&mut self) {
         self.input.release();
+    }
+
+    /// Something has been sent. A program that only sends never waits to read, which would [release](Self::release) the
+    /// buffer. So this does it, but only the second time after a read: a program that answers each message reads again at
+    /// once.
+    #[inline]
+    pub fn handle_sent(&mut self) {
+        if mem::replace(&mut self.has_sent, true) {
+            self.input.release();
+        }
     }
 
     /// When bytes were read last, for calls that need no exact time.
@@ -387,11 +408,8 @@ impl Driver {
     }
 
     fn tell_outcome(&mut self) -> Result<(), Error> {
-        let Some(closed) = self.connection.closed() else { return Ok(()) };
-        if mem::replace(&mut self.reported, true) {
-            return Ok(());
-        }
-        match (closed.cause, self.failure.take()) {
+        let Some(closed) = self.connection.closed().filter(|_| !self.reported) else { return Ok(()) };
+        let outcome = match (closed.cause, self.failure.take()) {
             // §7.1.4: after both Close frames a failure of the transport does not matter.
             (Cause::Clean, _) => Ok(()),
             (Cause::Protocol(error), _) => Err(Error::Protocol(error)),
@@ -405,7 +423,10 @@ impl Driver {
                 _ => Error::Handshake(error),
             }),
             (Cause::Eof | Cause::CloseTimeout, None) => Ok(()),
-        }
+        };
+        // If there was none, an error may still come: what was read before the end may break the protocol.
+        self.reported = outcome.is_err();
+        outcome
     }
 
     /// Takes out the failure of the transport, if it has not been returned.

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shared::{Goal, Lock, Shared};
+use super::shared::{Goal, Lock, Shared, Writing};
 use super::timeouts::{Clock, Limit};
 use super::turns::{command, let_go, push, ready, turn, would_block_is_fine, write_to};
 use super::{Transport, WebSocket};
@@ -164,6 +164,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
+        let message = message.into();
         self.send_with(|connection, _| connection.queue(message))
     }
 
@@ -174,6 +175,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send`].
     pub fn feed<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), Error> {
+        let message = message.into();
         self.feed_with(|connection, _| connection.queue(message))
     }
 
@@ -202,6 +204,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send_fragment`].
     pub fn send_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
+        let data = data.into();
         self.send_with(|connection, _| connection.queue_fragment(data, fin))
     }
 
@@ -211,6 +214,7 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::send_fragment`].
     pub fn feed_fragment<'m>(&mut self, data: impl Into<Message<'m>>, fin: bool) -> Result<(), Error> {
+        let data = data.into();
         self.feed_with(|connection, _| connection.queue_fragment(data, fin))
     }
 
@@ -265,6 +269,7 @@ impl<S: Transport> Sender<S> {
 
     /// As [`WebSocket::set_config`].
     pub fn set_config(&mut self, config: impl Into<Arc<Config>>) {
+        let config = config.into();
         let mut shared = self.0.lock.lock();
         shared.driver.connection.set_config(config);
         shared.nearest = Some(nearest(shared.driver.connection.config()));
@@ -355,6 +360,8 @@ pub(super) fn split<S: Transport>(socket: WebSocket<S>) -> Result<(Receiver<S>, 
     };
     let WebSocket { io, mut shared } = socket;
     shared.nearest = Some(nearest(shared.driver.connection.config()));
+    // If the transport has panicked before, these say what does not hold.
+    (shared.reading, shared.writing) = (false, Writing::Nobody);
     let lock = Arc::new(Lock::new(shared));
     let sender = Sender(Half { io: clone, lock: Arc::clone(&lock) });
     Ok((Receiver(Half { io, lock }), sender))

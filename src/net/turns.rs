@@ -89,11 +89,11 @@ pub(super) fn turn<S: Transport, A: Access>(
                 let brief = brief.then_some(BRIEF);
                 let flow = read_once(access, io, now, earlier(left, earlier(access.nearest, brief)));
                 if flow == Flow::Done {
-                    // Bytes may come without end, so that no turn waits. The limit of a Pong, which may be among them,
-                    // holds only when all is read.
-                    let read_at = access.driver.read_at();
-                    if wants.until.is_some_and(|until| until <= read_at) {
-                        access.driver.connection.handle_timeout_unread(read_at);
+                    // Bytes or signals may come without end, so that no turn waits. The limit of a Pong, which may be
+                    // among the bytes, holds only when all is read.
+                    let at = access.driver.read_at().max(now);
+                    if wants.until.is_some_and(|until| until <= at) {
+                        access.driver.connection.handle_timeout_unread(at);
                     }
                     return Ok(());
                 }
@@ -159,6 +159,7 @@ fn turn_ahead<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal) -
 pub(super) fn write_to<S: Transport, A: Access>(access: &mut A, io: &mut S, mark: u64) -> Result<(), Error> {
     leave(access, io, mark)?;
     let_go(access, io);
+    access.driver.handle_sent();
     access.driver.check_sent(mark)
 }
 

@@ -21,7 +21,6 @@ mod wakers;
 
 use std::boxed::Box;
 use std::future::{Future, poll_fn};
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -37,7 +36,7 @@ use clock::Clock;
 pub use open::{Accepting, accept, accept_with, connect, connect_on, connect_with, read_request};
 pub use split::{Receiver, Sender};
 use turn::Goal;
-use wakers::{Both, Side};
+use wakers::Both;
 
 /// A WebSocket over a tokio transport.
 ///
@@ -47,6 +46,10 @@ use wakers::{Both, Side};
 ///
 /// Every method is cancel-safe: dropping its future loses no message and no part of a frame. The next call goes on with
 /// what was unfinished.
+///
+/// The methods are for one task at a time. Two tasks use the halves of [`split`](Self::split), or `Stream` and `Sink`, of
+/// which each task polls one (`StreamExt::split`): then no method may be called while a task waits for one of them, since
+/// it would take that task's place.
 ///
 /// Deadlines need a runtime with time enabled. A socket must stay in the runtime in which it was first polled, since
 /// its timer belongs there. [`into_parts`](Self::into_parts) moves it to another runtime.
@@ -63,8 +66,6 @@ pub struct WebSocket<S> {
     reads: u16,
     /// Whether a message was refused that a sink had taken: its next poll says so.
     sink_closed: bool,
-    /// Whether something has been sent since the last read.
-    has_sent: bool,
     /// Who waits, once two tasks may: see `wakers`.
     wakers: Option<Arc<Both>>,
 }
@@ -98,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     fn with_clock(io: S, connection: Connection, clock: Clock, now: Time) -> WebSocket<S> {
         let driver = Box::new(Driver::new(connection, now));
-        WebSocket { io, driver, clock, lately: 0, reads: 0, sink_closed: false, has_sent: false, wakers: None }
+        WebSocket { io, driver, clock, lately: 0, reads: 0, sink_closed: false, wakers: None }
     }
 
     /// The next message; `None` once the connection is closed, and
@@ -114,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// method meets it first. Messages that were read before still come, and then `None`. It is no error if the peer
     /// goes away without a Close frame: then [`closed`](Self::closed) has the code 1006.
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
-        poll_fn(|cx| self.poll_own(Side::Receiver, cx, WebSocket::poll_recv)).await
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// As [`recv`](Self::recv), but returns a message as it arrives, so that a message of any length takes little
@@ -127,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
         let found = loop {
-            match poll_fn(|cx| self.poll_own_event(cx, Form::Chunks)).await? {
+            match poll_fn(|cx| self.poll_event(cx, Form::Chunks)).await? {
                 Some(NextEvent::InPlace(found)) => break found,
                 Some(NextEvent::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
                 Some(NextEvent::Owned(_)) => {}
@@ -150,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub async fn drain(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_own(Side::Receiver, cx, WebSocket::poll_closed)).await
+        poll_fn(|cx| self.poll_closed(cx)).await
     }
 
     /// The next event, control frames included. A message that lies whole in the read buffer is borrowed from there,
@@ -162,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub async fn event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        match poll_fn(|cx| self.poll_own_event(cx, Form::Whole)).await? {
+        match poll_fn(|cx| self.poll_event(cx, Form::Whole)).await? {
             Some(NextEvent::InPlace(found)) => Ok(Some(self.driver.look(found))),
             Some(NextEvent::Owned(event)) => Ok(Some(event)),
             None => Ok(None),
@@ -298,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`Error::Io`], or why the connection ended while this waited.
     pub async fn flush(&mut self) -> Result<(), Error> {
         let mark = self.driver.sent_mark();
-        poll_fn(|cx| self.poll_own(Side::Sender, cx, |socket, cx| socket.poll_sent(cx, mark))).await
+        poll_fn(|cx| self.poll_sent(cx, mark)).await
     }
 
     /// Closes the connection: sends a Close frame, drops what the peer still sends, and waits until the peer has
@@ -380,7 +381,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     // The methods above, the halves and the `Stream` use these.
 
-    #[inline(never)]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
         self.set_reading(Reading::Events);
         loop {
@@ -395,7 +395,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    #[inline(never)]
     fn poll_event(&mut self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<NextEvent>, Error>> {
         self.set_reading(Reading::Events);
         loop {
@@ -408,11 +407,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             ready!(self.poll_turn(cx, Goal::Events));
         }
-    }
-
-    #[inline(always)]
-    fn poll_own_event(&mut self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<NextEvent>, Error>> {
-        self.poll_own(Side::Receiver, cx, |socket, cx| socket.poll_event(cx, form))
     }
 
     /// Waits for the end. It takes chunks, so that messages which are dropped are not gathered.
@@ -440,11 +434,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             ready!(self.poll_blocked(cx, goal));
         }
         self.let_go(cx);
-        // A program that only sends never waits to read, which would give the buffer back. It is done only at the second
-        // time, since a program that answers each message reads again at once.
-        if mem::replace(&mut self.has_sent, true) {
-            self.driver.release();
-        }
+        self.driver.handle_sent();
         Poll::Ready(self.check_sent(mark))
     }
 
@@ -452,7 +442,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn room(&mut self) -> impl Future<Output = Result<(), Error>> + '_ {
         poll_fn(|cx| match self.driver.is_sending() {
             true => Poll::Ready(Ok(())),
-            false => self.poll_own(Side::Sender, cx, WebSocket::poll_room),
+            false => self.poll_room(cx),
         })
     }
 
@@ -460,7 +450,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// this error many programs drop the socket.
     async fn refuse(&mut self, error: Error) -> Result<(), Error> {
         if error.is_closed() {
-            poll_fn(|cx| self.poll_own(Side::Sender, cx, WebSocket::poll_farewell)).await;
+            poll_fn(|cx| self.poll_farewell(cx)).await;
         }
         Err(error)
     }

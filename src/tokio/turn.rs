@@ -232,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         match self.poll_read_some(cx) {
             Poll::Ready(len) => {
-                (self.reads, self.has_sent) = (self.reads.wrapping_add(1), false);
+                self.reads = self.reads.wrapping_add(1);
                 self.lately = self.lately.saturating_add(u32::try_from(len).unwrap_or(u32::MAX).max(LEAST_SHARE));
                 Read::Done
             }

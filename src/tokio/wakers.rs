@@ -88,31 +88,6 @@ impl<S> WebSocket<S> {
         (result, woken)
     }
 
-    /// Polls for one of two tasks if there are two: if another task polls `Stream` or `Sink`, it stays registered,
-    /// since the future that polls here may be dropped. Always inlined: a socket that one task uses pays for the
-    /// question only.
-    #[inline(always)]
-    pub(super) fn poll_own<T>(
-        &mut self,
-        side: Side,
-        cx: &mut Context<'_>,
-        mut poll: impl FnMut(&mut WebSocket<S>, &mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        if self.wakers.is_none() { poll(self, cx) } else { self.poll_beside(side, cx, &mut poll) }
-    }
-
-    #[inline(never)]
-    fn poll_beside<T>(
-        &mut self,
-        side: Side,
-        cx: &mut Context<'_>,
-        poll: &mut dyn FnMut(&mut WebSocket<S>, &mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        let (result, other) = self.poll_as(side, cx, |socket, cx| poll(socket, cx));
-        other.wake();
-        result
-    }
-
     /// Gives a command for one of two tasks. The other task must be woken, since what it waits for may have changed.
     pub(super) fn command_as<T>(&mut self, side: Side, command: impl FnOnce(&mut WebSocket<S>) -> T) -> (T, Woken) {
         let result = command(self);
