@@ -6,6 +6,7 @@
 //! write the bytes of HTTP/1.1, and have no rules of their own.
 
 mod accept;
+mod authority;
 mod body;
 mod client;
 mod confirm;
