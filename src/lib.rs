@@ -164,6 +164,7 @@ mod message;
 pub mod net;
 mod open;
 mod opening;
+mod proxy;
 mod role;
 mod time;
 #[cfg(feature = "tokio")]
@@ -175,14 +176,15 @@ pub use connection::{Cause, Closed, Config, Connection, Event, Keepalive, Readin
 #[cfg(feature = "deflate")]
 pub use deflate::{Deflate, DeflateContext};
 #[cfg(feature = "std")]
-pub use driver::Error;
+pub use driver::{Error, TlsError};
 pub use entropy::Seed;
-pub use error::{Fault, HandshakeError, ProtocolError, SendError, UriPart};
+pub use error::{Fault, HandshakeError, ProtocolError, ProxyError, SendError, UriPart};
 pub use frame::CloseFrame;
 pub use handshake::{ClientRequest, HandshakeConfig, OnPlainRequest, Origins, PendingUpgrade, Uri};
 pub use http::{Accept, Headers, Request, Response};
 pub use message::{BytesMessage, Chunk, Message, Outgoing, Prepared};
 pub use open::{Client, Refusal, Server};
+pub use proxy::{Proxy, Tunnel};
 pub use role::Role;
 pub use time::Time;
 pub use upgrade::{Agreement, Upgrade};

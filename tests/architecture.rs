@@ -12,12 +12,13 @@ const WORDS: [&str; 10] =
 
 /// Whom the modules of the core that are no words may know besides the words. A module that is
 /// missing here and below has not been drawn, and fails.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("frame", &[]),
     ("message", &["frame"]),
     ("connection", &["message", "frame"]),
     ("handshake", &[]),
-    ("open", &["connection", "handshake"]),
+    ("proxy", &["handshake"]),
+    ("open", &["connection", "handshake", "proxy"]),
     ("driver", &["connection", "message"]),
 ];
 

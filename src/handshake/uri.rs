@@ -72,8 +72,13 @@ impl Uri {
     pub fn authority(&self) -> String {
         match self.port == default_port(self.secure) {
             true => self.host.clone(),
-            false => alloc::format!("{}:{}", self.host, self.port),
+            false => self.site(),
         }
+    }
+
+    /// Host and port, the port even if it is the default: what a CONNECT asks for.
+    pub(crate) fn site(&self) -> String {
+        alloc::format!("{}:{}", self.host, self.port)
     }
 
     /// Path and query as they are sent, at least `/`. §3 calls them the resource name.
