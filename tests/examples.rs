@@ -21,7 +21,10 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
         all.push(("guarded_server", &[]));
         all.push(("autobahn_client", &["--impl", "ws://HOST:PORT"]));
         all.push(("echo_client", &["URL", "--impl", "--deflate", "--fragment"]));
-        all.push(("client", &["URL", "--subprotocol", "--header", "--ping-interval", "--linger", "--deflate"]));
+        all.push((
+            "client",
+            &["URL", "--subprotocol", "--header", "--proxy", "--ca", "--ping-interval", "--linger", "--deflate"],
+        ));
     }
     all
 }
