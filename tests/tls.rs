@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openline::net::Transport;
 use openline::{
@@ -147,7 +147,7 @@ impl Read for Served {
 impl Write for Served {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.writes += 1;
-        if self.writes % 5 == 0 {
+        if self.writes.is_multiple_of(5) {
             self.tls.conn.refresh_traffic_keys().unwrap();
         }
         self.tls.write(bytes)
@@ -485,9 +485,19 @@ fn a_record_that_drips_delays_no_deadline() {
         });
         let mut config = Config::default();
         config.keepalive = Some(Keepalive::new(Duration::from_millis(100), Duration::from_millis(100)));
+        // One read of the stream is one read of TCP, after which the adapter looks at its deadlines.
+        let (mut stream, ..) = net::connect_with(&client("localhost", port)).unwrap().into_parts();
+        for _ in 0..10 {
+            stream.set_read_timeout(None).unwrap();
+            assert_eq!(stream.read(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        }
+        drop(stream);
+        let begun = Instant::now();
         for (_, end) in hear(&client("localhost", port).config(config)) {
             assert!(matches!(end, Err(Error::PongTimeout)), "{end:?}");
         }
+        // The record would take 16 s.
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
         // A limit of the caller's holds too.
         let mut socket = net::connect_with(&client("localhost", port)).unwrap();
         for _ in 0..3 {

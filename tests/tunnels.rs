@@ -199,8 +199,11 @@ fn a_proxy_that_takes_too_long_is_given_up() {
     }
 }
 
+/// The types of addresses that a proxy was asked for, and the addresses.
+type Asked = Arc<Mutex<Vec<(u8, Vec<u8>)>>>;
+
 /// A SOCKS5 proxy. It takes any name and password, and notes the type of address that it is asked for.
-fn socks(server: u16, asks: bool, note: Arc<Mutex<Vec<(u8, Vec<u8>)>>>) -> u16 {
+fn socks(server: u16, asks: bool, note: Asked) -> u16 {
     serve(move |mut tcp| {
         let methods = read(&mut tcp, 2)[1];
         let methods = read(&mut tcp, methods.into());
@@ -230,7 +233,7 @@ fn socks(server: u16, asks: bool, note: Arc<Mutex<Vec<(u8, Vec<u8>)>>>) -> u16 {
 #[test]
 fn socks_with_names_and_with_addresses() {
     let server = server();
-    let asked: Arc<Mutex<Vec<_>>> = Arc::default();
+    let asked = Asked::default();
     let proxy = socks(server, true, Arc::clone(&asked));
     talk(&client(server, &format!("socks5h://me:mine@127.0.0.1:{proxy}")));
     assert_eq!(asked.lock().unwrap().drain(..).collect::<Vec<_>>(), vec![(3, b"localhost".to_vec()); 2]);

@@ -195,6 +195,16 @@ fn a_certificate_that_is_not_valid_is_refused_and_the_error_says_why() {
 }
 
 #[test]
+fn http_1_1_is_offered_and_nothing_else() {
+    let mut hello = Vec::new();
+    Authority::new().client("localhost").transmit(&mut hello);
+    let mut acceptor = rustls::server::Acceptor::default();
+    acceptor.read_tls(&mut &hello[..]).unwrap();
+    let accepted = acceptor.accept().unwrap().unwrap();
+    assert_eq!(accepted.client_hello().alpn().unwrap().collect::<Vec<_>>(), [HTTP_1_1]);
+}
+
+#[test]
 fn another_protocol_is_refused() {
     let authority = Authority::new();
     let mut server = authority.server("localhost", |_| {});
