@@ -19,6 +19,8 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
         all.push(("echo_server", server));
         all.push(("echo_server", &["--threads"]));
         all.push(("guarded_server", &[]));
+        all.push(("tls_server", server));
+        all.push(("tls_server", &["--ca-out"]));
         all.push(("autobahn_client", &["--impl", "ws://HOST:PORT"]));
         all.push(("echo_client", &["URL", "--impl", "--deflate", "--fragment"]));
         all.push((
