@@ -118,8 +118,9 @@
 //!
 //! # What it does not do
 //!
-//! - TLS: give the adapters a stream that has it. Without TLS a `wss://` URI is an error.
-//! - Proxies, redirects and reconnecting.
+//! - TLS for servers: give `accept` a stream that has it. Clients have it with the feature `rustls`; without it a `wss://`
+//!   URI is an error.
+//! - Redirects ([`manual`] has the loop) and reconnecting.
 //! - HTTP other than the upgrade, except for one answer to each plain request
 //!   ([`HandshakeConfig::on_plain_request`]).
 //! - HTTP/2 and HTTP/3: another library speaks them. [`Server::answer`] judges the requests that it has read.
