@@ -561,6 +561,65 @@ fn a_connector_of_ones_own() {
     });
 }
 
+/// What the manual says that a TLS session keeps at most, whatever the peer does and however much is written.
+#[test]
+fn a_session_takes_little_memory() {
+    with_authority("a_session_takes_little_memory", |authority| {
+        let mut server = ServerConnection::new(Arc::new(authority.good())).unwrap();
+        server.set_buffer_limit(None);
+        let mut bytes = Vec::new();
+        // The configuration is made once per process.
+        drop(openline::driver::TlsSession::new("localhost").unwrap());
+        let mut client = None;
+        let mut most = allocation_counter::measure(|| {
+            client = Some(openline::driver::TlsSession::new("localhost").unwrap());
+        });
+        let client = client.as_mut().unwrap();
+        let mut kept = most.bytes_current;
+        let mut measured = |run: &mut dyn FnMut()| {
+            let now = allocation_counter::measure(run);
+            most.bytes_max = most.bytes_max.max(u64::try_from(kept).unwrap() + now.bytes_max);
+            kept += now.bytes_current;
+        };
+        while !client.is_open().unwrap() {
+            let mut out = Vec::with_capacity(4096);
+            measured(&mut || client.transmit(&mut out));
+            server.read_tls(&mut &out[..]).unwrap();
+            server.process_new_packets().unwrap();
+            bytes.clear();
+            while server.wants_write() {
+                server.write_tls(&mut bytes).unwrap();
+            }
+            measured(&mut || client.receive(&bytes));
+        }
+        let mut out = Vec::new();
+        measured(&mut || client.transmit(&mut out));
+        server.read_tls(&mut &out[..]).unwrap();
+        server.process_new_packets().unwrap();
+        // Records of every length come, as an adapter reads them, and are read a byte at a time; and much is written.
+        for len in (1..=16_384).rev().step_by(997).chain([16_384; 8]) {
+            server.writer().write_all(&data(len)).unwrap();
+        }
+        bytes.clear();
+        while server.wants_write() {
+            server.write_tls(&mut bytes).unwrap();
+        }
+        let (long, mut read, mut transmitted) = (data(1 << 20), 0, Vec::with_capacity(1 << 20));
+        for piece in bytes.chunks(16 * 1024 + 256) {
+            measured(&mut || {
+                client.receive(piece);
+                let _ = client.write(&long);
+                while client.read(&mut [0]).is_ok() {
+                    read += 1;
+                }
+                client.transmit(&mut transmitted);
+            });
+        }
+        assert!(read > 16 * 16_384, "{read}");
+        assert!(most.bytes_max < 160 * 1024, "{} bytes", most.bytes_max);
+    });
+}
+
 /// Through a proxy, which sees no byte of HTTP but its own.
 #[test]
 fn a_tunnel_through_a_proxy() {

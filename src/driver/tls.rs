@@ -81,7 +81,8 @@ impl TlsSession {
 
     fn with_config(config: Arc<ClientConfig>, host: &str) -> Result<TlsSession, TlsError> {
         let name = ServerName::try_from(host.to_string()).map_err(|error| TlsError::Setup(Box::new(error)))?;
-        let rustls = ClientConnection::new(config, name).map_err(|error| TlsError::Setup(Box::new(error)))?;
+        let mut rustls = ClientConnection::new(config, name).map_err(|error| TlsError::Setup(Box::new(error)))?;
+        rustls.set_buffer_limit(Some(MOST_QUEUED));
         Ok(TlsSession { rustls, waiting: Vec::new(), failure: None })
     }
 
@@ -191,7 +192,7 @@ impl Read for TlsSession {
     }
 }
 
-/// Takes plain bytes, 64 KiB at most before they are [transmitted](TlsSession::transmit). It returns 0 if there is no
+/// Takes plain bytes, 32 KiB at most before they are [transmitted](TlsSession::transmit). It returns 0 if there is no
 /// room.
 impl Write for TlsSession {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -257,6 +258,10 @@ fn own_provider() -> Option<Arc<CryptoProvider>> {
 }
 
 const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// How many plain bytes are taken before they are transmitted. Twice as many make an echo of 1 MiB no faster, and half as
+/// many an echo of 16 KiB slower by a tenth. A peer has shown no sign of life until it has taken them.
+const MOST_QUEUED: usize = 32 * 1024;
 
 #[cfg(test)]
 mod tests;
