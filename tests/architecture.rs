@@ -203,6 +203,15 @@ fn bytes_time_and_chance_are_inputs() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What comes after rustls 0.23 changes one file.
+#[test]
+fn one_file_knows_rustls() {
+    for source in sources().iter().filter(|source| source.code().contains("rustls::")) {
+        let within = source.path.to_string_lossy().replace('\\', "/");
+        assert!(within.ends_with("src/driver/tls.rs") || within.ends_with("src/driver/tls/tests.rs"), "{within}");
+    }
+}
+
 #[test]
 fn no_file_is_two_ideas() {
     for source in sources() {
