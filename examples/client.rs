@@ -14,7 +14,7 @@ mod deflate;
 #[path = "support/own_ca.rs"]
 mod own_ca;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -54,7 +54,8 @@ options:
   -h, --help                    print this
 
 output: a line text:... or binary:<hex> for each message; at the end a line close:<code>, or
-error:<kind>, and then a sentence about it on standard error
+error:<kind>, and then a sentence about it on standard error; if that is a terminal, it shows how
+much of a long message has come
 exit status: 0 after close:<code>, 1 after error:<kind>, 2 if the command line is wrong
 ";
 
@@ -146,12 +147,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut lines = Some(lines_of_stdin());
+    let mut parts = Parts::new();
     // Set once the input has ended.
     let mut until: Option<Instant> = None;
     loop {
         // Both futures may be dropped half-way: nothing is lost by that.
         tokio::select! {
-            message = socket.recv() => match message? {
+            message = next_message(&mut socket, &mut parts) => match message? {
                 Some(message) => {
                     print(&message);
                     until = until.map(|_| Instant::now() + linger);
@@ -173,6 +175,60 @@ where
     }
     Ok(socket.closed().map_or(CloseCode::ABNORMAL, |closed| closed.code))
 }
+
+/// The next message. What has come of it is kept in `parts`, so nothing is lost if this is dropped.
+async fn next_message<S>(socket: &mut WebSocket<S>, parts: &mut Parts) -> Result<Option<Message<'static>>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(chunk) = socket.recv_chunk().await? {
+        parts.bytes.extend_from_slice(chunk.data.as_bytes());
+        if !chunk.last {
+            parts.show();
+            continue;
+        }
+        let bytes = parts.take();
+        // Each part of a text is valid, so the whole is.
+        return Ok(Some(match chunk.data {
+            Message::Text(_) => Message::from(String::from_utf8(bytes).unwrap_or_default()),
+            Message::Binary(_) => Message::from(bytes),
+        }));
+    }
+    Ok(None)
+}
+
+/// The parts of a message that have come. A terminal shows how long a long one is by now.
+struct Parts {
+    bytes: Vec<u8>,
+    /// The length at which to show it next; `None` if nobody looks.
+    next: Option<usize>,
+    shown: bool,
+}
+
+impl Parts {
+    fn new() -> Parts {
+        Parts { bytes: Vec::new(), next: io::stderr().is_terminal().then_some(LONG), shown: false }
+    }
+
+    fn show(&mut self) {
+        if self.next.is_some_and(|next| self.bytes.len() >= next) {
+            eprint!("\rreceiving: {} KiB", self.bytes.len() / 1024);
+            (self.next, self.shown) = (Some(self.bytes.len() + LONG / 4), true);
+        }
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        if self.shown {
+            // Back to the first column, and the line is empty again.
+            eprint!("\r\x1b[K");
+        }
+        (self.next, self.shown) = (self.next.map(|_| LONG), false);
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+/// From this length on a message is long.
+const LONG: usize = 1 << 20;
 
 /// Sends a line, unless the server has said goodbye in the meantime; how it ended is
 /// then for `recv` to say.
