@@ -1,13 +1,14 @@
 //! Two ends that talk in memory: the whole protocol, from the first byte of the opening handshake
 //! to the end of the transport, without a socket, a clock or a runtime. Whoever embeds the core in
 //! networking code of their own writes what is [`Host::turn`] here: it does what the connection
-//! wants, one step at a time.
+//! wants, one step at a time. An hour of keepalive passes in a moment, as it can in a test.
 
 #[path = "support/args.rs"]
 mod args;
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::time::Duration;
 
 use openline::{
     Accept, Client, ClientRequest, CloseCode, Connection, Event, HandshakeConfig, Ready, Server, Step, Time,
@@ -25,19 +26,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     args::none(HELP);
     // Time and chance are inputs. Outside of examples the time comes from a monotonic clock, and
     // the seed from the operating system (`Client::new_seed`).
-    let (now, seed) = (Time::ZERO, [7; 32]);
+    let (mut now, seed) = (Time::ZERO, [7; 32]);
 
     let client = Client::new(ClientRequest::new("ws://example.com/chat")?.subprotocol("chat")?);
     let mut handshake = HandshakeConfig::default();
     handshake.subprotocols = vec!["chat".into()];
     let server = Server::default().handshake(handshake);
 
-    let mut client = Host { name: "client", connection: Connection::client(&client, seed, now) };
-    let mut server = Host { name: "server", connection: Connection::server(&server, now) };
+    let mut client = Host { name: "client", connection: Connection::client(&client, seed, now), pongs: 0 };
+    let mut server = Host { name: "server", connection: Connection::server(&server, now), pongs: 0 };
     let (mut up, mut down) = (Pipe::default(), Pipe::default());
-    // Both are done once neither has anything to do.
-    while client.turn(&mut down, &mut up, now)? | server.turn(&mut up, &mut down, now)? {}
 
+    // They talk until neither has anything to do. Then time moves on to the next deadline of either end, which is that
+    // of a Ping.
+    let end = now + Duration::from_secs(3600);
+    while now < end {
+        while client.turn(&mut down, &mut up, now)? | server.turn(&mut up, &mut down, now)? {}
+        now = [&client, &server].iter().filter_map(|host| host.connection.wants()?.until).fold(end, Time::min);
+    }
+    println!("an hour later: the client has got {} Pongs, the server {}", client.pongs, server.pongs);
+
+    client.connection.close(CloseCode::NORMAL, "that was all", now)?;
+    while client.turn(&mut down, &mut up, now)? | server.turn(&mut up, &mut down, now)? {}
     println!("client: {:?}", client.connection.closed());
     println!("server: {:?}", server.connection.closed());
     Ok(())
@@ -54,6 +64,7 @@ struct Pipe {
 struct Host {
     name: &'static str,
     connection: Connection,
+    pongs: u32,
 }
 
 impl Host {
@@ -95,7 +106,9 @@ impl Host {
     /// answer to that would be queued, and a host that is no example would send it.
     fn take(&mut self, mut input: &mut [u8], now: Time) -> Result<(), Box<dyn Error>> {
         while let Some(event) = self.connection.receive(&mut input, now)? {
-            println!("{}: {event:?}", self.name);
+            if !matches!(event, Event::Ping(_) | Event::Pong { .. }) {
+                println!("{}: {event:?}", self.name);
+            }
             match event {
                 Event::Request => {
                     let request = self.connection.request().ok_or("there is a request")?;
@@ -108,8 +121,8 @@ impl Host {
                     println!("{}: agreed on {:?}", self.name, self.connection.agreement().subprotocol);
                     self.connection.send("Hello")?;
                     self.connection.send(&[1, 2, 3])?;
-                    self.connection.close(CloseCode::NORMAL, "that was all", now)?;
                 }
+                Event::Pong { .. } => self.pongs += 1,
                 // The server echoes. The event borrows from `input`, so the connection is free to answer.
                 Event::Message(message) if self.name == "server" => self.connection.send(message)?,
                 _ => {}

@@ -123,7 +123,8 @@
 //! - Redirects ([`manual`] has the loop) and reconnecting.
 //! - HTTP other than the upgrade, except for one answer to each plain request
 //!   ([`HandshakeConfig::on_plain_request`]).
-//! - HTTP/2 and HTTP/3: another library speaks them. [`Server::answer`] judges the requests that it has read.
+//! - HTTP/2 and HTTP/3: another library speaks them. [`Server::answer`] judges the requests that it has read; the
+//!   [`manual`] says what to set.
 
 #![no_std]
 // Nothing that a peer sends may cause a panic. Where one of these is used, the reason stands beside it; for

@@ -1,4 +1,4 @@
-//! The manual: the words, how to drive the core, its states, how connections end, the limits, and the reasons.
+//! The manual: the words, how to drive the core, its states, how connections end, the limits, HTTP/2, and the reasons.
 //! This module has no code.
 //!
 //! # Words
@@ -212,6 +212,27 @@
 //! as [`Prepared`](crate::Prepared), and each client has a queue of its own with a limit, such as a bounded channel. A
 //! client that takes a byte now and then is alive, and is not given up for being slow. To give it up, put a time limit
 //! around `feed`, which is cancel-safe, and drop both halves.
+//!
+//! # HTTP/2
+//!
+//! Another library speaks HTTP/2. [`Server::answer`](crate::Server::answer) judges the extended CONNECT (RFC 8441) that it
+//! has read, and the socket talks over a stream as over a TCP connection of its own. The end of the stream, by END_STREAM
+//! or RST_STREAM, is the end of the transport: without a Close frame before it, 1006. The library has settings that matter
+//! more for sockets than for pages; `examples/http` has them in code.
+//!
+//! | what | set it to | because |
+//! |---|---|---|
+//! | SETTINGS_ENABLE_CONNECT_PROTOCOL (hyper, h2: `enable_connect_protocol`) | on, but only where a handler of WebSockets stands | To a browser it is a promise for the whole origin: it opens its sockets on the connection that it has, and does not try HTTP/1.1 after a refusal. Without the setting it makes a connection of HTTP/1.1 for each socket. `axum::serve` always switches it on |
+//! | ALPN, over TLS | `h2`, `http/1.1` | A browser speaks HTTP/2 only if TLS has agreed on it |
+//! | the window of a stream | what may come on one socket before it is read, such as 64 KiB | A client cannot send faster than one window for each round trip: 64 KiB in 100 ms are 640 KiB/s |
+//! | the window of the connection | the window of a stream, times the streams | The bytes that a socket has not read yet count in both windows. If the connection's is used up, nobody can send on it. hyper's server has 1 MiB for both if nothing is set, h2 64 KiB, so there two sockets that are not read stop all others, and uploads too |
+//! | how many streams at a time (`max_concurrent_streams`) | a number, such as 250 | Each open socket takes one, and pages need some. This number times the window is what one client can make the library keep: 16 MB with the values here. h2 has no limit unless one is set |
+//! | PING (hyper: `keep_alive_interval`, and a timer) | on, such as 20 s | It ends a connection that has no socket, when its peer has gone. It does not replace [`Config::keepalive`](crate::Config::keepalive): a proxy answers it itself |
+//! | time for the first byte, and for the handshake of TLS | some seconds, around both | There is no connection of ours yet whose time limits could hold |
+//!
+//! A client has windows for what it receives, to which the same rule applies. A server that stops says GOAWAY
+//! (`graceful_shutdown`): no new stream is opened, the sockets go on, and the library waits for them. So close them
+//! with 1001, as without HTTP/2.
 //!
 //! # Questions
 //!

@@ -21,6 +21,7 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
         all.push(("guarded_server", &[]));
         all.push(("tls_server", server));
         all.push(("tls_server", &["--ca-out"]));
+        all.push(("chat", &["--listen"]));
         all.push(("autobahn_client", &["--impl", "ws://HOST:PORT"]));
         all.push(("echo_client", &["URL", "--impl", "--deflate", "--fragment"]));
         all.push((
@@ -173,32 +174,41 @@ fn a_value_that_is_missing_or_wrong_is_named() {
     }
 }
 
-/// Each server prints its address once it listens, and sends messages back, many connections at once.
+#[cfg(feature = "std")]
+struct Running(std::process::Child);
+
+#[cfg(feature = "std")]
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a server that prints its address once it listens. Returns the address too.
+#[cfg(feature = "std")]
+fn start(name: &str, arguments: &[&str]) -> (Running, String) {
+    use std::io::{BufRead, BufReader};
+
+    let mut command = Command::new(example(name));
+    command.args(["--listen", "127.0.0.1:0"]).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut server = Running(command.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim_end().strip_prefix("listening on ").expect(&line).to_owned();
+    (server, url)
+}
+
+/// Each server sends messages back, many connections at once.
 #[cfg(feature = "std")]
 #[test]
 fn the_servers_echo() {
-    use std::io::{BufRead, BufReader};
-
-    struct Running(std::process::Child);
-
-    impl Drop for Running {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-
     let servers = ["echo_server_std", "epoll_server", "echo_server"];
     for name in &servers[..if cfg!(feature = "tokio") { 3 } else { 2 }] {
-        let mut command = Command::new(example(name));
-        command.args(["--listen", "127.0.0.1:0", "--subprotocols", "echo"]).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut server = Running(command.spawn().unwrap());
-        let mut line = String::new();
-        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim_end().strip_prefix("listening on ").expect(&line);
+        let (mut server, url) = start(name, &["--subprotocols", "echo"]);
         let mut sockets: Vec<_> = (0..20)
             .map(|_| {
-                let request = openline::ClientRequest::new(url).unwrap().subprotocol("echo").unwrap();
+                let request = openline::ClientRequest::new(&url).unwrap().subprotocol("echo").unwrap();
                 openline::net::connect_with(&openline::Client::new(request)).unwrap()
             })
             .collect();
@@ -214,6 +224,60 @@ fn the_servers_echo() {
             assert!(socket.closed().is_some_and(openline::Closed::is_clean), "{name}");
         }
         assert!(server.0.try_wait().unwrap().is_none(), "{name} goes on");
+    }
+}
+
+/// All clients of the chat hear all that is said, in one order; also one that has pipelined much and closed.
+#[cfg(feature = "tokio")]
+#[test]
+fn all_hear_what_is_said_in_the_chat() {
+    const CLIENTS: usize = 5;
+    const EACH: usize = 40;
+    let (mut server, url) = start("chat", &[]);
+    let mut sockets: Vec<_> = (0..CLIENTS).map(|_| openline::net::connect(&url).unwrap()).collect();
+    // Who has heard itself is in the room.
+    for (i, socket) in sockets.iter_mut().enumerate() {
+        socket.send(format!("client {i}")).unwrap();
+        while socket.recv().unwrap().unwrap().as_text() != Some(&*format!("client {i}")) {}
+    }
+    for (i, socket) in sockets.iter_mut().enumerate() {
+        (0..EACH).for_each(|n| socket.feed(format!("{i} says {n}")).unwrap());
+        socket.flush().unwrap();
+    }
+    let heard: Vec<Vec<String>> = sockets
+        .iter_mut()
+        .map(|socket| {
+            let mut heard = vec![];
+            while heard.len() < CLIENTS * EACH {
+                let text = socket.recv().unwrap().unwrap().as_text().unwrap().to_owned();
+                heard.extend(text.contains(" says ").then_some(text));
+            }
+            heard
+        })
+        .collect();
+    assert!(heard.iter().all(|one| *one == heard[0]), "all hear the same");
+    for i in 0..CLIENTS {
+        let own: Vec<_> = heard[0].iter().filter(|text| text.starts_with(&format!("{i} "))).cloned().collect();
+        assert_eq!(own, (0..EACH).map(|n| format!("{i} says {n}")).collect::<Vec<_>>());
+    }
+    for mut socket in sockets {
+        socket.close(openline::CloseCode::NORMAL, "").unwrap();
+        assert!(socket.closed().is_some_and(openline::Closed::is_clean));
+    }
+    assert!(server.0.try_wait().unwrap().is_none(), "it goes on");
+}
+
+/// An hour goes by in memory, with a Ping from each end every 25 s.
+#[test]
+fn an_hour_goes_by_without_io() {
+    let output = run("sans_io", &[]);
+    assert!(output.status.success(), "{output:?}");
+    for said in [
+        "server: GET /chat from Some(\"example.com\")\n",
+        "an hour later: the client has got 143 Pongs, the server 144\n",
+        "client: Some(Closed(CloseCode(1000 (normal closure)), reason of 0 bytes, Clean))\n",
+    ] {
+        assert!(out(&output).contains(said), "{said}: {}", out(&output));
     }
 }
 

@@ -134,18 +134,15 @@ impl Liveness {
         }
     }
 
-    /// The transport has passed on the outgoing stream up to the mark `position`, after `before`.
-    #[inline]
-    pub(crate) fn transmitted(&mut self, before: u64, position: u64, now: Time) {
-        if self.needs_time() {
-            self.noted(before, position, now);
-        }
-    }
-
-    fn noted(&mut self, before: u64, position: u64, now: Time) {
-        // The transport has passed on what it had taken. If it could not until now, this is a sign of life.
+    /// The transport has passed on the outgoing stream up to the mark `position`, after `before`. `waits` says whether
+    /// there are bytes that it has not taken. Only to be called if this [needs the time](Self::needs_time).
+    #[inline(never)]
+    pub(crate) fn transmitted(&mut self, before: u64, position: u64, waits: bool, now: Time) {
+        // The transport has passed on what it had taken. If it could not until now, this is a sign of life. But for
+        // bytes that it does not take, the time only begins anew.
         if core::mem::take(&mut self.stuck) {
-            self.took(now);
+            self.heard(now);
+            self.blocked = waits.then_some(now);
         }
         let Some(waiting) = &mut self.waiting else { return };
         // The time to answer counts from when the Ping has left. As long as the peer takes bytes before it, the peer

@@ -70,7 +70,7 @@ pub use wants::{Ready, Step, Wants};
 /// while let Some(event) = server.receive(&mut input, now)? {
 ///     let Event::Message(message) = event else { continue };
 ///     assert_eq!(message, Message::from("Hello"));
-///     server.send(message)?;
+///     server.queue(message)?;
 /// }
 /// assert_eq!(server.next_transmit(), Some(&b"\x81\x05Hello"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -211,6 +211,20 @@ impl Connection {
         self.phase.state()
     }
 
+    /// Whether messages go both ways.
+    #[inline]
+    #[cfg(feature = "std")]
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Whether the connection closes or is closed.
+    #[inline]
+    #[cfg(feature = "std")]
+    pub(crate) fn has_begun_to_close(&self) -> bool {
+        !matches!(self.phase, Phase::Open | Phase::Opening { .. })
+    }
+
     /// How the connection ended, once it has.
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
@@ -238,7 +252,7 @@ impl Connection {
     /// Ping is sent when it was due before. If there was no keepalive before, the first Ping is due at once.
     pub fn set_config(&mut self, config: impl Into<Arc<Config>>) {
         let config = config.into();
-        if self.config.keepalive.is_none() {
+        if self.config.keepalive.is_none() && config.keepalive.is_some() {
             self.liveness.begin_keepalive();
         }
         self.config = config;

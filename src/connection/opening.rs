@@ -117,7 +117,7 @@ impl Connection {
                 let error = opening.refuse(HandshakeError::HeadTooLarge { limit: most }, self.out.run(0));
                 return Err(self.opening_failed(error, None, now).into());
             }
-            self.hold(input);
+            self.hold_within(input, most);
             *input = &[];
             return Ok(None);
         }
@@ -151,7 +151,7 @@ impl Connection {
         let Phase::Opening { opening, .. } = &mut self.phase else { return };
         // The error is the same as after an ordinary end of the transport.
         let error = opening.handle_eof(self.out.run(0)).unwrap_or(HandshakeError::UnexpectedEof);
-        self.out.clear();
+        self.clear_out();
         self.opening_failed(error, None, Time::ZERO);
     }
 
@@ -176,7 +176,7 @@ impl Connection {
             _ => Input::Dead(Cause::Opening(error)),
         });
         if self.role == Role::Client {
-            self.out.clear();
+            self.clear_out();
         }
         if eof {
             self.handle_eof(now);

@@ -9,6 +9,7 @@ use core::mem;
 use super::Connection;
 use super::event::Event;
 use super::state::Phase;
+use crate::buffer::reserve_within;
 use crate::error::Fault;
 use crate::message::{Chunk, Delivery};
 use crate::time::Time;
@@ -111,7 +112,13 @@ impl Connection {
             } else {
                 match self.next_unheld(input, now, Delivery::Messages, on_close)? {
                     Some(event) => event.into_owned(),
-                    None => break,
+                    None => {
+                        // The end may have come behind what has been looked at now.
+                        if self.held() == 0 {
+                            self.tidy_ahead(false, now);
+                        }
+                        break;
+                    }
                 }
             };
             let kept = on_close == OnClose::Keep && matches!(event, Event::Close(_));
@@ -136,9 +143,15 @@ impl Connection {
     ///
     /// The rest is copied, and its length has no limit here: give it no more than one read brought.
     pub fn hold(&mut self, rest: &[u8]) {
+        self.hold_within(rest, usize::MAX);
+    }
+
+    /// As [`hold`](Self::hold). All that is held is at most `most` bytes.
+    pub(super) fn hold_within(&mut self, rest: &[u8], most: usize) {
         if !rest.is_empty() && !matches!(self.phase, Phase::Closed(_)) {
             let ahead = self.ahead.get_or_insert_default();
             ahead.held.drain(..mem::take(&mut ahead.taken));
+            reserve_within(&mut ahead.held, rest.len(), most);
             ahead.held.extend_from_slice(rest);
         }
     }
@@ -152,7 +165,12 @@ impl Connection {
     pub(super) fn has_unread(&self) -> bool {
         // If the payload of a frame was read straight to its place, its last piece is decoded only with the next call.
         let is_filled = || self.decoder.unfinished().is_some_and(|(_, remaining)| remaining == 0);
-        self.held() > 0 || self.phase.may_look() && (self.assembler.has_rest() || is_filled())
+        // §5.5.1: bytes behind the peer's Close frame have none.
+        let is_held = || self.held() > 0;
+        match self.phase {
+            Phase::Opening { .. } => is_held(),
+            _ => self.phase.may_look() && (is_held() || self.assembler.has_rest() || is_filled()),
+        }
     }
 
     /// Whether events were read ahead, or bytes are held, for a later call of [`receive`](Self::receive).
@@ -205,7 +223,7 @@ impl Connection {
     /// When a Close frame that was read ahead is acted upon at the latest. The time does not run while nothing waits
     /// for the peer: then the application is busy, and the peer is not to blame.
     #[inline]
-    pub(super) fn close_ahead_by(&self) -> Option<Time> {
+    pub(crate) fn close_ahead_by(&self) -> Option<Time> {
         let (mark, by) = self.ahead.as_ref()?.close_by?;
         (self.transmitted() < mark).then_some(by)
     }
@@ -219,6 +237,14 @@ impl Connection {
             && matches!(ahead.events.back(), Some(Event::Close(_)))
         {
             ahead.close_by = Some(by);
+        }
+    }
+
+    /// The peer's Close frame was read ahead some time after it had come: the time counts from `now`.
+    pub(super) fn put_off_close_ahead(&mut self, now: Time) {
+        let later = now + self.config.close_timeout;
+        if let Some((_, by)) = self.ahead.as_mut().and_then(|ahead| ahead.close_by.as_mut()) {
+            *by = later.max(*by);
         }
     }
 

@@ -68,7 +68,15 @@ impl Connection {
             self.liveness.heard(now);
             return Ok(Some(Event::Message(Message::from(self.decoder.copy_unchanged(found, input)))));
         }
-        if matches!(self.phase, Phase::Opening { .. }) && !self.is_over_time(now) {
+        if matches!(self.phase, Phase::Opening { .. }) {
+            if !input.is_empty() {
+                self.keep_limits(now);
+            }
+            if !matches!(self.phase, Phase::Opening { .. }) {
+                // The time is over. What came too late has no meaning.
+                *input = &[];
+                return self.next_owned(&mut &mut [][..], now);
+            }
             // What was read before comes before this, and may move the connection on.
             if let Some(event) = self.next_ahead(now, Delivery::Messages)? {
                 return Ok(Some(event));
@@ -144,11 +152,13 @@ impl Connection {
     }
 
     /// The bytes that have just made this end close were read some time ago. The time to close begins `now`, since the
-    /// peer is not to blame for the delay.
+    /// peer is not to blame for the delay. The same holds for the peer's Close frame that has just been
+    /// [read ahead](Self::receive_ahead).
     ///
     /// This is for hosts that keep read bytes while the application is busy with earlier ones.
     pub fn handle_late(&mut self, now: Time) {
         self.phase.put_off(now + self.config.close_timeout);
+        self.put_off_close_ahead(now);
     }
 
     /// Whether [`receive`](Self::receive) would return nothing without input. It notes, as `receive` does, that whole

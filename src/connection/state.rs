@@ -120,8 +120,9 @@ pub(crate) enum Phase {
         by: Time,
         closed: Closed,
     },
-    /// It is over, in the middle of what the peer says: the transport has failed, or the peer was given up. What was
-    /// read before that is still looked at: an application that was busy loses no message by it.
+    /// It is over, in the middle of what the peer says: the transport has failed, the peer was given up, or the time to
+    /// close is over. What was read before that is still looked at: an application that was busy loses no message by
+    /// it.
     CutOff(Closed),
     Closed(Closed),
 }
@@ -217,8 +218,9 @@ impl Phase {
             (phase @ Draining { .. }, Input::Dead(cause)) => Closed(cut_short(phase.ended(cause), cause)),
             // The fault came first, and is why it ends.
             (phase @ Failing { .. }, Input::Dead(cause)) => Closed(phase.ended(cause)),
-            (ReadOnly { .. }, Input::TimedOut { .. }) => Closed(abnormal(Cause::Eof)),
-            (phase @ (CloseSent { .. } | Draining { .. } | Failing { .. }), Input::TimedOut { unsent }) => {
+            (ReadOnly { .. }, Input::TimedOut { .. }) => CutOff(abnormal(Cause::Eof)),
+            (CloseSent { .. }, Input::TimedOut { .. }) => CutOff(abnormal(Cause::CloseTimeout)),
+            (phase @ (Draining { .. } | Failing { .. }), Input::TimedOut { unsent }) => {
                 let closed = phase.ended(Cause::CloseTimeout);
                 Closed(if unsent { cut_short(closed, Cause::CloseTimeout) } else { closed })
             }
@@ -294,9 +296,13 @@ impl Phase {
 
     /// Moves the end of the time to close to `later`.
     pub(crate) fn put_off(&mut self, later: Time) {
-        // The time limit of the opening handshake is never moved.
-        if let Phase::Draining { by, .. } | Phase::Failing { by, fault: Fault::Protocol(_), .. } = self {
-            *by = later.max(*by);
+        match self {
+            // The time limit of the opening handshake is never moved.
+            Phase::Flushing { closed: Closed { cause: Cause::Opening(_), .. }, .. } => {}
+            Phase::Draining { by, .. }
+            | Phase::Failing { by, fault: Fault::Protocol(_), .. }
+            | Phase::Flushing { by, .. } => *by = later.max(*by),
+            _ => {}
         }
     }
 }

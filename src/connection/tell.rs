@@ -32,7 +32,9 @@ impl Connection {
     pub fn handle_flushed(&mut self, now: Time) {
         let before = self.passed_on;
         self.passed_on = self.out.transmitted();
-        self.liveness.transmitted(before, self.passed_on, now);
+        if self.liveness.needs_time() {
+            self.liveness.transmitted(before, self.passed_on, self.out.has_untaken(), now);
+        }
         if !matches!(self.phase, Phase::Open) || self.answer.is_some() {
             self.passed_on_otherwise();
         }

@@ -63,7 +63,7 @@ impl Driver {
     pub fn new(connection: Connection, now: Time) -> Driver {
         let (has_lost, is_over) = (connection.has_lost(), connection.state() == State::Closed);
         // What was lost never leaves, so its mark is never reached.
-        let sent_mark = if has_lost { u64::MAX } else { connection.written() };
+        let sent_mark = if has_lost { u64::MAX } else { connection.owed() };
         // Of a transport that takes nothing any more, the error is not known here.
         let failure = (has_lost && !is_over).then(|| io::ErrorKind::BrokenPipe.into());
         let input = ReadBuffer::default();
@@ -88,7 +88,7 @@ impl Driver {
         if self.input.is_empty() && connection.is_at_rest_for_messages() {
             return None;
         }
-        let before = connection.state();
+        let closed_before = connection.has_begun_to_close();
         let message = self.input.take(|input| {
             loop {
                 // A fault is not lost here: the connection keeps it.
@@ -98,7 +98,7 @@ impl Driver {
                 }
             }
         });
-        if message.is_none() && before == State::Open && self.connection.state() != State::Open {
+        if self.connection.has_begun_to_close() != closed_before {
             self.connection.handle_late(clock());
         }
         message
@@ -111,13 +111,13 @@ impl Driver {
         if form == Form::Whole && self.input.is_empty() && connection.is_at_rest_for_messages() {
             return None;
         }
-        let (base, before) = (self.input.address(), connection.state());
+        let (base, closed_before) = (self.input.address(), connection.has_begun_to_close());
         self.input.take(|input| {
             let event = match form {
                 Form::Whole => connection.receive(input, now),
                 Form::Chunks => connection.receive_chunk(input, now),
             };
-            if before == State::Open && connection.state() != State::Open {
+            if connection.has_begun_to_close() != closed_before {
                 connection.handle_late(clock());
             }
             Some(match event.ok().flatten()? {
@@ -143,11 +143,18 @@ impl Driver {
         }
     }
 
-    /// While a send is blocked: gives the connection what was read. See [`Connection::receive_ahead`].
-    pub fn read_ahead(&mut self, now: Time) {
-        let connection = &mut self.connection;
+    /// While a send is blocked: gives the connection what was read. See [`Connection::receive_ahead`]. The bytes may
+    /// have been read long ago. `clock` is called only if the connection begins to close.
+    pub fn read_ahead(&mut self, clock: impl FnOnce() -> Time) {
+        let (connection, read_at) = (&mut self.connection, self.read_at);
+        let is_closing =
+            |connection: &Connection| (connection.has_begun_to_close(), connection.close_ahead_by().is_some());
+        let before = is_closing(connection);
         // A fault is not lost here: the connection keeps it.
-        let _ = self.input.take(|input| connection.receive_ahead(input, now));
+        let _ = self.input.take(|input| connection.receive_ahead(input, read_at));
+        if is_closing(connection) != before {
+            connection.handle_late(clock());
+        }
     }
 
     /// Whether more may be read ahead. If not, a send that is blocked waits until an event has been taken.
@@ -329,6 +336,13 @@ impl Driver {
         self.sent_mark
     }
 
+    /// The mark up to which all must leave before the end: our Close frame, and what the application
+    /// [queued](Self::queue).
+    #[must_use]
+    pub fn last_mark(&self) -> u64 {
+        self.connection.owed().max(self.sent_mark)
+    }
+
     /// Whether the transport has taken everything before `mark`, a place in the outgoing stream such as
     /// [`Connection::written`].
     #[must_use]
@@ -416,7 +430,7 @@ impl Driver {
     #[must_use]
     #[inline]
     pub fn is_sending(&self) -> bool {
-        self.connection.state() == State::Open && self.connection.has_room()
+        self.connection.is_open() && self.connection.has_room()
     }
 
     /// Whether nothing that is queued will leave any more.

@@ -47,10 +47,9 @@ impl ReadBuffer {
         result
     }
 
-    /// Bytes that have been taken, and still lie in the memory.
-    #[expect(clippy::indexing_slicing, reason = "the caller has just been told that they lie there")]
+    /// Bytes that have been taken, and still lie in the memory. Empty if the memory has been given back.
     pub(super) fn slice(&self, at: usize, len: usize) -> &[u8] {
-        &self.memory[at..at + len]
+        self.memory.get(at..).and_then(|bytes| bytes.get(..len)).unwrap_or_default()
     }
 
     /// The address of the memory.
@@ -67,7 +66,7 @@ impl ReadBuffer {
             return &mut [];
         }
         let size = most.min(SIZE);
-        if self.memory.len() < size || self.memory.len() > size.max(SIZE) {
+        if self.memory.len() != size {
             self.change(size);
         }
         (self.start, self.end) = (0, 0);
@@ -83,7 +82,7 @@ impl ReadBuffer {
     /// Gives the memory back if nothing in it is unread.
     #[inline]
     pub fn release(&mut self) {
-        if self.is_empty() {
+        if self.is_empty() && !self.memory.is_empty() {
             self.give_back();
         }
     }
@@ -92,9 +91,18 @@ impl ReadBuffer {
     /// more. Never inlined, so that what calls it can be: mostly there is memory.
     #[inline(never)]
     fn change(&mut self, size: usize) {
-        self.give_back();
+        if self.memory.len() > size {
+            // So much memory is not needed any more, and the thread need not keep it.
+            self.memory = Box::default();
+        } else if !self.memory.is_empty() {
+            self.give_back();
+        }
         let kept = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
+            // Mostly the last one fits, since an adapter seldom uses two sizes.
+            if spare.last()?.len() == size {
+                return spare.pop();
+            }
             let at = spare.iter().rposition(|memory| memory.len() == size)?;
             Some(spare.swap_remove(at))
         });
@@ -108,8 +116,8 @@ impl ReadBuffer {
             // A thread that is ending has no place to keep it any more.
             let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();
-                let alike = spare.iter().filter(|other| other.len() == memory.len()).count();
-                if alike < MOST_SPARE && spare.len() < 2 * MOST_SPARE {
+                let alike = || spare.iter().filter(|other| other.len() == memory.len()).count();
+                if spare.len() < MOST_SPARE || (spare.len() < 2 * MOST_SPARE && alike() < MOST_SPARE) {
                     spare.push(memory);
                 }
             });

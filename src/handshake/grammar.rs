@@ -132,7 +132,13 @@ impl<'a> Scanner<'a> {
 /// elements are all `well_formed`. `wanted` may stand there more than once: RFC 6455 asks for fields that
 /// "include" it (§4.2.1), and RFC 9110 does not forbid equal elements in these lists.
 pub(super) fn includes(headers: &Headers, name: &str, wanted: &[u8], well_formed: fn(&[u8]) -> bool) -> bool {
-    headers.list(name).all(well_formed) && headers.list(name).any(|element| element.eq_ignore_ascii_case(wanted))
+    let mut included = false;
+    let all = headers.list(name).all(|element| {
+        let is_wanted = element.eq_ignore_ascii_case(wanted);
+        included |= is_wanted;
+        is_wanted || well_formed(element)
+    });
+    all && included
 }
 
 /// RFC 9110 §7.8: a protocol is a name, or a name and a version.

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use crate::buffer::reserve_within;
 use crate::error::HandshakeError;
 use crate::http::{Headers, Request, is_control, is_tchar};
 
@@ -71,7 +72,8 @@ impl HeadReader {
     /// left of `input` comes after it. On an error the byte that proves it has been taken, but no byte
     /// beyond the limit.
     pub(crate) fn receive(&mut self, input: &mut &[u8]) -> Result<bool, HandshakeError> {
-        self.bytes.reserve(self.allowance().min(input.len()));
+        let (more, most) = (self.allowance().min(input.len()), self.max_head.saturating_sub(self.spent));
+        reserve_within(&mut self.bytes, more, most);
         loop {
             self.skim(input);
             let Some((&byte, rest)) = input.split_first() else { return Ok(false) };

@@ -32,31 +32,20 @@ impl HandshakeConfig {
 
     /// Judges what the two ends negotiate, in every version of HTTP.
     pub(super) fn judge_offer(&self, headers: &Headers) -> Result<(), HandshakeError> {
-        // §4.1: "elements [...] MUST all be unique strings" of token characters.
-        let list = || headers.list("Sec-WebSocket-Protocol");
-        // What is refused without being collected takes no memory. Tokens of one character are of so few kinds that
-        // thousands of them are not unique.
-        let short = list().filter(|offer| offer.len() == 1).count();
-        if short > TOKEN_CHARACTERS || !list().all(is_token) {
-            return Err(HandshakeError::SubprotocolsInvalid);
-        }
-        let mut offers = Vec::with_capacity(list().count());
-        offers.extend(list());
-        // The list is sorted to find equal elements. A head may hold thousands of them: to compare each with
-        // each would take too long.
-        offers.sort_unstable();
-        if offers.windows(2).any(|pair| pair.first() == pair.last()) {
-            return Err(HandshakeError::SubprotocolsInvalid);
+        // Most requests offer no subprotocol.
+        if headers.contains("Sec-WebSocket-Protocol") {
+            check_subprotocols(headers)?;
         }
         // §4.2.1, 9, §9.1: Sec-WebSocket-Extensions follows its grammar.
         extensions(headers).try_for_each(|extension| extension.map(drop))?;
         // RFC 6454 §7.3: there is at most one Origin. Of two, the application would see the first, and a proxy
         // in front may have looked at the other.
-        if headers.get_all("Origin").nth(1).is_some() {
+        let mut origins = headers.get_all("Origin");
+        let origin = origins.next();
+        if origins.next().is_some() {
             return Err(HandshakeError::OriginInvalid);
         }
         // §4.2.2, 4: a server that does not accept the origin answers 403.
-        let origin = headers.get_all("Origin").next();
         if self.origins.allow(origin) { Ok(()) } else { Err(HandshakeError::OriginRefused) }
     }
 
@@ -91,6 +80,27 @@ impl HandshakeConfig {
         }
         response
     }
+}
+
+/// The subprotocols that a client offers are tokens, and no two are equal.
+fn check_subprotocols(headers: &Headers) -> Result<(), HandshakeError> {
+    // §4.1: "elements [...] MUST all be unique strings" of token characters.
+    let list = || headers.list("Sec-WebSocket-Protocol");
+    // What is refused without being collected takes no memory. Tokens of one character are of so few kinds that
+    // thousands of them are not unique.
+    let short = list().filter(|offer| offer.len() == 1).count();
+    if short > TOKEN_CHARACTERS || !list().all(is_token) {
+        return Err(HandshakeError::SubprotocolsInvalid);
+    }
+    let mut offers = Vec::with_capacity(list().count());
+    offers.extend(list());
+    // The list is sorted to find equal elements. A head may hold thousands of them: to compare each with
+    // each would take too long.
+    offers.sort_unstable();
+    if offers.windows(2).any(|pair| pair.first() == pair.last()) {
+        return Err(HandshakeError::SubprotocolsInvalid);
+    }
+    Ok(())
 }
 
 /// RFC 8441 §4, §5: what an extended CONNECT has instead. What makes a request of HTTP/2 or HTTP/3
@@ -136,12 +146,12 @@ fn check_upgrade(request: &Request) -> Result<(), HandshakeError> {
         Some(_) => {}
     }
     let headers = &request.headers;
-    if !asks_for_websocket(headers) {
-        return Err(HandshakeError::NotUpgrade);
-    }
     // §4.2.1, 3: "containing the value "websocket"". Other values may stand beside it.
     if !includes(headers, "Upgrade", b"websocket", is_protocol) {
-        return Err(HandshakeError::UpgradeInvalid);
+        return Err(match asks_for_websocket(headers) {
+            true => HandshakeError::UpgradeInvalid,
+            false => HandshakeError::NotUpgrade,
+        });
     }
     // §4.2.1, 4: "includes the token "Upgrade"".
     if !includes(headers, "Connection", b"upgrade", is_token) {

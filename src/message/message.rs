@@ -88,8 +88,10 @@ impl<'a> Message<'a> {
         if self.is_text() { Opcode::Text } else { Opcode::Binary }
     }
 
+    /// Whether the message owns its data. Then neither [`into_owned`](Self::into_owned) nor sending it copies them.
+    #[must_use]
     #[inline]
-    pub(crate) const fn is_owned(&self) -> bool {
+    pub const fn is_owned(&self) -> bool {
         matches!(self, Message::Text(Cow::Owned(_)) | Message::Binary(Cow::Owned(_)))
     }
 

@@ -38,7 +38,7 @@ use shared::{Alone, Goal, Shared};
 pub use split::{Receiver, Sender, SplitError};
 use timeouts::{Clock, Limit};
 pub use transport::Transport;
-use turns::{command, let_go, push, turn, write_to};
+use turns::{command, let_go, push, ready, turn, write_to};
 
 /// A WebSocket over a blocking transport.
 ///
@@ -66,11 +66,9 @@ impl<S: Transport> WebSocket<S> {
     /// read after the handshake.
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
-        let clock = Clock::new();
-        let now = clock.now();
-        let mut connection = Connection::new(upgrade, config, now);
+        let mut connection = Connection::new(upgrade, config, Time::ZERO);
         connection.hold(leftover);
-        WebSocket::with_clock(io, connection, clock, now)
+        WebSocket::with_clock(io, connection, Clock::new(), Time::ZERO)
     }
 
     /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`. It should be
@@ -167,7 +165,7 @@ impl<S: Transport> WebSocket<S> {
     }
 
     /// The next event, control frames included. A message that lies whole in the read buffer is borrowed from there,
-    /// without a copy.
+    /// without a copy. A message that came in several reads [owns](Message::is_owned) its data.
     ///
     /// # Errors
     ///
@@ -226,10 +224,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn ready(&mut self) -> Result<(), Error> {
-        self.feed_with(|connection, _| match connection.check_send() {
-            Err(SendError::Full) => Ok(()),
-            other => other,
-        })
+        ready(&mut Alone(&mut self.shared), &mut self.io)
     }
 
     /// Sends the next fragment of a message, as [`Connection::send_fragment`].

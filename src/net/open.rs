@@ -14,8 +14,7 @@ use crate::{Accept, Client, Connection, Event, HandshakeError, Request, Response
 ///
 /// [`Error::Io`], [`Error::Handshake`] or [`Error::Refused`].
 pub fn connect_on<S: Transport>(client: &Client, io: S) -> Result<WebSocket<S>, Error> {
-    let clock = Clock::new();
-    open(client, io, clock, clock.now())
+    open(client, io, Clock::new(), Time::ZERO)
 }
 
 pub(super) fn open<S: Transport>(client: &Client, io: S, clock: Clock, begun: Time) -> Result<WebSocket<S>, Error> {
@@ -57,7 +56,10 @@ pub fn accept<S: Transport>(io: S) -> Result<WebSocket<S>, Error> {
 /// # }
 /// ```
 pub fn accept_with<S: Transport>(server: &Server, io: S) -> Result<WebSocket<S>, Error> {
-    read_request(server, io)?.accept()
+    let accepting = read_request(server, io)?;
+    // The request has just come, so the clock is not asked again.
+    let now = accepting.socket.shared.driver.read_at();
+    accepting.accept_at(Accept::default(), now)
 }
 
 /// Waits for a valid request, on which the application decides.
@@ -66,9 +68,7 @@ pub fn accept_with<S: Transport>(server: &Server, io: S) -> Result<WebSocket<S>,
 ///
 /// As [`accept_with`].
 pub fn read_request<S: Transport>(server: &Server, io: S) -> Result<Accepting<S>, Error> {
-    let clock = Clock::new();
-    let now = clock.now();
-    let mut socket = WebSocket::with_clock(io, Connection::server(server, now), clock, now);
+    let mut socket = WebSocket::with_clock(io, Connection::server(server, Time::ZERO), Clock::new(), Time::ZERO);
     socket.opening()?;
     Ok(Accepting { socket })
 }
@@ -109,8 +109,12 @@ impl<S: Transport> Accepting<S> {
     ///
     /// As [`accept`](Self::accept). An invalid `answer` is an error too; then the client is answered with 500.
     pub fn accept_as(self, answer: Accept) -> Result<WebSocket<S>, Error> {
+        let now = self.socket.shared.clock.now();
+        self.accept_at(answer, now)
+    }
+
+    fn accept_at(self, answer: Accept, now: Time) -> Result<WebSocket<S>, Error> {
         let Accepting { mut socket } = self;
-        let now = socket.shared.clock.now();
         let connection = &mut socket.shared.driver.connection;
         if let Err(error) = connection.accept(answer, now) {
             // The mistake is ours, so the client is answered with 500. If the time is over, it has an answer already.

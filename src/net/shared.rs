@@ -16,6 +16,7 @@
 //! There is no lost output: a sender that has reached its goal while the receiver reads first says that it will stop
 //! ([`Writing::Leaving`]), and writes what is queued then. What the receiver queues later, the receiver writes itself.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::ops::{Deref, DerefMut};
@@ -50,7 +51,6 @@ pub(super) enum Writing {
 }
 
 /// All of a WebSocket but its transport.
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) driver: Driver,
     pub(super) clock: Clock,
@@ -111,28 +111,6 @@ impl Shared {
         }
     }
 
-    /// Sets [`Reading`] as `goal` needs it, since the other half may have changed it. Returns whether the other half
-    /// has read something from which events can be taken.
-    #[inline]
-    pub(super) fn look(&mut self, goal: Goal) -> bool {
-        if matches!(goal, Goal::Events) {
-            self.set_reading(Reading::Events);
-            return !self.reading && (self.driver.has_unread() || self.driver.connection.has_ahead());
-        }
-        self.may_read_ahead();
-        false
-    }
-
-    /// While a send is blocked: takes in what was read. Returns whether more may be read.
-    pub(super) fn may_read_ahead(&mut self) -> bool {
-        self.set_reading(Reading::OneAhead);
-        if self.reading {
-            return false;
-        }
-        self.driver.read_ahead(self.clock.now());
-        self.driver.connection.wants().is_some_and(|wants| wants.read)
-    }
-
     /// Whether the goal is reached, or never will be.
     pub(super) fn has_reached(&self, goal: Goal) -> bool {
         match goal {
@@ -151,7 +129,6 @@ impl Shared {
             self.little_reads = self.little_reads.saturating_add(1);
             if self.little_reads >= MANY_LITTLE {
                 self.read_size = LITTLE_READ;
-                self.driver.release();
             }
         }
     }
@@ -216,8 +193,26 @@ impl Shared {
     }
 }
 
+/// `Debug` shows no payload: the writer's copy is left out.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { driver, reading, writing, .. } = self;
+        f.debug_struct("Shared")
+            .field("driver", driver)
+            .field("reading", reading)
+            .field("writing", writing)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Access to the state of a WebSocket. It calls the transport without holding the lock.
 pub(super) trait Access: DerefMut<Target = Shared> {
+    /// Whether the other half is reading. It has the read buffer then.
+    fn other_reads(&self) -> bool;
+
+    /// Whether the other half is writing.
+    fn other_writes(&self) -> Writing;
+
     /// Does `work`, which may block, without the lock.
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T;
 
@@ -232,6 +227,29 @@ pub(super) trait Access: DerefMut<Target = Shared> {
 
     /// Tells the other half that this one has ended a read or a write.
     fn notify(&self);
+
+    /// Sets [`Reading`] as `goal` needs it, since the other half may have changed it. Returns whether the other half
+    /// has read something from which events can be taken.
+    #[inline]
+    fn look(&mut self, goal: Goal) -> bool {
+        if matches!(goal, Goal::Events) {
+            self.set_reading(Reading::Events);
+            return !self.other_reads() && (self.driver.has_unread() || self.driver.connection.has_ahead());
+        }
+        self.gather_ahead();
+        false
+    }
+
+    /// While a send is blocked: takes in what was read. Returns whether more may be read.
+    fn gather_ahead(&mut self) -> bool {
+        self.set_reading(Reading::OneAhead);
+        if self.other_reads() {
+            return false;
+        }
+        let clock = self.clock;
+        self.driver.read_ahead(|| clock.now());
+        self.driver.connection.wants().is_some_and(|wants| wants.read)
+    }
 }
 
 /// How much was written; and if that was all there was, how the flush behind it went.
@@ -251,6 +269,14 @@ fn write<S: Transport>(io: &mut S, all: usize, write: impl FnOnce(&mut S) -> io:
 pub(super) struct Alone<'s>(pub(super) &'s mut Shared);
 
 impl Access for Alone<'_> {
+    fn other_reads(&self) -> bool {
+        false
+    }
+
+    fn other_writes(&self) -> Writing {
+        Writing::Nobody
+    }
+
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
         work()
     }
@@ -315,12 +341,11 @@ impl Lock {
     }
 
     pub(super) fn lock(&self) -> Locked<'_> {
-        Locked { lock: self, shared: Some(self.guard()) }
+        Locked { lock: self, shared: Some(self.guard()), unwinds: thread::panicking() }
     }
 
     fn guard(&self) -> MutexGuard<'_, Shared> {
-        // A poisoned lock can be used: under the lock the transport is called only to set a timeout, so a panic there
-        // leaves the state valid.
+        // A poisoned lock can be used: a panic of the transport leaves the state valid.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -330,16 +355,22 @@ pub(super) struct Locked<'l> {
     lock: &'l Lock,
     /// `None` only within [`unlocked`](Access::unlocked) and [`wait`](Access::wait).
     shared: Option<MutexGuard<'l, Shared>>,
+    /// Whether the thread was unwinding before it took the lock, for another reason.
+    unwinds: bool,
 }
 
 impl Access for Locked<'_> {
+    fn other_reads(&self) -> bool {
+        self.reading
+    }
+
+    fn other_writes(&self) -> Writing {
+        self.writing
+    }
+
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
         self.shared = None;
-        let ending = EndTurnsOnPanic(self.lock);
         let result = work();
-        // The guard acts only if `work` panics. `forget` keeps it from acting when the thread unwinds for another
-        // reason.
-        mem::forget(ending);
         self.shared = Some(self.lock.guard());
         result
     }
@@ -395,16 +426,18 @@ impl DerefMut for Locked<'_> {
     }
 }
 
-/// Ends all reading and writing if the transport panics. Otherwise the other thread would wait for ever.
-struct EndTurnsOnPanic<'l>(&'l Lock);
-
-impl Drop for EndTurnsOnPanic<'_> {
+/// Ends all reading and writing if the transport panics, with or without the lock. Otherwise the other thread would wait
+/// for ever.
+impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let mut shared = self.0.guard();
+        if !thread::panicking() || self.unwinds {
+            return;
+        }
+        let mut shared = self.shared.take().unwrap_or_else(|| self.lock.guard());
         let now = shared.clock.now();
         shared.driver.read_failed(io::Error::other("the transport panicked"), now);
         (shared.reading, shared.writing) = (false, Writing::Nobody);
-        self.0.changed.notify_all();
+        self.lock.changed.notify_all();
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::shared::{Goal, Lock, Shared};
 use super::timeouts::{Clock, Limit};
-use super::turns::{command, let_go, push, turn, would_block_is_fine, write_to};
+use super::turns::{command, let_go, push, ready, turn, would_block_is_fine, write_to};
 use super::{Transport, WebSocket};
 use crate::driver::{Error, Form, NextEvent, ReuniteError};
 use crate::{
@@ -192,10 +192,8 @@ impl<S: Transport> Sender<S> {
     ///
     /// As [`WebSocket::ready`].
     pub fn ready(&mut self) -> Result<(), Error> {
-        self.feed_with(|connection, _| match connection.check_send() {
-            Err(SendError::Full) => Ok(()),
-            other => other,
-        })
+        let Half { io, lock } = &mut self.0;
+        ready(&mut lock.lock(), io)
     }
 
     /// As [`WebSocket::send_fragment`].
@@ -249,7 +247,7 @@ impl<S: Transport> Sender<S> {
         let mut shared = lock.lock();
         let now = shared.clock.now();
         shared.driver.start_close(code, reason, now)?;
-        let mark = shared.driver.connection.owed();
+        let mark = shared.driver.last_mark();
         would_block_is_fine(write_to(&mut shared, io, mark))
     }
 

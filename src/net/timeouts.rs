@@ -84,6 +84,8 @@ pub(super) enum Flow {
 pub(super) struct Timeout {
     /// The timeout that is set now, if it is known.
     set: Option<Option<Duration>>,
+    /// The longest time left for which it is kept.
+    longest: Duration,
     /// How many calls in a row failed almost at once.
     quick: u8,
 }
@@ -94,7 +96,7 @@ impl Timeout {
     pub(super) fn arrange(&mut self, left: Option<Duration>, apply: impl FnOnce(Option<Duration>) -> io::Result<()>) {
         let wanted = match left.map(|left| left.clamp(LEAST, MOST)) {
             Some(left) => match self.set {
-                Some(Some(set)) if left / 8 <= set && set <= left => return,
+                Some(Some(set)) if set <= left && left <= self.longest => return,
                 _ => Some((left / 2).max(left.min(SHORT))),
             },
             None => None,
@@ -102,6 +104,7 @@ impl Timeout {
         if self.set != Some(wanted) {
             // After an error here (for example if the socket is closed) the next call fails too.
             self.set = apply(wanted).is_ok().then_some(wanted);
+            self.longest = wanted.map_or(Duration::ZERO, |wanted| wanted.saturating_mul(8));
         }
     }
 
@@ -218,7 +221,7 @@ mod tests {
     #[test]
     fn nothing_for_now_is_told_from_failure() {
         let after = |set: Option<Duration>, error: io::Error, took: u64| {
-            Timeout { set: Some(set), quick: 0 }.judge(&error, Duration::from_millis(took))
+            Timeout { set: Some(set), ..Timeout::default() }.judge(&error, Duration::from_millis(took))
         };
         let would_block = || io::Error::from(io::ErrorKind::WouldBlock);
         assert_eq!(after(millis(1000), would_block(), 999), Some(Flow::Expired));

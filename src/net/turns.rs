@@ -31,11 +31,13 @@ pub(super) fn turn<S: Transport, A: Access>(
     let limit = limit.by();
     let mut ready = Ready { read: true, write: true };
     let (mut written, mut written_once, mut read) = (Flow::Done, false, None);
+    // When the last write began, until it has been used.
+    let mut wrote_at = None;
     loop {
         let at_hand = access.look(goal);
         let Some(mut wants) = access.driver.connection.wants() else {
             // The connection is over. If the other half has the read buffer, this one waits until it can take events.
-            if access.reading {
+            if access.other_reads() {
                 access.wait(SHORT_WAIT);
             }
             return Ok(());
@@ -45,17 +47,17 @@ pub(super) fn turn<S: Transport, A: Access>(
         }
         // While something waits to be written, writing and reading take turns, and a read is brief.
         let mut brief = written != Flow::Done;
-        if access.writing != Writing::Nobody && (wants.write || wants.end) {
+        if access.other_writes() != Writing::Nobody && (wants.write || wants.end) {
             // The other half is writing. With the goal `Events` this half leaves the writing to it, and reads. If the
             // other half is about to stop, this one reads for a short time only.
             if !matches!(goal, Goal::Events) {
                 access.wait(SHORT_WAIT);
                 return Ok(());
             }
-            brief |= access.writing == Writing::Leaving;
+            brief |= access.other_writes() == Writing::Leaving;
             (wants.write, wants.end) = (false, false);
         }
-        if access.reading {
+        if access.other_reads() {
             wants.read = false;
             // The missing Pong may lie in the transport. Only the half that reads can know.
             if access.driver.connection.state() == State::Open {
@@ -72,18 +74,27 @@ pub(super) fn turn<S: Transport, A: Access>(
         // The clock takes longer than all else here, and is asked only when there is nothing to write.
         match wants.step(ready, Time::ZERO) {
             Step::Write | Step::End => {
-                written = write(access, io, goal, limit);
+                let (flow, start) = write(access, io, goal, limit);
+                (written, wrote_at) = (flow, Some(start));
                 (written_once, ready.write) = (true, written == Flow::Done);
                 if access.has_reached(goal) {
                     return Ok(());
                 }
             }
             Step::Read => {
-                let now = access.clock.now();
+                // The clock is not asked again behind a write. If the write has blocked, this read waits for longer than
+                // the deadline allows, by as much as the write took, which is little (`WRITE`).
+                let now = wrote_at.take().unwrap_or_else(|| access.clock.now());
                 let left = earlier(wants.until, limit).map(|deadline| deadline.since(now));
                 let brief = brief.then_some(BRIEF);
                 let flow = read_once(access, io, now, earlier(left, earlier(access.nearest, brief)));
                 if flow == Flow::Done {
+                    // Bytes may come without end, so that no turn waits. The limit of a Pong, which may be among them,
+                    // holds only when all is read.
+                    let read_at = access.driver.read_at();
+                    if wants.until.is_some_and(|until| until <= read_at) {
+                        access.driver.connection.handle_timeout_unread(read_at);
+                    }
                     return Ok(());
                 }
                 (ready.read, read) = (false, Some(flow));
@@ -119,7 +130,7 @@ pub(super) fn turn<S: Transport, A: Access>(
 /// write: that mostly goes through, and nothing else is to be done then.
 #[inline(always)]
 fn turn_blocked<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal) -> Result<(), Error> {
-    if access.driver.connection.reading() != Reading::OneAhead && access.writing == Writing::Nobody {
+    if access.driver.connection.reading() != Reading::OneAhead && access.other_writes() == Writing::Nobody {
         write(access, io, goal, None);
         if access.has_reached(goal) {
             return Ok(());
@@ -133,7 +144,7 @@ fn turn_blocked<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal)
 fn turn_ahead<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal) -> Result<(), Error> {
     let result = turn(access, io, goal, &mut Limit::none());
     for _ in 0..READS {
-        if result.is_err() || access.has_reached(goal) || !access.may_read_ahead() {
+        if result.is_err() || access.has_reached(goal) || !access.gather_ahead() {
             break;
         }
         let now = access.clock.now();
@@ -151,6 +162,26 @@ pub(super) fn write_to<S: Transport, A: Access>(access: &mut A, io: &mut S, mark
     access.driver.check_sent(mark)
 }
 
+/// Waits until there is room, and queues nothing. If the connection is closing, what was accepted before leaves first.
+pub(super) fn ready<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
+    room(access, io)?;
+    match access.driver.connection.check_send() {
+        Ok(()) | Err(SendError::Full) => Ok(()),
+        Err(error) => refused(access, io, error.into()),
+    }
+}
+
+/// Waits until there is room, or never will be.
+#[inline]
+fn room<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<(), Error> {
+    check_sending(access, io)?;
+    while !access.driver.may_queue() {
+        turn_blocked(access, io, Goal::Room)?;
+        check_sending(access, io)?;
+    }
+    Ok(())
+}
+
 /// Waits until there is room, and then gives a command that queues something. If the command fails because the
 /// connection is closing, what was accepted before leaves first: after this error many programs drop the socket.
 pub(super) fn command<S: Transport, A: Access>(
@@ -158,11 +189,7 @@ pub(super) fn command<S: Transport, A: Access>(
     io: &mut S,
     queue: impl FnOnce(&mut Connection, &Clock) -> Result<(), SendError>,
 ) -> Result<(), Error> {
-    check_sending(access, io)?;
-    while !access.driver.may_queue() {
-        turn_blocked(access, io, Goal::Room)?;
-        check_sending(access, io)?;
-    }
+    room(access, io)?;
     let Shared { driver, clock, .. } = &mut **access;
     match driver.queue(|connection| queue(connection, clock)) {
         Ok(()) => Ok(()),
@@ -179,6 +206,7 @@ fn refused<S: Transport, A: Access>(access: &mut A, io: &mut S, error: Error) ->
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Err(error.into()),
             _ => {}
         }
+        let_go(access, io);
     }
     Err(error)
 }
@@ -209,7 +237,7 @@ fn check_sending<S: Transport, A: Access>(access: &mut A, io: &mut S) -> Result<
 /// end.
 #[inline]
 pub(super) fn let_go<S: Transport, A: Access>(access: &mut A, io: &mut S) {
-    if access.driver.owes_shutdown() && access.writing == Writing::Nobody {
+    if access.driver.owes_shutdown() && access.other_writes() == Writing::Nobody {
         shut_down(access, io);
     }
 }
@@ -238,8 +266,9 @@ fn leave<S: Transport, A: Access>(access: &mut A, io: &mut S, mark: u64) -> Resu
     Ok(())
 }
 
-/// Writes until nothing waits, or the goal is reached and the other half does not depend on this one.
-fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit: Option<Time>) -> Flow {
+/// Writes until nothing waits, or the goal is reached and the other half does not depend on this one. Returns also when
+/// the last write began.
+fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit: Option<Time>) -> (Flow, Time) {
     access.writing = Writing::Somebody;
     // The mark up to which to write. With the goal `Events` it is the end of what is queued now.
     let mut mark = match goal {
@@ -247,7 +276,8 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
         Goal::Room | Goal::Events => access.driver.connection.written(),
     };
     let mut more = 2_u8;
-    // When the last write began. A flush behind it counts from there: the clock takes longer than all else here.
+    // When the last write began. A flush or a shutdown behind it counts from there: the clock takes longer than all else
+    // here.
     let mut start = access.clock.now();
     let flow = loop {
         let wants = match access.driver.connection.wants() {
@@ -265,7 +295,7 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
         } else if wants.write && access.driver.connection.transmitted() < taken {
             arrange_write(access, io, start, limit);
             access.unlocked(|| io.flush()).map(|()| access.flushed(wants.timed))
-        } else if wants.write && access.reading && !matches!(goal, Goal::Events) && more > 0 {
+        } else if wants.write && access.other_reads() && !matches!(goal, Goal::Events) && more > 0 {
             // The receiver waits in a read, and this half writes its Pongs. From `Leaving` on the receiver writes by
             // itself what it queues. But the Pong that waited for room is queued only now, so this half writes once
             // more.
@@ -273,7 +303,6 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
             (access.writing, mark) = (Writing::Leaving, access.driver.connection.written());
             continue;
         } else if wants.end && !wants.write {
-            start = access.clock.now();
             arrange_write(access, io, start, limit);
             let ended = access.unlocked(|| io.shutdown_write());
             // It is made again if its time was over. A failure is ignored, since the next read gets one too.
@@ -281,22 +310,22 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
                 break flow;
             }
             access.driver.connection.handle_shutdown();
-            continue;
+            break Flow::Done;
         } else {
             break Flow::Done;
         };
         match done {
+            // Speed only; whatever does not match takes the general path.
+            Ok(()) if access.driver.is_sending() && access.driver.has_reached(access.driver.connection.written()) => {
+                debug_assert!(access.driver.connection.wants().is_some_and(|wants| !wants.write && !wants.end));
+                break Flow::Done;
+            }
             // Deadlines hold even if the transport takes a few bytes now and then.
             Ok(()) if access.driver.connection.queued() > 0 => {
                 start = access.clock.now();
                 if access.is_late_with_writing(limit, start) {
                     break Flow::Expired;
                 }
-            }
-            // Speed only; whatever does not match takes the general path.
-            Ok(()) if access.driver.is_sending() && access.driver.has_reached(access.driver.connection.written()) => {
-                debug_assert!(access.driver.connection.wants().is_some_and(|wants| !wants.write && !wants.end));
-                break Flow::Done;
             }
             Ok(()) => {}
             Err(error) => {
@@ -309,7 +338,7 @@ fn write<S: Transport, A: Access>(access: &mut A, io: &mut S, goal: Goal, limit:
     access.writing = Writing::Nobody;
     access.keep_little();
     access.notify();
-    flow
+    (flow, start)
 }
 
 /// Sees to it that a write that begins at `start` does not block for long, nor beyond `limit`. A flush and a shutdown

@@ -21,8 +21,8 @@ mod turn;
 mod wakers;
 
 use std::boxed::Box;
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub use connect::{Stream, connect, connect_tcp, connect_with};
 pub use open::{Accepting, accept, accept_with, connect_on, read_request};
 pub use split::{Receiver, Sender};
 use turn::Goal;
-use wakers::Both;
+use wakers::{Both, Side};
 
 /// A WebSocket over a tokio transport.
 ///
@@ -65,6 +65,8 @@ pub struct WebSocket<S> {
     reads: u16,
     /// Whether a message was refused that a sink had taken: its next poll says so.
     sink_closed: bool,
+    /// Whether something has been sent since the last read.
+    has_sent: bool,
     /// Who waits, once two tasks may: see `wakers`.
     wakers: Option<Arc<Both>>,
 }
@@ -74,11 +76,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// read after the handshake.
     #[must_use]
     pub fn new(io: S, upgrade: Upgrade, config: impl Into<Arc<Config>>, leftover: &[u8]) -> WebSocket<S> {
-        let clock = Clock::new();
-        let now = clock.now();
-        let mut connection = Connection::new(upgrade, config, now);
+        let mut connection = Connection::new(upgrade, config, Time::ZERO);
         connection.hold(leftover);
-        WebSocket::with_clock(io, connection, clock, now)
+        WebSocket::with_clock(io, connection, Clock::new(), Time::ZERO)
     }
 
     /// A WebSocket made of a transport and a connection. The times in `connection` count from `epoch`. It should be
@@ -100,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     fn with_clock(io: S, connection: Connection, clock: Clock, now: Time) -> WebSocket<S> {
         let driver = Box::new(Driver::new(connection, now));
-        WebSocket { io, driver, clock, lately: 0, reads: 0, sink_closed: false, wakers: None }
+        WebSocket { io, driver, clock, lately: 0, reads: 0, sink_closed: false, has_sent: false, wakers: None }
     }
 
     /// The next message; `None` once the connection is closed, and [`closed`](Self::closed) then says how.
@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// method meets it first. Messages that were read before still come, and then `None`. It is no error if the peer
     /// goes away without a Close frame: then [`closed`](Self::closed) has the code 1006.
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+        poll_fn(|cx| self.poll_own(Side::Receiver, cx, WebSocket::poll_recv)).await
     }
 
     /// As [`recv`](Self::recv), but returns a message as it arrives, so that a message of any length takes little
@@ -128,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
         let found = loop {
-            match poll_fn(|cx| self.poll_event(cx, Form::Chunks)).await? {
+            match poll_fn(|cx| self.poll_own_event(cx, Form::Chunks)).await? {
                 Some(NextEvent::InPlace(found)) => break found,
                 Some(NextEvent::Owned(Event::Chunk(chunk))) => return Ok(Some(chunk)),
                 Some(NextEvent::Owned(_)) => {}
@@ -151,11 +151,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub async fn drain(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_closed(cx)).await
+        poll_fn(|cx| self.poll_own(Side::Receiver, cx, WebSocket::poll_closed)).await
     }
 
     /// The next event, control frames included. A message that lies whole in the read buffer is borrowed from there,
-    /// without a copy.
+    /// without a copy. A message that came in several reads [owns](Message::is_owned) its data.
     ///
     /// Cancel-safe: no event is lost.
     ///
@@ -163,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub async fn event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        match poll_fn(|cx| self.poll_event(cx, Form::Whole)).await? {
+        match poll_fn(|cx| self.poll_own_event(cx, Form::Whole)).await? {
             Some(NextEvent::InPlace(found)) => Ok(Some(self.driver.look(found))),
             Some(NextEvent::Owned(event)) => Ok(Some(event)),
             None => Ok(None),
@@ -298,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`Error::Io`], or why the connection ended while this waited.
     pub async fn flush(&mut self) -> Result<(), Error> {
         let mark = self.driver.sent_mark();
-        poll_fn(|cx| self.poll_sent(cx, mark)).await
+        poll_fn(|cx| self.poll_own(Side::Sender, cx, |socket, cx| socket.poll_sent(cx, mark))).await
     }
 
     /// Closes the connection: sends a Close frame, drops what the peer still sends, and waits until the peer has
@@ -380,6 +380,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     // The methods above, the halves and the `Stream` use these.
 
+    #[inline(never)]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
         self.set_reading(Reading::Events);
         loop {
@@ -394,6 +395,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    #[inline(never)]
     fn poll_event(&mut self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<NextEvent>, Error>> {
         self.set_reading(Reading::Events);
         loop {
@@ -408,6 +410,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    #[inline(always)]
+    fn poll_own_event(&mut self, cx: &mut Context<'_>, form: Form) -> Poll<Result<Option<NextEvent>, Error>> {
+        self.poll_own(Side::Receiver, cx, |socket, cx| socket.poll_event(cx, form))
+    }
+
     /// Waits for the end. It takes chunks, so that messages which are dropped are not gathered.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while ready!(self.poll_event(cx, Form::Chunks))?.is_some() {}
@@ -417,6 +424,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Waits until there is room to send, or never will be again.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
+            self.let_go(cx);
             self.driver.check_sending()?;
             if self.driver.may_queue() {
                 return Poll::Ready(Ok(()));
@@ -432,40 +440,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             ready!(self.poll_blocked(cx, goal));
         }
         self.let_go(cx);
+        // A program that only sends never waits to read, which would give the buffer back. It is done only at the second
+        // time, since a program that answers each message reads again at once.
+        if mem::replace(&mut self.has_sent, true) {
+            self.driver.release();
+        }
         Poll::Ready(self.check_sent(mark))
     }
 
-    /// Once the connection is over, shuts the transport down, without waiting. The program may keep the socket, and
-    /// the peer waits for its end.
-    #[inline]
-    fn let_go(&mut self, cx: &mut Context<'_>) {
-        if self.driver.owes_shutdown() {
-            self.shut_down(cx);
-        }
-    }
-
-    #[inline(never)]
-    fn shut_down(&mut self, cx: &mut Context<'_>) {
-        if (!self.driver.owes_flush() || Pin::new(&mut self.io).poll_flush(cx).is_ready())
-            && Pin::new(&mut self.io).poll_shutdown(cx).is_ready()
-        {
-            self.driver.handle_shutdown();
-        }
-    }
-
-    /// Waits until there is room to send, or never will be again.
-    async fn room(&mut self) -> Result<(), Error> {
-        if self.driver.is_sending() {
-            return Ok(());
-        }
-        poll_fn(|cx| self.poll_room(cx)).await
+    /// As [`poll_room`](Self::poll_room). It is mostly ready at once.
+    fn room(&mut self) -> impl Future<Output = Result<(), Error>> + '_ {
+        poll_fn(|cx| match self.driver.is_sending() {
+            true => Poll::Ready(Ok(())),
+            false => self.poll_own(Side::Sender, cx, WebSocket::poll_room),
+        })
     }
 
     /// Ends a command that failed because the connection is closing. What was accepted before leaves first: after
     /// this error many programs drop the socket.
     async fn refuse(&mut self, error: Error) -> Result<(), Error> {
         if error.is_closed() {
-            poll_fn(|cx| self.poll_farewell(cx)).await;
+            poll_fn(|cx| self.poll_own(Side::Sender, cx, WebSocket::poll_farewell)).await;
         }
         Err(error)
     }
@@ -476,14 +471,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         while !self.has_reached(goal) {
             ready!(self.poll_blocked(cx, goal));
         }
+        self.let_go(cx);
         Poll::Ready(())
     }
 
     /// Waits until what is queued has left, up to our Close frame.
     fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mark = self.driver.connection.owed().max(self.driver.sent_mark());
+        let mark = self.driver.last_mark();
         ready!(self.poll_farewell(cx));
-        self.let_go(cx);
         Poll::Ready(self.check_sent(mark))
     }
 

@@ -23,9 +23,7 @@ pub async fn connect_on<S>(client: &Client, io: S) -> Result<WebSocket<S>, Error
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let clock = Clock::new();
-    let now = clock.now();
-    Box::pin(open(client, io, clock, now)).await
+    Box::pin(open(client, io, Clock::new(), Time::ZERO)).await
 }
 
 pub(super) async fn open<S>(client: &Client, io: S, clock: Clock, begun: Time) -> Result<WebSocket<S>, Error>
@@ -75,7 +73,13 @@ pub async fn accept_with<S>(server: &Server, io: S) -> Result<WebSocket<S>, Erro
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    Box::pin(async { read_request(server, io).await?.accept().await }).await
+    Box::pin(async {
+        let accepting = read_request(server, io).await?;
+        // The request has just come, so the clock is not asked again.
+        let now = accepting.socket.driver.read_at();
+        accepting.accept_at(Accept::default(), now).await
+    })
+    .await
 }
 
 /// Waits for a valid request, on which the application decides.
@@ -89,9 +93,7 @@ pub async fn read_request<S>(server: &Server, io: S) -> Result<Accepting<S>, Err
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let clock = Clock::new();
-    let now = clock.now();
-    let mut socket = WebSocket::with_clock(io, Connection::server(server, now), clock, now);
+    let mut socket = WebSocket::with_clock(io, Connection::server(server, Time::ZERO), Clock::new(), Time::ZERO);
     poll_fn(|cx| socket.poll_opening(cx)).await?;
     Ok(Accepting { socket })
 }
@@ -132,8 +134,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepting<S> {
     ///
     /// As [`accept`](Self::accept). An invalid `answer` is an error too; then the client is answered with 500.
     pub async fn accept_as(self, answer: Accept) -> Result<WebSocket<S>, Error> {
+        let now = self.socket.clock.now();
+        self.accept_at(answer, now).await
+    }
+
+    async fn accept_at(self, answer: Accept, now: Time) -> Result<WebSocket<S>, Error> {
         let Accepting { mut socket } = self;
-        let now = socket.clock.now();
         if let Err(error) = socket.driver.connection.accept(answer, now) {
             // The mistake is ours, so the client is answered with 500. If the time is over, it has an answer already.
             let _ = socket.driver.connection.reject(Response::new(500), now);

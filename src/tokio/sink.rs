@@ -81,10 +81,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn poll_sink_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_room(cx))?;
         if self.state() != State::Open || self.sink_closed {
-            ready!(self.poll_farewell(cx));
-            return Poll::Ready(Err(SendError::Closed.into()));
+            return self.poll_refused(cx);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The error that the connection is closing, once what was accepted before has left.
+    fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_farewell(cx).map(|()| Err(SendError::Closed.into()))
     }
 
     /// Queues a message, even if a Pong has taken the room since `poll_ready`. If the connection has begun to close
@@ -103,8 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Waits until everything that was sent has left.
     fn poll_sink_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.sink_closed {
-            ready!(self.poll_farewell(cx));
-            return Poll::Ready(Err(SendError::Closed.into()));
+            return self.poll_refused(cx);
         }
         self.poll_sent(cx, self.driver.sent_mark())
     }

@@ -175,11 +175,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As [`WebSocket::ready`].
     pub async fn ready(&mut self) -> Result<(), Error> {
-        self.command(false, |connection, _| match connection.check_send() {
-            Err(SendError::Full) => Ok(()),
-            other => other,
-        })
-        .await
+        let result = poll_fn(|cx| {
+            self.poll(cx, |socket, cx| {
+                ready!(socket.poll_room(cx))?;
+                Poll::Ready(match socket.driver.connection.check_send() {
+                    Ok(()) | Err(SendError::Full) => Ok(()),
+                    Err(error) => Err(error.into()),
+                })
+            })
+        });
+        let result = result.await;
+        self.leave_first(result).await
     }
 
     /// As [`WebSocket::send_fragment`].
@@ -284,6 +290,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
             if flush { socket.poll_sent(cx, mark) } else { Poll::Ready(Ok(())) }
         };
         let result = poll_fn(|cx| self.poll(cx, &mut queue)).await;
+        self.leave_first(result).await
+    }
+
+    /// If a command failed because the connection is closing, waits until what was accepted before has left.
+    async fn leave_first(&mut self, result: Result<(), Error>) -> Result<(), Error> {
         if result.as_ref().is_err_and(Error::is_closed) {
             poll_fn(|cx| self.poll(cx, WebSocket::poll_farewell)).await;
         }

@@ -1,13 +1,13 @@
 //! The loop that [`Connection::wants`](crate::Connection::wants) describes. A turn of it is one step or a few. Only
 //! this file of the adapter reads, writes and waits.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use ::tokio::task::coop::has_budget_remaining;
+use ::tokio::task::coop::{has_budget_remaining, unconstrained};
 
 use super::WebSocket;
 use crate::{Reading, Ready, Step, Time};
@@ -107,9 +107,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A turn that reads ahead.
     #[inline(never)]
     fn poll_ahead(&mut self, cx: &mut Context<'_>, goal: Goal, ready: Ready) -> Poll<()> {
-        self.driver.read_ahead(self.clock.now());
+        self.driver.read_ahead(|| self.clock.now());
         ready!(self.poll_turn_with(cx, goal, ready));
-        self.driver.read_ahead(self.clock.now());
+        self.driver.read_ahead(|| self.clock.now());
         Poll::Ready(())
     }
 
@@ -159,6 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Flushes the transport if it has not passed on all that it has taken.
+    #[inline(always)]
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, timed: bool) -> Poll<()> {
         if !self.driver.owes_flush() {
             return Poll::Ready(());
@@ -171,6 +172,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Err(error) => self.driver.write_failed(error, self.clock.now()),
         }
         Poll::Ready(())
+    }
+
+    /// Once the connection is over, shuts the transport down, without waiting. The program may keep the socket, and
+    /// the peer waits for its end.
+    #[inline]
+    pub(super) fn let_go(&mut self, cx: &mut Context<'_>) {
+        if self.driver.owes_shutdown() {
+            self.shut_down(cx);
+        }
+    }
+
+    #[inline(never)]
+    fn shut_down(&mut self, cx: &mut Context<'_>) {
+        let owes_flush = self.driver.owes_flush();
+        let mut io = Pin::new(&mut self.io);
+        // Nobody comes back for this, so it is done outside tokio's budget: if that were used up, the transport would
+        // not be asked.
+        let ended = unconstrained(poll_fn(|cx| {
+            if owes_flush {
+                let _ = ready!(io.as_mut().poll_flush(cx));
+            }
+            io.as_mut().poll_shutdown(cx)
+        }));
+        if pin!(ended).poll(cx).is_ready() {
+            self.driver.handle_shutdown();
+        }
     }
 
     /// Writes some of what waits, once. `None`: nothing waits.
@@ -205,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         match self.poll_read_some(cx) {
             Poll::Ready(len) => {
-                self.reads = self.reads.wrapping_add(1);
+                (self.reads, self.has_sent) = (self.reads.wrapping_add(1), false);
                 self.lately = self.lately.saturating_add(u32::try_from(len).unwrap_or(u32::MAX).max(LEAST_SHARE));
                 Read::Done
             }

@@ -88,6 +88,31 @@ impl<S> WebSocket<S> {
         (result, woken)
     }
 
+    /// Polls for one of two tasks if there are two: if another task polls `Stream` or `Sink`, it stays registered,
+    /// since the future that polls here may be dropped. Always inlined: a socket that one task uses pays for the
+    /// question only.
+    #[inline(always)]
+    pub(super) fn poll_own<T>(
+        &mut self,
+        side: Side,
+        cx: &mut Context<'_>,
+        mut poll: impl FnMut(&mut WebSocket<S>, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if self.wakers.is_none() { poll(self, cx) } else { self.poll_beside(side, cx, &mut poll) }
+    }
+
+    #[inline(never)]
+    fn poll_beside<T>(
+        &mut self,
+        side: Side,
+        cx: &mut Context<'_>,
+        poll: &mut dyn FnMut(&mut WebSocket<S>, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let (result, other) = self.poll_as(side, cx, |socket, cx| poll(socket, cx));
+        other.wake();
+        result
+    }
+
     /// Gives a command for one of two tasks. The other task must be woken, since what it waits for may have changed.
     pub(super) fn command_as<T>(&mut self, side: Side, command: impl FnOnce(&mut WebSocket<S>) -> T) -> (T, Woken) {
         let result = command(self);
@@ -104,12 +129,24 @@ impl<S> WebSocket<S> {
     }
 }
 
-/// Notes the end of a poll that panicked. Any other poll ends with [`Wakers::end`].
+/// Ends a poll that panicked: whoever waits is woken if that was put off. Any other poll ends with [`Wakers::end`].
 struct Polling<'w>(&'w Wakers);
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        self.0.lock().polling = false;
+        let mut waiting = self.0.lock();
+        waiting.polling = false;
+        let woken = if waiting.woken { waiting.take() } else { Woken::default() };
+        drop(waiting);
+        woken.wake();
+    }
+}
+
+impl Waiting {
+    /// All who wait, to be woken.
+    fn take(&mut self) -> Woken {
+        self.woken = false;
+        Woken(std::mem::take(&mut self.wakers))
     }
 }
 
@@ -134,8 +171,8 @@ impl Wakers {
         if ready {
             waiting.wakers[side as usize] = None;
         }
-        if std::mem::take(&mut waiting.woken) {
-            return Woken(std::mem::take(&mut waiting.wakers));
+        if waiting.woken {
+            return waiting.take();
         }
         Woken([waiting.wakers[1 - side as usize].take_if(|_| moved()), None])
     }
@@ -157,7 +194,7 @@ impl Wake for Wakers {
             return;
         }
         // The tasks are woken outside the lock, since a waker may poll at once.
-        let woken = Woken(std::mem::take(&mut waiting.wakers));
+        let woken = waiting.take();
         drop(waiting);
         woken.wake();
     }

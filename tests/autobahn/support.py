@@ -1,4 +1,5 @@
-"""What the runners in tests/autobahn, tests/browser and tests/interop need: build the examples, start, await and end processes.
+"""What the runners in tests/autobahn, tests/browser, tests/http2 and tests/interop need: build the examples, start, await and
+end processes, install what the other end is made of.
 
 Python 3.8 or later, standard library only.
 """
@@ -7,6 +8,7 @@ import atexit
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,11 +17,15 @@ import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LISTENING = re.compile(r"listening on ws://(\S+):(\d+)")
+LISTENING = re.compile(r"listening on (?:ws|https?)://(\S+):(\d+)")
 
 
 class Failure(Exception):
     """A reason to stop, already worded for whoever reads the terminal."""
+
+
+class Unavailable(Failure):
+    """Something that the test needs is not on this machine, and cannot be had."""
 
 
 _running = set()
@@ -188,3 +194,47 @@ def start_server(name, executable, log, *arguments):
     except BaseException:
         server.end()
         raise
+
+
+def command(*words):
+    """Runs it to its end; what it has to say is shown if it fails."""
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=300, env=dict(os.environ, PIP_DISABLE_PIP_VERSION_CHECK="1"))
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{' '.join(words)}: {error}") from error
+    output = done.stdout.decode(errors="replace").strip()
+    if done.returncode != 0:
+        raise Unavailable(f"{' '.join(words)} failed (it may need network):\n{output[-2000:]}")
+    return output
+
+
+def find_node():
+    node = shutil.which("node")
+    if not node:
+        raise Unavailable("node is needed (Debian: apt-get install nodejs npm)")
+    return node
+
+
+def npm_package(directory, name, version):
+    """Has this version of a package of npm in the directory, installed if need be: where its modules are."""
+    modules = os.path.join(directory, "node_modules")
+
+    def installed():
+        try:
+            with open(os.path.join(modules, name, "package.json"), encoding="utf-8") as file:
+                return json.load(file)["version"]
+        except OSError:
+            return None
+
+    if installed() != version:
+        npm = shutil.which("npm")
+        if not npm:
+            raise Unavailable("npm is needed (Debian: apt-get install nodejs npm)")
+        print(f"installing {name} {version} into {directory}", file=sys.stderr, flush=True)
+        os.makedirs(directory, exist_ok=True)
+        quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+        command(npm, "install", "--prefix", directory, *quiet, f"{name}@{version}")
+        if installed() != version:
+            raise Unavailable(f"npm has installed {name} {installed()}, not {version}")
+    return modules

@@ -1,5 +1,9 @@
 //! An extractor for axum 0.8: a handler that takes a [`WebSocketUpgrade`] is only called for requests that ask for a
 //! WebSocket rightly, over HTTP/1.1 or HTTP/2. Route it with `any`, since HTTP/2 asks by CONNECT.
+//!
+//! `axum::serve` offers extended CONNECT by itself, and leaves the windows of HTTP/2 as hyper has them: 1 MiB for a stream and
+//! for the connection, so that two sockets that nobody reads stop all others. A server of many sockets over HTTP/2 gives its
+//! router to hyper itself, as [`hyper_server`](crate::hyper_server) does with its service.
 
 use std::sync::Arc;
 

@@ -11,6 +11,8 @@ use openline::{Accept, Request, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::{STREAMS, WINDOW};
+
 /// A socket on one stream.
 pub type Socket = WebSocket<DuplexStream>;
 
@@ -36,7 +38,13 @@ async fn connection<F: Future<Output: Send> + Send + 'static>(
     server: &Server,
     handle: impl Fn(Socket) -> F,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut connection = h2::server::Builder::new().enable_connect_protocol().handshake::<_, Bytes>(stream).await?;
+    let mut connection = h2::server::Builder::new()
+        .enable_connect_protocol()
+        .max_concurrent_streams(STREAMS)
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(STREAMS * WINDOW)
+        .handshake::<_, Bytes>(stream)
+        .await?;
     while let Some(next) = connection.accept().await {
         let (request, mut respond) = next?;
         let protocol = request.extensions().get::<Protocol>().map(|protocol| protocol.as_str().to_owned());

@@ -11,7 +11,9 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use openline::tokio::WebSocket;
 use openline::{Client, Response, Seed};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{STREAMS, WINDOW};
 
 /// A socket whose bytes hyper carries.
 pub type Socket = WebSocket<TokioIo<Upgraded>>;
@@ -21,7 +23,10 @@ pub type Socket = WebSocket<TokioIo<Upgraded>>;
 /// # Errors
 ///
 /// hyper's, or what the client found wrong in the answer.
-pub async fn over_http1(client: &Client, stream: TcpStream) -> Result<Socket, Box<dyn Error>> {
+pub async fn over_http1(
+    client: &Client,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Socket, Box<dyn Error>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection.with_upgrades());
     let (request, pending) = client.upgrade_request(Seed::from_os()?);
@@ -36,8 +41,12 @@ pub async fn over_http1(client: &Client, stream: TcpStream) -> Result<Socket, Bo
 /// # Errors
 ///
 /// hyper's.
-pub async fn http2_connection(stream: TcpStream) -> Result<http2::SendRequest<Empty<Bytes>>, Box<dyn Error>> {
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+pub async fn http2_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<http2::SendRequest<Empty<Bytes>>, Box<dyn Error>> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(WINDOW).initial_connection_window_size(STREAMS * WINDOW);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
 }

@@ -1,14 +1,15 @@
 //! Each example against a real counterpart, over loopback.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Empty;
 use openline::{Client, ClientRequest, HandshakeConfig, HandshakeError, Message, Response, Server};
-use openline_http_examples::{actix_server, axum_extractor, h2_server, hyper_client, hyper_server};
+use openline_http_examples::hyper_server::Host;
+use openline_http_examples::{actix_server, axum_extractor, h2_server, hyper_client};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -55,7 +56,7 @@ async fn talk(mut socket: openline::tokio::WebSocket<impl AsyncRead + AsyncWrite
 
 #[tokio::test]
 async fn hyper_serves_http1_and_http2_on_one_port() -> Outcome {
-    let at = listen(|listener| hyper_server::serve(listener, Arc::new(server()))).await;
+    let at = listen(|listener| Host::new(server()).serve(listener)).await;
     let client = client(&format!("ws://{at}/echo"));
     // Our own client, and hyper's.
     let socket = openline::tokio::connect_with(&client).await?;
@@ -74,37 +75,37 @@ async fn hyper_serves_http1_and_http2_on_one_port() -> Outcome {
     talk(first).await
 }
 
-/// A socket that nobody reads holds up its own stream: another socket and the page go on.
+/// Sockets that nobody reads hold up their own streams: another socket and the page go on. Each of them holds back between
+/// half of its window and all of it, for windows are enlarged by halves.
 #[tokio::test]
-async fn a_stalled_socket_on_http2_stops_nobody_else() -> Outcome {
-    let at = listen(|listener| hyper_server::serve(listener, Arc::new(server()))).await;
-    let client = Client::new(ClientRequest::new(&format!("ws://{at}/echo"))?);
-    let mut connection = hyper_client::http2_connection(TcpStream::connect(&at).await?).await?;
-    let mut stalled = hyper_client::over_http2(&client, &mut connection).await?;
-    let endless = async {
-        // It says what it can, and reads nothing: the echo fills the window of its stream.
-        loop {
-            stalled.feed(vec![0; 60_000]).await.unwrap();
-        }
-    };
-    let others = async {
-        talk(hyper_client::over_http2(&client, &mut connection).await?).await?;
-        let page = http::Request::get(format!("http://{at}/")).body(Empty::<Bytes>::new())?;
-        assert_eq!(connection.send_request(page).await?.status(), 200);
-        Ok(())
-    };
-    tokio::select! {
-        biased;
-        () = endless => unreachable!(),
-        done = others => done,
+async fn stalled_sockets_on_http2_stop_nobody_else() -> Outcome {
+    /// Says what it can, and reads nothing: the echo fills the window of its stream.
+    async fn endless(mut socket: hyper_client::Socket) {
+        while socket.feed(vec![0; 60_000]).await.is_ok() {}
     }
+    let hyper = listen(|listener| Host::new(server()).serve(listener)).await;
+    let h2 = listen(|listener| h2_server::serve(listener, server(), openline_http_examples::echo)).await;
+    for (at, page) in [(hyper, 200), (h2, 400)] {
+        let client = Client::new(ClientRequest::new(&format!("ws://{at}/echo"))?);
+        let mut connection = hyper_client::http2_connection(TcpStream::connect(&at).await?).await?;
+        let mut stalled = JoinSet::new();
+        for _ in 0..4 {
+            stalled.spawn(endless(hyper_client::over_http2(&client, &mut connection).await?));
+        }
+        // The bytes of all take turns, and these are more than the stalled sockets find room for.
+        talk(hyper_client::over_http2(&client, &mut connection).await?).await?;
+        let request = http::Request::get(format!("http://{at}/")).body(Empty::<Bytes>::new())?;
+        assert_eq!(connection.send_request(request).await?.status(), page);
+        assert!(stalled.try_join_next().is_none(), "a stalled socket has ended");
+    }
+    Ok(())
 }
 
 /// What is refused over HTTP/2, by the status alone: nothing of HTTP/1.1's upgrade stands in it.
 #[tokio::test]
 async fn refusals_over_http2() -> Outcome {
     use hyper::ext::Protocol;
-    let at = listen(|listener| hyper_server::serve(listener, Arc::new(server()))).await;
+    let at = listen(|listener| Host::new(server()).serve(listener)).await;
     let mut connection = hyper_client::http2_connection(TcpStream::connect(&at).await?).await?;
     for (path, protocol, version, status) in [
         ("/echo", "websocket", Some("13"), 200),
@@ -128,7 +129,7 @@ async fn refusals_over_http2() -> Outcome {
     // A CONNECT without `:protocol` is for a proxy, which this is not.
     connection.ready().await?;
     let request = http::Request::connect(at.as_str()).body(Empty::<Bytes>::new())?;
-    assert!(connection.send_request(request).await.is_ok_and(|response| response.status().as_u16() >= 400));
+    assert_eq!(connection.send_request(request).await?.status(), 501);
     Ok(())
 }
 
@@ -158,15 +159,19 @@ async fn h2_without_hyper() -> Outcome {
     assert!(socket.agreement().deflate.is_some());
     talk(socket).await?;
     let page = http::Request::get(format!("http://{at}/")).body(Empty::<Bytes>::new())?;
-    let response = connection.send_request(page).await?;
-    assert_eq!((response.status().as_u16(), &response.headers()["sec-websocket-version"]), (400, &"13".parse()?));
+    // Neither a page nor a tunnel is a WebSocket, and HTTP/2 has no 426.
+    let tunnel = http::Request::connect(at.as_str()).body(Empty::<Bytes>::new())?;
+    for request in [page, tunnel] {
+        let response = connection.send_request(request).await?;
+        assert_eq!((response.status().as_u16(), &response.headers()["sec-websocket-version"]), (400, &"13".parse()?));
+    }
     Ok(())
 }
 
 /// A refusal over HTTP/1.1, read by hyper's client.
 #[tokio::test]
 async fn a_client_is_told_of_a_refusal() -> Outcome {
-    let at = listen(|listener| hyper_server::serve(listener, Arc::new(server()))).await;
+    let at = listen(|listener| Host::new(server()).serve(listener)).await;
     let client = Client::new(ClientRequest::new(&format!("ws://{at}/nothing"))?);
     let error = hyper_client::over_http1(&client, TcpStream::connect(&at).await?).await.err().unwrap();
     assert_eq!(error.downcast_ref(), Some(&HandshakeError::Refused { status: 404 }));

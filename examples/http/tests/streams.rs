@@ -10,9 +10,10 @@ use h2::{Reason, RecvStream, SendStream};
 use openline::{Accept, Cause, CloseCode, Closed, Server};
 use openline_http_examples::axum_extractor::WebSocketUpgrade;
 use openline_http_examples::h2_server;
+use openline_http_examples::hyper_server::Host;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -82,6 +83,15 @@ async fn open(requests: &SendRequest<Bytes>) -> Outcome<(SendStream<Bytes>, Recv
     Ok((sending, receiving))
 }
 
+/// What comes until the stream has ended in order.
+async fn rest(receiving: &mut RecvStream) -> Outcome<Vec<u8>> {
+    let mut rest = vec![];
+    while let Some(data) = receiving.data().await {
+        rest.extend_from_slice(&data?);
+    }
+    Ok(rest)
+}
+
 fn cut_short(closed: Option<Option<Closed>>) {
     let closed = closed.flatten().expect("it has ended");
     assert_eq!((closed.code, closed.cause), (CloseCode::ABNORMAL, Cause::Eof));
@@ -94,11 +104,7 @@ async fn after_both_close_frames_the_stream_ends_in_order() -> Outcome {
         let Line { requests, connection: _connection, mut ends } = connect(library).await?;
         let (mut sending, mut receiving) = open(&requests).await?;
         sending.send_data(frame(0x88, &[3, 0xe8]), false)?;
-        let mut rest = vec![];
-        while let Some(data) = receiving.data().await {
-            rest.extend_from_slice(&data?);
-        }
-        assert_eq!(rest, b"\x88\x02\x03\xe8");
+        assert_eq!(rest(&mut receiving).await?, b"\x88\x02\x03\xe8");
         sending.send_data(Bytes::new(), true)?;
         let closed = ends.recv().await.flatten().unwrap();
         assert_eq!((closed.code, closed.cause), (CloseCode::NORMAL, Cause::Clean));
@@ -155,10 +161,7 @@ async fn a_fault_has_its_close_frame_before_the_stream_ends() -> Outcome {
         let Line { requests, connection: _connection, mut ends } = connect(library).await?;
         let (mut sending, mut receiving) = open(&requests).await?;
         sending.send_data(Bytes::from_static(b"\x83\x80\0\0\0\0"), false)?;
-        let mut rest = vec![];
-        while let Some(data) = receiving.data().await {
-            rest.extend_from_slice(&data?);
-        }
+        let rest = rest(&mut receiving).await?;
         assert_eq!((rest[0], &rest[2..4]), (0x88, &1002_u16.to_be_bytes()[..]));
         sending.send_data(Bytes::new(), true)?;
         assert!(matches!(ends.recv().await.flatten().unwrap().cause, Cause::Protocol(_)));
@@ -182,5 +185,45 @@ async fn a_refusal_has_a_body() -> Outcome {
         let body = response.into_body().data().await.unwrap()?;
         assert_eq!(body, "Sec-WebSocket-Version is not 13\n");
     }
+    Ok(())
+}
+
+/// RFC 9113 §6.8: a server that stops says GOAWAY, and opens no stream after it. The sockets that are open go on until their
+/// own closing handshake, over HTTP/2 and HTTP/1.1, and the server waits for them.
+#[tokio::test]
+async fn after_goaway_a_socket_goes_on_until_its_close_frame() -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let at = listener.local_addr()?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = Host::new(Server::default()).serve_until(listener, async { drop(stopped.await) });
+    let serving = tokio::spawn(serving);
+    let mut over_http1 = openline::tokio::connect(&format!("ws://{at}/echo")).await?;
+    let (requests, connection) = h2::client::handshake(TcpStream::connect(at).await?).await?;
+    let connection = tokio::spawn(connection);
+    let (mut sending, mut receiving) = open(&requests).await?;
+
+    stop.send(()).unwrap();
+    // The client's library refuses requests once it has GOAWAY. Each echo is a round trip, in which GOAWAY may come.
+    let mut gone_away = false;
+    while !gone_away {
+        gone_away = requests.clone().ready().await.is_err();
+        sending.send_data(frame(0x81, b"b"), false)?;
+        let echo = receiving.data().await.unwrap()?;
+        assert_eq!(echo, &b"\x81\x01b"[..]);
+        receiving.flow_control().release_capacity(echo.len())?;
+    }
+    assert!(TcpStream::connect(at).await.is_err(), "it listens no more");
+
+    sending.send_data(frame(0x88, &[3, 0xe8]), false)?;
+    assert_eq!(rest(&mut receiving).await?, b"\x88\x02\x03\xe8");
+    sending.send_data(Bytes::new(), true)?;
+    // With its last stream the connection ends, and the socket over HTTP/1.1 goes on.
+    connection.await??;
+    over_http1.send("c").await?;
+    assert_eq!(over_http1.recv().await?, Some("c".into()));
+    assert!(!serving.is_finished());
+    over_http1.close(CloseCode::NORMAL, "").await?;
+    assert_eq!(over_http1.closed().unwrap().cause, Cause::Clean);
+    serving.await??;
     Ok(())
 }

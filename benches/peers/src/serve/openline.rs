@@ -55,14 +55,19 @@ impl Peer for Openline {
 }
 
 /// An echo of borrowed messages. An event borrows from the socket, which therefore cannot send it: it goes through a
-/// buffer that is kept.
+/// buffer that is kept. A long message owns its data, and is sent as it is.
 pub async fn echo_events(io: TcpStream, setup: &Setup) -> Result<()> {
     let mut socket = Box::pin(accept(io, setup)).await?;
     let (mut text, mut data) = (String::new(), Vec::new());
     while let Some(event) = socket.event().await? {
         let Event::Message(message) = event else { continue };
-        let kept = keep(&message, &mut text, &mut data);
-        socket.feed(kept).await?;
+        if message.is_owned() {
+            let owned = message.into_owned();
+            socket.feed(owned).await?;
+        } else {
+            let kept = keep(&message, &mut text, &mut data);
+            socket.feed(kept).await?;
+        }
     }
     Ok(())
 }
