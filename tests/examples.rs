@@ -44,6 +44,10 @@ fn example(name: &str) -> PathBuf {
         let target = profile.parent().unwrap();
         let features = [
             ("deflate", cfg!(feature = "deflate")),
+            ("http", cfg!(feature = "http")),
+            ("proxy-env", cfg!(feature = "proxy-env")),
+            ("rustls", cfg!(feature = "rustls")),
+            ("rustls-no-provider", cfg!(feature = "rustls-no-provider")),
             ("simd", cfg!(feature = "simd")),
             ("simdutf8", cfg!(feature = "simdutf8")),
             ("std", cfg!(feature = "std")),
