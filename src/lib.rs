@@ -118,8 +118,9 @@
 //!
 //! # What it does not do
 //!
-//! - TLS: give the adapters a stream that has it. Without TLS a `wss://` URI is an error.
-//! - Proxies, redirects and reconnecting.
+//! - TLS for servers: give `accept` a stream that has it. Clients have it with the feature `rustls`; without it a `wss://`
+//!   URI is an error.
+//! - Redirects ([`manual`] has the loop) and reconnecting.
 //! - HTTP other than the upgrade, except for one answer to each plain request
 //!   ([`HandshakeConfig::on_plain_request`]).
 //! - HTTP/2 and HTTP/3: another library speaks them. [`Server::answer`] judges the requests that it has read; the
@@ -165,6 +166,7 @@ mod message;
 pub mod net;
 mod open;
 mod opening;
+mod proxy;
 mod role;
 mod time;
 #[cfg(feature = "tokio")]
@@ -176,14 +178,15 @@ pub use connection::{Cause, Closed, Config, Connection, Event, Keepalive, Readin
 #[cfg(feature = "deflate")]
 pub use deflate::{Deflate, DeflateContext};
 #[cfg(feature = "std")]
-pub use driver::Error;
+pub use driver::{Error, TlsError};
 pub use entropy::Seed;
-pub use error::{Fault, HandshakeError, ProtocolError, SendError, UriPart};
+pub use error::{Fault, HandshakeError, ProtocolError, ProxyError, SendError, UriPart};
 pub use frame::CloseFrame;
 pub use handshake::{ClientRequest, HandshakeConfig, OnPlainRequest, Origins, PendingUpgrade, Uri};
 pub use http::{Accept, Headers, Request, Response};
 pub use message::{BytesMessage, Chunk, Message, Outgoing, Prepared};
 pub use open::{Client, Refusal, Server};
+pub use proxy::{Proxy, Tunnel};
 pub use role::Role;
 pub use time::Time;
 pub use upgrade::{Agreement, Upgrade};

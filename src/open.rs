@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::connection::{Config, Connection};
@@ -12,6 +13,7 @@ use crate::entropy::Seed;
 use crate::error::HandshakeError;
 use crate::handshake::{ClientOpening, ClientRequest, HandshakeConfig, PendingUpgrade, ServerOpening};
 use crate::http::{Accept, Request, Response};
+use crate::proxy::{Proxy, Tunnel};
 use crate::role::Role;
 use crate::time::Time;
 use crate::upgrade::Upgrade;
@@ -26,13 +28,14 @@ pub struct Client {
     handshake: Arc<HandshakeConfig>,
     config: Arc<Config>,
     seed: Option<Arc<Seed>>,
+    proxy: Option<Arc<Proxy>>,
 }
 
 impl Client {
     /// A client that makes this request.
     #[must_use]
     pub fn new(request: ClientRequest) -> Client {
-        Client { request, handshake: Arc::default(), config: Arc::default(), seed: None }
+        Client { request, handshake: Arc::default(), config: Arc::default(), seed: None, proxy: None }
     }
 
     /// Sets the limits of the opening handshake.
@@ -56,6 +59,60 @@ impl Client {
     pub fn seed(mut self, seed: impl Into<Seed>) -> Client {
         self.seed = Some(Arc::new(seed.into()));
         self
+    }
+
+    /// Connects through this proxy. Without it the adapters connect directly, whatever the environment says.
+    ///
+    /// The proxy learns the name and the port of the server, and nothing of the request; the server learns nothing of
+    /// what is said to the proxy. Over `ws://` the proxy can read all that comes after.
+    ///
+    /// ```no_run
+    /// # fn example() -> Result<(), openline::Error> {
+    /// use openline::{Client, ClientRequest};
+    ///
+    /// let client = Client::new(ClientRequest::new("ws://example.com/chat")?).proxy("http://proxy:3128".parse()?);
+    /// let socket = openline::net::connect_with(&client)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Client {
+        self.proxy = Some(Arc::new(proxy));
+        self
+    }
+
+    /// Connects through the proxy that the environment asks for now, if it does.
+    ///
+    /// For `ws://` this is `HTTP_PROXY`, for `wss://` `HTTPS_PROXY`, and for both `ALL_PROXY` if the other is not set or
+    /// empty. A value is the URI of a [`Proxy`]; without a scheme it is taken for `http://`. A host that `NO_PROXY` lists
+    /// is connected to directly: its entries, separated by commas, are `*` for all names, a domain for its names and
+    /// itself, an address, or a network such as `10.0.0.0/8`; a port may follow, for this port only. The variables in
+    /// lower case count if those in capitals are not set. None of them counts in a CGI program, where `REQUEST_METHOD` is
+    /// set. These are the rules of `hyper-util`, and so of reqwest, but for the ports.
+    ///
+    /// # Errors
+    ///
+    /// The value that counts is no URI of a proxy. `hyper-util` connects directly then.
+    #[cfg(feature = "proxy-env")]
+    pub fn proxy_from_env(mut self) -> Result<Client, HandshakeError> {
+        let found = crate::proxy::from_environment(self.request.uri(), |name| std::env::var(name).ok())?;
+        self.proxy = found.map(Arc::new);
+        Ok(self)
+    }
+
+    /// The proxy that was set.
+    #[must_use]
+    pub fn proxy_to_use(&self) -> Option<&Proxy> {
+        self.proxy.as_deref()
+    }
+
+    /// The conversation with the [proxy](Self::proxy), for a transport that is connected to it. `None` if there is no
+    /// proxy. `address` is the server's, which has been looked up for a proxy that [does not do
+    /// so](Proxy::looks_up_names).
+    #[must_use]
+    pub fn tunnel(&self, address: Option<IpAddr>) -> Option<Tunnel> {
+        let proxy = self.proxy.as_deref()?;
+        Some(Tunnel::new(proxy, self.request.uri(), address, &self.handshake))
     }
 
     /// The request that it makes.

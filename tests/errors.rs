@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use common::*;
-use openline::{CloseCode, Fault, HandshakeError, ProtocolError, SendError, Unsent, UriPart};
+use openline::{CloseCode, Fault, HandshakeError, ProtocolError, ProxyError, SendError, Unsent, UriPart};
 
 const PROTOCOL: [(ProtocolError, &str, u16); 18] = [
     (ProtocolError::ReservedOpcode(3), "reserved opcode 0x3 in a frame header", 1002),
@@ -43,6 +43,29 @@ const SEND: [(SendError, &str); 8] = [
     (SendError::CloseCodeInvalid(CloseCode::ABNORMAL), "close code 1006 may not be sent"),
     (SendError::CloseReasonTooLong { len: 124 }, "close reason of 124 bytes does not fit beside its code"),
 ];
+
+const PROXY: [(ProxyError, &str, bool); 11] = [
+    (ProxyError::Refused { status: 407 }, "proxy refused with status 407", false),
+    (ProxyError::Head(HandshakeError::MalformedHead), "invalid head in the proxy's answer", false),
+    (ProxyError::NoMethod, "proxy takes none of the ways of authentication that were offered", false),
+    (ProxyError::NotAuthorized, "proxy does not accept the name and password", false),
+    (ProxyError::Failed { reply: 2 }, "connection not allowed by the proxy's ruleset", false),
+    (ProxyError::Failed { reply: 3 }, "network unreachable for the proxy", true),
+    (ProxyError::Failed { reply: 4 }, "host unreachable for the proxy", true),
+    (ProxyError::Failed { reply: 5 }, "connection refused to the proxy", true),
+    (ProxyError::Malformed, "malformed answer of a SOCKS proxy", false),
+    (ProxyError::NameTooLong, "name of the server longer than 255 bytes", false),
+    (ProxyError::UnexpectedEof, "proxy ended the connection before it had answered", true),
+];
+
+#[test]
+fn proxy_errors_in_words() {
+    for (error, words, transient) in PROXY {
+        assert_eq!((error.to_string(), error.is_transient()), (words.to_owned(), transient));
+    }
+    assert_eq!(ProxyError::Failed { reply: 7 }.to_string(), "proxy failed with reply 7");
+    assert!(ProxyError::Refused { status: 503 }.is_transient());
+}
 
 #[test]
 fn protocol_errors_in_words() {
@@ -116,6 +139,8 @@ fn no_variant_is_forgotten() {
     assert_eq!(send, variants(include_str!("../src/error/send.rs"), "SendError"));
     let handshake: BTreeSet<_> = HANDSHAKE.iter().map(|(error, ..)| word(format!("{error:?}"))).collect();
     assert_eq!(handshake, variants(include_str!("../src/error/handshake.rs"), "HandshakeError"));
+    let proxy: BTreeSet<_> = PROXY.iter().map(|(error, ..)| word(format!("{error:?}"))).collect();
+    assert_eq!(proxy, variants(include_str!("../src/error/proxy.rs"), "ProxyError"));
 }
 
 const HANDSHAKE: [(HandshakeError, &str, Option<u16>); 45] = [
@@ -197,8 +222,15 @@ fn faults_in_words() {
 
 #[cfg(feature = "std")]
 fn adapter_errors() -> Vec<openline::Error> {
-    use openline::{Error, Response};
+    use openline::{Error, Response, TlsError};
+    use std::io::Error as Io;
     vec![
+        Error::Name(Io::other("unknown")),
+        Error::Connect(Io::other("unreachable")),
+        Error::ProxyIo(Io::other("no proxy")),
+        ProxyError::NotAuthorized.into(),
+        Error::ProxyRefused(Response::new(407).into()),
+        TlsError::Alpn.into(),
         std::io::Error::other("unplugged").into(),
         ProtocolError::FrameMasked.into(),
         HandshakeError::KeyInvalid.into(),
@@ -214,6 +246,12 @@ fn adapter_errors() -> Vec<openline::Error> {
 #[test]
 fn adapter_errors_in_words() {
     let words = [
+        ("name lookup failed", Some("unknown")),
+        ("cannot connect", Some("unreachable")),
+        ("cannot reach the proxy", Some("no proxy")),
+        ("proxy opened no tunnel", Some("proxy does not accept the name and password")),
+        ("proxy refused with status 407", None),
+        ("TLS failed", Some("the server does not speak http/1.1 here")),
         ("transport failed", Some("unplugged")),
         ("peer broke the protocol", Some("masked frame from a server")),
         ("opening handshake failed", Some("missing, repeated or malformed Sec-WebSocket-Key")),
@@ -229,6 +267,37 @@ fn adapter_errors_in_words() {
     assert_eq!(errors.len(), words.len());
     for (error, (outer, inner)) in errors.iter().zip(words) {
         assert_eq!((error.to_string(), error.source().map(ToString::to_string)), (outer.into(), inner.map(Into::into)));
+    }
+}
+
+#[cfg(feature = "std")]
+fn tls_errors() -> Vec<openline::TlsError> {
+    use openline::TlsError::*;
+    vec![
+        Certificate("expired".into()),
+        Alpn,
+        Protocol("alert".into()),
+        Setup("no roots".into()),
+        Io(std::io::Error::other("unplugged")),
+    ]
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn tls_errors_in_words() {
+    let words = [
+        "the server's certificate is not valid: expired",
+        "the server does not speak http/1.1 here",
+        "the handshake broke off: alert",
+        "TLS cannot be set up: no roots",
+        "transport failed during the handshake: unplugged",
+    ];
+    let kinds: BTreeSet<_> = tls_errors().iter().map(|error| word(format!("{error:?}"))).collect();
+    assert_eq!(kinds, variants(include_str!("../src/driver/error.rs"), "TlsError"));
+    for (error, words) in tls_errors().into_iter().zip(words) {
+        let transient = matches!(error, openline::TlsError::Io(_));
+        assert_eq!(chain(&error), words);
+        assert_eq!(openline::Error::from(error).is_transient(), transient, "a bad certificate does not get better");
     }
 }
 
@@ -253,6 +322,9 @@ fn no_error_says_what_its_source_says() {
     }
     #[cfg(feature = "std")]
     all.extend(adapter_errors().into_iter().map(Into::into));
+    #[cfg(feature = "std")]
+    all.extend(tls_errors().into_iter().map(Into::into));
+    all.extend(PROXY.map(|(error, ..)| error.into()));
     #[cfg(feature = "std")]
     all.push(not_split().into());
     let refusal = openline::Server::default().answer(&openline::Request::new("GET", "/"), &openline::Accept::default());
@@ -292,7 +364,10 @@ fn no_type_with_a_source_is_forgotten() {
     }
     let mut found = BTreeSet::new();
     with_source(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["Error", "Fault", "Refusal", "SplitError", "Unsent"]);
+    assert_eq!(
+        found.into_iter().collect::<Vec<_>>(),
+        ["Error", "Fault", "ProxyError", "Refusal", "SplitError", "TlsError", "Unsent"]
+    );
 }
 
 /// A transport that cannot be cloned.

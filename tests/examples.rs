@@ -19,10 +19,15 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
         all.push(("echo_server", server));
         all.push(("echo_server", &["--threads"]));
         all.push(("guarded_server", &[]));
+        all.push(("tls_server", server));
+        all.push(("tls_server", &["--ca-out"]));
         all.push(("chat", &["--listen"]));
         all.push(("autobahn_client", &["--impl", "ws://HOST:PORT"]));
         all.push(("echo_client", &["URL", "--impl", "--deflate", "--fragment"]));
-        all.push(("client", &["URL", "--subprotocol", "--header", "--ping-interval", "--linger", "--deflate"]));
+        all.push((
+            "client",
+            &["URL", "--subprotocol", "--header", "--proxy", "--ca", "--ping-interval", "--linger", "--deflate"],
+        ));
     }
     all
 }
@@ -39,6 +44,10 @@ fn example(name: &str) -> PathBuf {
         let target = profile.parent().unwrap();
         let features = [
             ("deflate", cfg!(feature = "deflate")),
+            ("http", cfg!(feature = "http")),
+            ("proxy-env", cfg!(feature = "proxy-env")),
+            ("rustls", cfg!(feature = "rustls")),
+            ("rustls-no-provider", cfg!(feature = "rustls-no-provider")),
             ("simd", cfg!(feature = "simd")),
             ("simdutf8", cfg!(feature = "simdutf8")),
             ("std", cfg!(feature = "std")),
@@ -163,6 +172,8 @@ fn a_value_that_is_missing_or_wrong_is_named() {
             complains(client, &[], "no URL");
         }
         complains("client", &["ws://a", "--header", "Cookie"], "--header takes 'NAME: VALUE'");
+        let complaint = "--proxy: invalid scheme in the URI, at byte 0";
+        complains("client", &["--proxy", "https://me:secret@proxy", "ws://a"], complaint);
         complains("client", &["--linger", "soon", "ws://a"], "--linger takes a number of seconds, not \"soon\"");
     }
 }
@@ -347,6 +358,57 @@ mod client {
         let output = run_typing("client", &[&uri], |input| while input.write_all(b"y\n").is_ok() {});
         serving.join().unwrap();
         says(&output, "close:1000\n", 0);
+    }
+
+    /// What it says if it cannot connect: a word on standard output, a sentence on standard error.
+    fn fails(output: &Output, word: &str, sentence: &str) {
+        says(output, &format!("error:{word}\n"), 1);
+        assert_eq!(err(output).trim_end(), sentence);
+    }
+
+    /// Reads a head, and answers this.
+    fn answering(answer: &'static str) -> impl FnOnce(TcpStream) {
+        move |mut stream| {
+            let mut head = vec![];
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            let _ = stream.read_to_end(&mut head);
+        }
+    }
+
+    #[test]
+    fn says_where_a_redirect_leads() {
+        let answer = "HTTP/1.1 302 Found\r\nLocation: wss://example.com/new\r\nContent-Length: 0\r\n\r\n";
+        let output = talk(answering(answer), &[], &[], b"");
+        fails(&output, "refused", "server refused with status 302; Location: wss://example.com/new");
+    }
+
+    #[test]
+    fn says_what_a_proxy_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = format!("http://{}", listener.local_addr().unwrap());
+        let answer = "HTTP/1.1 407 x\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n";
+        let serving = thread::spawn(move || answering(answer)(listener.accept().unwrap().0));
+        let output = run("client", &["--proxy", &proxy, "ws://example.com/"]);
+        serving.join().unwrap();
+        fails(&output, "proxy", "proxy refused with status 407; Proxy-Authenticate: Basic realm=\"x\"");
+    }
+
+    /// Nothing is connected then: nobody listens there.
+    #[test]
+    fn says_what_is_wrong_with_a_file_of_certificates() {
+        for url in ["wss://127.0.0.1:1/", "ws://127.0.0.1:1/"] {
+            let output = run("client", &["--ca", "no/such/file.pem", url]);
+            says(&output, "error:ca\n", 1);
+            assert!(err(&output).starts_with("no/such/file.pem: "), "{}", err(&output));
+            let empty = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+            let output = run("client", &["--ca", empty, url]);
+            fails(&output, "ca", &format!("{empty}: there is no certificate in it"));
+        }
     }
 
     #[test]

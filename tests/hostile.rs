@@ -14,7 +14,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use openline::Client;
-use openline::tokio::{WebSocket, connect_with};
+use openline::tokio::{Stream, WebSocket, connect_with};
 use openline::{ClientRequest, Config, HandshakeConfig, Keepalive, Message, Role};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -413,7 +413,7 @@ async fn talk(uri: &str, mut chance: Chance) -> Result<u64, (u64, openline::Erro
     }
 }
 
-async fn exchange(socket: &mut WebSocket<TcpStream>, message: Message<'static>) -> Result<bool, openline::Error> {
+async fn exchange(socket: &mut WebSocket<Stream>, message: Message<'static>) -> Result<bool, openline::Error> {
     if let Err(error) = socket.send(message).await
         // What ended it is told to who receives.
         && !matches!(error, openline::Error::Send(_))
@@ -423,7 +423,7 @@ async fn exchange(socket: &mut WebSocket<TcpStream>, message: Message<'static>) 
     Ok(socket.recv().await?.is_some())
 }
 
-async fn open(uri: &str, compressed: bool) -> Result<WebSocket<TcpStream>, openline::Error> {
+async fn open(uri: &str, compressed: bool) -> Result<WebSocket<Stream>, openline::Error> {
     let mut handshake = HandshakeConfig::default();
     handshake.timeout = Duration::from_secs(1);
     #[cfg(feature = "deflate")]

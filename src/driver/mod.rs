@@ -3,9 +3,12 @@
 //!
 //! `openline::net` and `openline::tokio` use only this and the rest of the public API.
 
+mod addresses;
 mod error;
 mod next_event;
 mod read_buffer;
+#[cfg(feature = "rustls-no-provider")]
+mod tls;
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -18,9 +21,12 @@ use crate::connection::{Cause, Connection, Event, State, Unsent};
 use crate::error::{HandshakeError, SendError};
 use crate::message::{Chunk, Message, Outgoing, utf8};
 use crate::time::Time;
-pub use error::{Error, ReuniteError};
+pub use addresses::interleave;
+pub use error::{Error, ReuniteError, TlsError};
 pub use next_event::{InPlace, NextEvent};
 pub use read_buffer::ReadBuffer;
+#[cfg(feature = "rustls-no-provider")]
+pub use tls::TlsSession;
 
 /// A [`Connection`], the bytes that were read for it and have not been taken, and the first failure of its transport.
 #[derive(Debug)]

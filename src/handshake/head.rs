@@ -17,7 +17,7 @@ use crate::http::{Headers, Request, is_control, is_tchar};
 
 /// Gathers a head within limits. Each byte is judged when it comes, so a wrong head is refused at its
 /// first wrong byte, and the result does not depend on how the input was cut.
-pub(super) struct HeadReader {
+pub(crate) struct HeadReader {
     kind: HeadKind,
     at: At,
     bytes: Vec<u8>,
@@ -54,12 +54,12 @@ enum At {
 }
 
 impl HeadReader {
-    pub(super) fn request(max_head: usize, max_headers: usize) -> HeadReader {
+    pub(crate) fn request(max_head: usize, max_headers: usize) -> HeadReader {
         HeadReader::new(HeadKind::Request, 0, max_head, max_headers)
     }
 
     /// A reader for a response that follows interim ones of `spent` bytes, which count for the limit too.
-    pub(super) fn response(spent: usize, max_head: usize, max_headers: usize) -> HeadReader {
+    pub(crate) fn response(spent: usize, max_head: usize, max_headers: usize) -> HeadReader {
         HeadReader::new(HeadKind::Response, spent, max_head, max_headers)
     }
 
@@ -71,7 +71,7 @@ impl HeadReader {
     /// Takes the head's bytes off the front of `input`. Returns true when the head is complete; what is
     /// left of `input` comes after it. On an error the byte that proves it has been taken, but no byte
     /// beyond the limit.
-    pub(super) fn receive(&mut self, input: &mut &[u8]) -> Result<bool, HandshakeError> {
+    pub(crate) fn receive(&mut self, input: &mut &[u8]) -> Result<bool, HandshakeError> {
         let (more, most) = (self.allowance().min(input.len()), self.max_head.saturating_sub(self.spent));
         reserve_within(&mut self.bytes, more, most);
         loop {
@@ -167,18 +167,18 @@ impl HeadReader {
     }
 
     /// How many bytes have been gathered.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// Whether the request's method is HEAD, as far as it has been read.
-    pub(super) fn is_head(&self) -> bool {
+    pub(crate) fn is_head(&self) -> bool {
         self.bytes.trim_ascii_start().starts_with(b"HEAD ")
     }
 
     /// The complete head as a request.
     #[expect(clippy::indexing_slicing, reason = "`first` is a line in `bytes`, and ends in a version")]
-    pub(super) fn into_request(mut self) -> Result<Request, HandshakeError> {
+    pub(crate) fn into_request(mut self) -> Result<Request, HandshakeError> {
         // RFC 9112 §3: method SP request-target SP HTTP-version.
         let mut words = self.bytes[self.first.clone()].split(|&byte| byte == b' ').skip(2);
         let (Some(version), None) = (words.next(), words.next()) else { return Err(HandshakeError::MalformedHead) };
@@ -202,7 +202,7 @@ impl HeadReader {
 
     /// The complete head as a response.
     #[expect(clippy::indexing_slicing, reason = "`first` is a line in `bytes`, and begins with a version")]
-    pub(super) fn into_response(mut self) -> Result<ResponseHead, HandshakeError> {
+    pub(crate) fn into_response(mut self) -> Result<ResponseHead, HandshakeError> {
         let line = &mut self.bytes[self.first.clone()];
         let end = line.iter().position(|&byte| byte == b' ').unwrap_or(line.len());
         let minor = minor_version(&line[..end])?;
@@ -224,11 +224,11 @@ impl fmt::Debug for HeadReader {
 }
 
 /// The parts of a response's head.
-pub(super) struct ResponseHead {
+pub(crate) struct ResponseHead {
     /// The minor version: the y of HTTP/1.y.
-    pub(super) minor: u8,
-    pub(super) status: u16,
-    pub(super) headers: Headers,
+    pub(crate) minor: u8,
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
 }
 
 fn complete(parsed: Result<httparse::Status<usize>, httparse::Error>) -> Result<(), HandshakeError> {

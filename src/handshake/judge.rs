@@ -9,8 +9,8 @@
 use alloc::format;
 use alloc::vec::Vec;
 
+use super::authority::split_authority;
 use super::grammar::{extensions, includes, is_protocol};
-use super::uri::split_authority;
 use super::{HandshakeConfig, key};
 use crate::error::HandshakeError;
 use crate::http::{Headers, Request, Response, is_token, is_websocket_field, split_absolute};

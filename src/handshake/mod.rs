@@ -6,6 +6,7 @@
 //! write the bytes of HTTP/1.1, and have no rules of their own.
 
 mod accept;
+mod authority;
 mod body;
 mod client;
 mod confirm;
@@ -28,11 +29,15 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+pub(crate) use authority::{Authority, basic_authorization};
 pub(crate) use client::ClientOpening;
 pub use confirm::PendingUpgrade;
+pub(crate) use head::HeadReader;
+pub(crate) use percent::decode as percent_decode;
 pub use request::ClientRequest;
 pub(crate) use server::ServerOpening;
 pub use uri::Uri;
+pub(crate) use write::write_request;
 
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;

@@ -62,7 +62,7 @@ fn is_dots(mut segment: &[u8], count: usize) -> bool {
 }
 
 /// RFC 3986 §2.1: decodes a percent-encoded text. A `%` that two digits do not follow is left as it is.
-pub(super) fn decode(text: &str) -> Vec<u8> {
+pub(crate) fn decode(text: &str) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::HandshakeConfig;
-use super::uri::{Uri, split_authority};
+use super::authority::split_authority;
+use super::uri::Uri;
 use crate::error::HandshakeError;
 use crate::http::{Headers, Request, is_token};
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::http::{Headers, Request, Response, is_framing};
 
 /// Appends a request, which has no body.
-pub(super) fn write_request(out: &mut Vec<u8>, request: &Request) {
+pub(crate) fn write_request(out: &mut Vec<u8>, request: &Request) {
     for part in [&request.method, " ", &request.target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }

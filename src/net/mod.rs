@@ -32,7 +32,7 @@ use crate::{
     Unsent, Upgrade,
 };
 #[cfg(not(windows))]
-pub use connect::{connect, connect_with};
+pub use connect::{Stream, connect, connect_tcp, connect_with};
 pub use open::{Accepting, accept, accept_with, connect_on, read_request};
 use shared::{Alone, Goal, Shared};
 pub use split::{Receiver, Sender, SplitError};

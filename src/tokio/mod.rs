@@ -13,6 +13,7 @@
 //! ```
 
 mod clock;
+mod connect;
 mod open;
 mod sink;
 mod split;
@@ -33,7 +34,8 @@ use crate::{
     Unsent, Upgrade,
 };
 use clock::Clock;
-pub use open::{Accepting, accept, accept_with, connect, connect_on, connect_with, read_request};
+pub use connect::{Stream, connect, connect_tcp, connect_with};
+pub use open::{Accepting, accept, accept_with, connect_on, read_request};
 pub use split::{Receiver, Sender};
 use turn::Goal;
 use wakers::Both;
@@ -102,8 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         WebSocket { io, driver, clock, lately: 0, reads: 0, sink_closed: false, wakers: None }
     }
 
-    /// The next message; `None` once the connection is closed, and
-    /// [`closed`](Self::closed) then says how.
+    /// The next message; `None` once the connection is closed, and [`closed`](Self::closed) then says how.
     ///
     /// Before it waits, everything that is queued leaves in one write: what was [fed](Self::feed), and Pongs.
     ///
@@ -188,10 +189,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.flush().await
     }
 
-    /// Queues a message, waiting only while there is no
-    /// [room](Connection::has_room). It leaves with the next [`flush`](Self::flush) or
-    /// [`send`](Self::send), or when [`recv`](Self::recv) has no message at hand. So
-    /// a loop that feeds an answer to each message writes once for each read:
+    /// Queues a message, waiting only while there is no [room](Connection::has_room). It leaves with the next
+    /// [`flush`](Self::flush) or [`send`](Self::send), or when [`recv`](Self::recv) has no message at hand. So a loop
+    /// that feeds an answer to each message writes once for each read:
     ///
     /// ```no_run
     /// # async fn echo(mut socket: openline::tokio::WebSocket<tokio::net::TcpStream>) -> Result<(), openline::Error> {

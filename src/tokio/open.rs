@@ -2,54 +2,15 @@
 //! event of the connection.
 
 use std::boxed::Box;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
-use ::tokio::net::TcpStream;
 
 use super::clock::Clock;
 use super::{Goal, WebSocket};
 use crate::driver::{Error, Form, NextEvent};
-use crate::{Accept, Client, ClientRequest, Connection, Event, HandshakeError, Request, Response, Server, Time};
-
-/// Connects to a `ws://` URI with the defaults. For other choices see [`Client`] and [`connect_with`].
-///
-/// # Errors
-///
-/// As [`connect_with`].
-pub async fn connect(uri: &str) -> Result<WebSocket<TcpStream>, Error> {
-    connect_with(&Client::new(ClientRequest::new(uri)?)).await
-}
-
-/// Connects over TCP, with `TCP_NODELAY` set. Looking up the name, connecting and
-/// the handshake share [`HandshakeConfig::timeout`](crate::HandshakeConfig::timeout).
-///
-/// Dropping the future closes the transport.
-///
-/// # Errors
-///
-/// [`Error::Io`], [`Error::Handshake`], or [`Error::Refused`] with the answer of a server that refused. A `wss://`
-/// URI is an error: for TLS, give a stream that has it to [`connect_on`].
-pub async fn connect_with(client: &Client) -> Result<WebSocket<TcpStream>, Error> {
-    let uri = client.request().uri();
-    // Without TLS a `wss:` URI is an error: what was meant to be secret is never sent in the clear.
-    if uri.is_secure() {
-        return Err(HandshakeError::TlsUnavailable.into());
-    }
-    let mut clock = Clock::new();
-    let deadline = clock.now() + client.timeout();
-    // The opening is boxed, here and below. Otherwise the task's future would have space for it as long as it lives.
-    let mut connecting = pin!(Box::pin(TcpStream::connect((uri.host(), uri.port()))));
-    let io = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-        Poll::Ready(connected) => Poll::Ready(connected.map_err(Error::from)),
-        Poll::Pending => clock.poll_deadline(Some(deadline), cx).map(|_| Err(HandshakeError::TimedOut.into())),
-    })
-    .await?;
-    io.set_nodelay(true)?;
-    Box::pin(open(client, io, clock, Time::ZERO)).await
-}
+use crate::{Accept, Client, Connection, Event, HandshakeError, Request, Response, Server, Time};
 
 /// Opens a WebSocket on a transport that is already connected to the server.
 ///
@@ -65,7 +26,7 @@ where
     Box::pin(open(client, io, Clock::new(), Time::ZERO)).await
 }
 
-async fn open<S>(client: &Client, io: S, clock: Clock, begun: Time) -> Result<WebSocket<S>, Error>
+pub(super) async fn open<S>(client: &Client, io: S, clock: Clock, begun: Time) -> Result<WebSocket<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
