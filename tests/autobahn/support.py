@@ -17,7 +17,7 @@ import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LISTENING = re.compile(r"listening on (?:ws|https?)://(\S+):(\d+)")
+LISTENING = re.compile(r"listening on (?:wss?|https?)://(\S+):(\d+)")
 
 
 class Failure(Exception):
@@ -149,6 +149,11 @@ def target_directory():
 def build_examples(names, bin_dir=None):
     """Builds the examples in release mode: a dictionary from name to executable. With `bin_dir`, takes them from there."""
     return build(["--features", "tokio,deflate"], "example", names, bin_dir)
+
+
+def build_tls_examples(names, bin_dir=None):
+    """As `build_examples`, with TLS."""
+    return build(["--features", "tokio,deflate,rustls"], "example", names, bin_dir)
 
 
 def build_http_examples(names, bin_dir=None):
