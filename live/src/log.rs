@@ -128,8 +128,16 @@ impl<M> Log<M> {
             self.kept_bytes -= entry.payload.len();
             self.kept += 1;
         }
-        let (most, bytes) =
-            (most.saturating_add(retain.slack_messages), retain.bytes.saturating_add(retain.slack_bytes));
+        self.trim_slack(retain);
+    }
+
+    /// [`trim`](Self::trim) after a cursor has moved: nothing but the slack can go.
+    pub(crate) fn trim_slack(&mut self, retain: &Retain) {
+        if self.first == self.kept {
+            return;
+        }
+        let most = retain.messages.max(1).saturating_add(retain.slack_messages);
+        let bytes = retain.bytes.saturating_add(retain.slack_bytes);
         while let Some(oldest) = self.entries.front().filter(|_| self.first < self.kept) {
             if oldest.cursors.all > 0 && self.entries.len() <= most && self.bytes <= bytes {
                 break;
@@ -185,9 +193,10 @@ impl<M> Log<M> {
     }
 
     /// The messages from this offset on, `most` of them at most. The offset is not before `first`.
-    pub(crate) fn read(&self, from: u64, most: usize) -> impl Iterator<Item = &M> {
+    pub(crate) fn read(&self, from: u64, most: usize) -> impl ExactSizeIterator<Item = &M> {
         let begin = (from.saturating_sub(self.first) as usize).min(self.entries.len());
-        self.entries.range(begin..).take(most).map(|entry| &entry.message)
+        let end = begin.saturating_add(most).min(self.entries.len());
+        self.entries.range(begin..end).map(|entry| &entry.message)
     }
 
     /// What a newcomer may read, for snapshots.

@@ -44,10 +44,10 @@ use crate::topic::{Inner, Topic};
 pub struct Subscriber<M> {
     cursors: Slab<Cursor<M>>,
     bell: Arc<Bell>,
-    /// Each join's answer, which nobody has taken yet. They come before everything else.
-    joined: VecDeque<Delivery<M>>,
-    /// The rest of the last turn, all of it of `turn_of`.
-    turn: VecDeque<Delivery<M>>,
+    /// What nobody has taken yet: so many answers to joins, then the rest of the last turn.
+    queue: VecDeque<Delivery<M>>,
+    joined: usize,
+    /// The cursor whose turn the last one was.
     turn_of: u32,
 }
 
@@ -64,13 +64,7 @@ impl<M> Subscriber<M> {
     /// A subscriber that has joined nothing.
     #[must_use]
     pub fn new() -> Subscriber<M> {
-        Subscriber {
-            cursors: Slab::new(),
-            bell: Arc::default(),
-            joined: VecDeque::new(),
-            turn: VecDeque::new(),
-            turn_of: 0,
-        }
+        Subscriber { cursors: Slab::new(), bell: Arc::default(), queue: VecDeque::new(), joined: 0, turn_of: 0 }
     }
 
     /// How many topics it has joined.
@@ -131,12 +125,14 @@ impl<M> Subscriber<M> {
             }
             (at, whole)
         });
-        if self.joined.len() >= self.cursors.len() + 64
-            && let Some(at) = self.joined.iter().position(|joined| is_of(joined, &inner.name))
+        if self.joined >= self.cursors.len() + 64
+            && let Some(at) = self.queue.iter().position(|joined| is_of(joined, &inner.name))
         {
-            self.joined.remove(at);
+            self.queue.remove(at);
+            self.joined -= 1;
         }
-        self.joined.push_back(Delivery::Joined { topic: Arc::clone(&inner.name), at, whole });
+        self.queue.insert(self.joined, Delivery::Joined { topic: Arc::clone(&inner.name), at, whole });
+        self.joined += 1;
     }
 
     /// Leaves a topic. Nothing more of it is delivered, not even a `Joined`. Nothing happens if it was not joined.
@@ -148,13 +144,15 @@ impl<M> Subscriber<M> {
         // Publishers ring under the topic's lock, so none of them rings any more.
         self.bell.forget(key);
         self.drop_turn(Some(key));
-        self.joined.retain(|joined| !is_of(joined, &topic.0.name));
+        let before = self.queue.len();
+        self.queue.retain(|joined| !is_of(joined, &topic.0.name));
+        self.joined -= before - self.queue.len();
     }
 
     /// Drops what has been taken of this cursor's topic and not given out.
     fn drop_turn(&mut self, key: Option<u32>) {
         if key == Some(self.turn_of) {
-            self.turn = VecDeque::new();
+            self.queue.truncate(self.joined);
         }
     }
 
@@ -186,10 +184,12 @@ impl<M: Clone> Subscriber<M> {
     }
 
     fn take(&mut self, mut next: impl FnMut(&Bell) -> Option<u32>) -> Option<Delivery<M>> {
-        if let Some(joined) = pop(&mut self.joined) {
-            return Some(joined);
-        }
-        if let Some(delivery) = pop(&mut self.turn) {
+        if let Some(delivery) = self.queue.pop_front() {
+            self.joined = self.joined.saturating_sub(1);
+            if self.queue.is_empty() {
+                // Most subscribers are idle, and hold nothing then.
+                self.queue = VecDeque::new();
+            }
             return Some(delivery);
         }
         loop {
@@ -205,13 +205,9 @@ impl<M: Clone> Subscriber<M> {
     fn take_turn(&mut self, key: u32) -> Option<Delivery<M>> {
         let cursor = self.cursors.get_mut(key)?;
         let (topic, next, lag) = (&cursor.topic, &mut cursor.next, cursor.lag);
-        let (turn, bell, shared) = (&mut self.turn, &self.bell, &topic.shared);
+        let (queue, bell, shared) = (&mut self.queue, &self.bell, &topic.shared);
         self.turn_of = key;
         let mut returned = None;
-        let mut put = |delivery| match returned {
-            None => returned = Some(delivery),
-            Some(_) => turn.push_back(delivery),
-        };
         let left = topic.change(|state| {
             let (first, head) = (state.log.first(), state.log.head());
             let mut begin = *next;
@@ -225,18 +221,20 @@ impl<M: Clone> Subscriber<M> {
                     Lag::Latest => first.max(head),
                 };
                 let count = begin - *next;
-                put(Delivery::Missed(Gap { topic: Arc::clone(&topic.name), count }));
+                returned = Some(Delivery::Missed(Gap { topic: Arc::clone(&topic.name), count }));
                 shared.missed.fetch_add(count, Relaxed);
             }
-            let mut count = 0;
-            for message in state.log.read(begin, TURN) {
-                put(Delivery::Message(message.clone()));
-                count += 1;
+            let mut messages = state.log.read(begin, TURN).cloned().map(Delivery::Message);
+            let count = messages.len() as u64;
+            if returned.is_none() {
+                returned = messages.next();
             }
+            queue.reserve_exact(messages.len());
+            queue.extend(messages);
             state.log.exit(*next, lag);
             *next = begin + count;
             state.log.enter(*next, lag);
-            state.log.trim(&shared.retain, shared.now());
+            state.log.trim_slack(&shared.retain);
             if let Some(seat) = state.seats.get_mut(cursor.seat) {
                 seat.rung = *next <= head;
                 if seat.rung {
@@ -262,7 +260,7 @@ impl<M> Cursor<M> {
         self.topic.change(|state| {
             state.seats.remove(self.seat);
             state.log.exit(self.next, self.lag);
-            state.log.trim(&shared.retain, shared.now());
+            state.log.trim_slack(&shared.retain);
         });
     }
 }
@@ -284,15 +282,6 @@ impl<M> fmt::Debug for Subscriber<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscriber").field("topics", &self.topics()).finish_non_exhaustive()
     }
-}
-
-/// The first of a queue, which holds no memory when it is empty: most subscribers are idle.
-fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
-    let first = queue.pop_front();
-    if first.is_some() && queue.is_empty() {
-        *queue = VecDeque::new();
-    }
-    first
 }
 
 fn is_of<M>(joined: &Delivery<M>, name: &str) -> bool {
