@@ -46,7 +46,7 @@ pub struct Subscriber<M> {
     bell: Arc<Bell>,
     /// What nobody has taken yet: so many answers to joins, then the rest of the last turn.
     queue: VecDeque<Delivery<M>>,
-    joined: usize,
+    joined: u32,
     /// The cursor whose turn the last one was.
     turn_of: u32,
 }
@@ -125,13 +125,13 @@ impl<M> Subscriber<M> {
             }
             (at, whole)
         });
-        if self.joined >= self.cursors.len() + 64
+        if self.joined as usize >= self.cursors.len() + 64
             && let Some(at) = self.queue.iter().position(|joined| is_of(joined, &inner.name))
         {
             self.queue.remove(at);
             self.joined -= 1;
         }
-        self.queue.insert(self.joined, Delivery::Joined { topic: Arc::clone(&inner.name), at, whole });
+        self.queue.insert(self.joined as usize, Delivery::Joined { topic: Arc::clone(&inner.name), at, whole });
         self.joined += 1;
     }
 
@@ -146,13 +146,13 @@ impl<M> Subscriber<M> {
         self.drop_turn(Some(key));
         let before = self.queue.len();
         self.queue.retain(|joined| !is_of(joined, &topic.0.name));
-        self.joined -= before - self.queue.len();
+        self.joined -= (before - self.queue.len()) as u32;
     }
 
     /// Drops what has been taken of this cursor's topic and not given out.
     fn drop_turn(&mut self, key: Option<u32>) {
         if key == Some(self.turn_of) {
-            self.queue.truncate(self.joined);
+            self.queue.truncate(self.joined as usize);
         }
     }
 

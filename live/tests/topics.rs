@@ -208,6 +208,54 @@ fn a_subscriber_is_woken_once_until_it_has_read() {
 }
 
 #[test]
+fn all_of_many_are_woken() {
+    let hub = hub(retain(10, 0));
+    let topic = hub.topic("t").unwrap();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut subscribers: Vec<_> = (0..1000).map(|_| Subscriber::new()).collect();
+    for subscriber in &mut subscribers {
+        subscriber.join(&topic, Now, Leave);
+        all(subscriber);
+    }
+    // Places that are free are passed over.
+    let mut number = 0;
+    subscribers.retain(|_| {
+        number += 1;
+        number % 3 != 0
+    });
+    for subscriber in &mut subscribers {
+        assert!(subscriber.poll_next(&mut Context::from_waker(&waker)).is_pending());
+    }
+    count(&topic, 1..=1);
+    assert_eq!(woken.0.load(Relaxed), subscribers.len());
+    assert!(subscribers.iter_mut().all(|subscriber| all(subscriber) == ["1"]));
+}
+
+/// An executor may poll as soon as it is told to wake, in the same call.
+#[test]
+fn a_waker_may_use_the_topic() {
+    struct Looks(openline_live::Topic<Said>, AtomicUsize);
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            let mut subscriber = Subscriber::new();
+            subscriber.join(&self.0, Oldest, Leave);
+            self.1.fetch_add(all(&mut subscriber).len(), Relaxed);
+        }
+    }
+    let hub = hub(retain(10, 0));
+    let topic = hub.topic("t").unwrap();
+    let looks = Arc::new(Looks(topic.clone(), AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&looks));
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Now, Leave);
+    all(&mut subscriber);
+    assert!(subscriber.poll_next(&mut Context::from_waker(&waker)).is_pending());
+    count(&topic, 1..=1);
+    assert_eq!(looks.1.load(Relaxed), 2);
+}
+
+#[test]
 fn an_id_is_appended_once() {
     let hub = hub(retain(2, 0));
     let topic = hub.topic("t").unwrap();
