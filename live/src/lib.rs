@@ -60,6 +60,36 @@
 //! - **No runtime.** Wakers of the standard library for tasks, [`Subscriber::try_next`] for everybody else. There is no
 //!   task, timer or callback. Time comes in by [`Hub::tick`].
 //!
+//! # Without a runtime
+//!
+//! A thread of its own asks [`Subscriber::try_next`] when it has nothing else to do. With a local hub,
+//! [`Topic::publish`] is ready at its first poll:
+//!
+//! ```
+//! use std::pin::pin;
+//! use std::task::{Context, Poll, Waker};
+//!
+//! use bytes::Bytes;
+//! use openline_live::{Delivery, EpochSeed, Hub, Lag, PublishError, Position, Retain, Start, Subscriber, Topic};
+//!
+//! fn publish(topic: &Topic<Bytes>, payload: Bytes) -> Result<Position, PublishError> {
+//!     match pin!(topic.publish(None, payload, None)).poll(&mut Context::from_waker(Waker::noop())) {
+//!         Poll::Ready(result) => result,
+//!         Poll::Pending => Err(PublishError::Unknown),
+//!     }
+//! }
+//!
+//! let hub = Hub::local(Retain::default(), EpochSeed::from_os()?, |_, _, payload: &Bytes| payload.clone());
+//! let news = hub.topic("news")?;
+//! let mut reader = Subscriber::new();
+//! reader.join(&news, Start::Now, Lag::Skip);
+//! publish(&news, Bytes::from("rain"))?;
+//! assert!(matches!(reader.try_next(), Some(Delivery::Joined { .. })));
+//! assert_eq!(reader.try_next(), Some(Delivery::Message(Bytes::from("rain"))));
+//! assert_eq!(reader.try_next(), None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What it does not do
 //!
 //! It knows no sockets, users, rooms, acknowledgements or requests. Check whether a client may join before you call
