@@ -12,7 +12,7 @@ use openline::Time;
 
 use crate::error::TopicError;
 use crate::id::Ids;
-use crate::limits::{Limits, Retain, Stamp};
+use crate::limits::{Limits, MAX_NAME, Retain, Stamp};
 use crate::log::Log;
 use crate::position::{EpochSeed, Position};
 use crate::snapshot::{self, Snapshot};
@@ -235,6 +235,5 @@ impl<M> fmt::Debug for Hub<M> {
     }
 }
 
-pub(crate) const MAX_NAME: usize = 128;
 // Under loom each run must lock the same things, and the hasher has a random key.
 const SHARDS: usize = if cfg!(openline_loom) { 1 } else { 16 };

@@ -107,6 +107,8 @@ impl From<Time> for Stamp {
     }
 }
 
+/// How many bytes a topic's name may have.
+pub(crate) const MAX_NAME: usize = 128;
 /// 146 years.
 const MOVED: u64 = 1 << 62;
 

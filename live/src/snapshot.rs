@@ -17,8 +17,8 @@ use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 use crate::error::SnapshotError;
-use crate::hub::MAX_NAME;
 use crate::id::{Id, Ids, Seen};
+use crate::limits::MAX_NAME;
 use crate::log::{Entry, Log};
 use crate::position::{Epoch, Position};
 use crate::sync::lock;

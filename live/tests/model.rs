@@ -433,8 +433,6 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn the_hub_does_what_the_model_does(retain in retains(), ops in ops()) {
         let mut world = World::new(retain);
