@@ -1,0 +1,239 @@
+//! The hub: topics by name, time, limits and counters.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openline::Time;
+
+use crate::error::TopicError;
+use crate::id::Ids;
+use crate::limits::{Limits, MAX_NAME, Retain, Stamp};
+use crate::log::Log;
+use crate::position::{EpochSeed, Position};
+use crate::snapshot::{self, Snapshot};
+use crate::sync::{Mutex, lock};
+use crate::topic::{Inner, Shared, Topic};
+
+/// All topics of one process. A clone is another handle to the same hub.
+///
+/// `M` is what subscribers get: for WebSockets an `openline::Prepared`, which is encoded once for all. It is cloned for
+/// each receiver while the topic is locked, so a clone should be cheap, and neither it nor `Drop` may use the hub.
+pub struct Hub<M>(Arc<Names<M>>);
+
+struct Names<M> {
+    shared: Arc<Shared<M>>,
+    /// Names are spread over several maps, so that many threads can look up at once.
+    shards: [Mutex<Shard<M>>; SHARDS],
+    hasher: RandomState,
+    seed: EpochSeed,
+    /// How many topics have been made, and how many there are.
+    made: AtomicU64,
+    topics: AtomicUsize,
+    next_sweep: Mutex<Stamp>,
+}
+
+type Shard<M> = HashMap<Arc<str>, Arc<Inner<M>>>;
+
+impl<M> Hub<M> {
+    /// A hub of this process only.
+    ///
+    /// `make` turns a payload into what subscribers get. It runs once for each message. Others who publish to the same
+    /// topic wait for it, so it must not publish there itself. Its clock begins at [`Time::ZERO`].
+    pub fn local(
+        retain: Retain,
+        seed: EpochSeed,
+        make: impl Fn(&str, Position, &Bytes) -> M + Send + Sync + 'static,
+    ) -> Hub<M> {
+        Hub::new(Shared::new(retain, Stamp::from(Time::ZERO), Box::new(make)), seed)
+    }
+
+    /// A hub with the topics of a snapshot: their epochs, their histories and the ids that they know. So clients that
+    /// come back after a restart miss nothing.
+    ///
+    /// `now` is the moment of the restart on the clock that [`tick`](Self::tick) goes on with. The time between the
+    /// snapshot and the restart does not count as age. `retain` may differ from the former one. `seed` is for topics that
+    /// are made later, and must be a new one. What the snapshot holds is restored even if it exceeds [`Limits`].
+    pub fn restore(
+        snapshot: &Snapshot,
+        retain: Retain,
+        seed: EpochSeed,
+        now: Time,
+        make: impl Fn(&str, Position, &Bytes) -> M + Send + Sync + 'static,
+    ) -> Hub<M> {
+        let hub = Hub::new(Shared::new(retain, Stamp::from(now), Box::new(make)), seed);
+        for inner in snapshot::restore(snapshot, &hub.0.shared) {
+            let mut shard = lock(hub.shard(&inner.name));
+            if shard.insert(Arc::clone(&inner.name), Arc::new(inner)).is_none() {
+                hub.0.topics.fetch_add(1, Relaxed);
+            }
+        }
+        hub
+    }
+
+    fn new(shared: Shared<M>, seed: EpochSeed) -> Hub<M> {
+        let next_sweep = Mutex::new(shared.now());
+        Hub(Arc::new(Names {
+            shared: Arc::new(shared),
+            shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
+            hasher: RandomState::new(),
+            seed,
+            made: AtomicU64::new(0),
+            topics: AtomicUsize::new(0),
+            next_sweep,
+        }))
+    }
+
+    /// Sets how much there may be in all. What is there already stays.
+    pub fn set_limits(&self, limits: Limits) {
+        self.0.shared.max_topics.store(limits.topics, Relaxed);
+        self.0.shared.max_bytes.store(limits.bytes, Relaxed);
+    }
+
+    /// The topic of this name. It is made if there is none, so check first whether the client may have it.
+    ///
+    /// # Errors
+    ///
+    /// The name does not have 1 to 128 bytes, or there are too many topics.
+    pub fn topic(&self, name: &str) -> Result<Topic<M>, TopicError> {
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(TopicError::Name);
+        }
+        let mut shard = lock(self.shard(name));
+        if let Some(inner) = shard.get(name) {
+            return Ok(Topic(Arc::clone(inner)));
+        }
+        let names = &*self.0;
+        let max = names.shared.max_topics.load(Relaxed);
+        let one_more = |count| if count < max { Some(count + 1) } else { None };
+        names.topics.fetch_update(Relaxed, Relaxed, one_more).map_err(|_| TopicError::TooMany)?;
+        let epoch = names.seed.epoch(names.made.fetch_add(1, Relaxed));
+        let (name, log) = (Arc::<str>::from(name), Log::new(Position { epoch, offset: 0 }));
+        let inner = Arc::new(Inner::new(Arc::clone(&name), Arc::clone(&names.shared), log, Ids::default()));
+        shard.insert(name, Arc::clone(&inner));
+        Ok(Topic(inner))
+    }
+
+    fn shard(&self, name: &str) -> &Mutex<Shard<M>> {
+        let [first, ..] = &self.0.shards;
+        self.0.shards.get(self.0.hasher.hash_one(name) as usize % SHARDS).unwrap_or(first)
+    }
+
+    /// Says what time it is, and sweeps if it is time for that: lets go of what is too old, and of topics that nobody
+    /// has held for long enough. Returns when to call it next.
+    ///
+    /// Ages are as exact as these calls are frequent. An earlier time than the last one changes nothing. If nobody calls
+    /// it, nothing grows old, and the limits on messages, bytes and topics hold all the same.
+    ///
+    /// A sweep visits all topics, 1 to 5 seconds after the last one.
+    pub fn tick(&self, now: Time) -> Option<Time> {
+        let names = &*self.0;
+        names.shared.now.fetch_max(Stamp::from(now).nanos(), Relaxed);
+        let now = names.shared.now();
+        let retain = &names.shared.retain;
+        let wait = (retain.age.min(retain.linger) / 4).clamp(Duration::from_secs(1), Duration::from_secs(5));
+        {
+            let mut next_sweep = lock(&names.next_sweep);
+            if now < *next_sweep {
+                return Some(next_sweep.time());
+            }
+            *next_sweep = now.later(wait);
+        }
+        names.shards.iter().for_each(|shard| self.sweep(shard, now));
+        Some(now.later(wait).time())
+    }
+
+    fn sweep(&self, shard: &Mutex<Shard<M>>, now: Stamp) {
+        // Topics are locked while the names are not, because somebody's `make`, which runs with a topic's lock held, may
+        // ask for a name.
+        for inner in topics(shard) {
+            // Two are the map's and ours.
+            if !inner.sweep(now, Arc::strong_count(&inner) > 2) {
+                continue;
+            }
+            let mut shard = lock(shard);
+            // Without a handle nobody can get at it now but by the map, which is locked. Somebody may have used it since
+            // it was judged.
+            if Arc::strong_count(&inner) == 2 && inner.sweep(now, false) {
+                shard.remove(&inner.name);
+                self.0.topics.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+
+    /// What the topics hold, to take it up after a restart. Each topic is locked in turn, so stop publishing first: what
+    /// is published later may be missing.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        snapshot::take(self.0.shards.iter().flat_map(topics))
+    }
+
+    /// What there is and what has been. It visits all topics, so ask for it in seconds, not in each turn.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let shared = &self.0.shared;
+        let mut counters = Counters {
+            bytes: shared.bytes.load(Relaxed),
+            published: shared.published.load(Relaxed),
+            missed: shared.missed.load(Relaxed),
+            left: shared.left.load(Relaxed),
+            ..Counters::default()
+        };
+        for inner in self.0.shards.iter().flat_map(topics) {
+            let state = lock(&inner.state);
+            counters.topics += 1;
+            counters.subscribers += state.seats.len();
+            counters.messages += state.log.len();
+            counters.lag = counters.lag.max(state.log.lag());
+        }
+        counters
+    }
+}
+
+/// All topics of a shard, of which other threads may make and sweep some meanwhile.
+fn topics<M>(shard: &Mutex<Shard<M>>) -> Vec<Arc<Inner<M>>> {
+    lock(shard).values().cloned().collect()
+}
+
+/// What a hub holds, and what has happened since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// How many topics there are.
+    pub topics: usize,
+    /// How many times a topic is joined. A subscriber counts once for each of its topics.
+    pub subscribers: usize,
+    /// How many messages lie in all logs.
+    pub messages: usize,
+    /// What counts against [`Limits::bytes`].
+    pub bytes: usize,
+    /// How many messages the slowest cursor waits for: retain and slack together at most, since what goes beyond is
+    /// missed.
+    pub lag: u64,
+    /// How many messages have been published.
+    pub published: u64,
+    /// How many messages have been told as missed ([`Delivery::Missed`](crate::Delivery::Missed)).
+    pub missed: u64,
+    /// How many cursors have left because they lagged ([`Delivery::Left`](crate::Delivery::Left)).
+    pub left: u64,
+}
+
+impl<M> Clone for Hub<M> {
+    fn clone(&self) -> Hub<M> {
+        Hub(Arc::clone(&self.0))
+    }
+}
+
+impl<M> fmt::Debug for Hub<M> {
+    // It shows no message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("topics", &self.0.topics.load(Relaxed)).finish_non_exhaustive()
+    }
+}
+
+// Under loom each run must lock the same things, and the hasher has a random key.
+const SHARDS: usize = if cfg!(openline_loom) { 1 } else { 16 };

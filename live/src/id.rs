@@ -1,0 +1,139 @@
+//! Ids of messages, and what a topic remembers of them.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use sha1::{Digest, Sha1};
+
+use crate::limits::Stamp;
+
+/// A publisher's name for one message, by which a topic knows the message if it is published again.
+///
+/// No two publishers may use the same one, so take a random UUID. An id is known for 5 minutes, among the last 4,096 of
+/// its topic. The text may have any length; 16 bytes of its SHA-1 are kept.
+///
+/// ```
+/// use openline_live::Id;
+///
+/// assert_eq!(Id::new("8c1c43c4-2b1b"), Id::new("8c1c43c4-2b1b"));
+/// assert_ne!(Id::new("8c1c43c4-2b1b"), Id::new("8c1c43c4-2b1c"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id([u8; 16]);
+
+impl Id {
+    /// The id that is written like this.
+    #[must_use]
+    pub fn new(text: &str) -> Id {
+        Id(hash(text.as_bytes()))
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Id {
+        Id(bytes)
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+/// Tells messages apart that were published under the same id.
+pub(crate) fn hash(bytes: &[u8]) -> [u8; 16] {
+    let long: [u8; 20] = Sha1::digest(bytes).into();
+    std::array::from_fn(|at| long.get(at).copied().unwrap_or_default())
+}
+
+/// The message that was published under an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) offset: u64,
+    pub(crate) hash: [u8; 16],
+}
+
+/// The ids that a topic still knows.
+#[derive(Debug, Default)]
+pub(crate) struct Ids {
+    seen: HashMap<Id, Seen>,
+    /// The same ids, the oldest first.
+    order: VecDeque<(Id, Stamp)>,
+}
+
+impl Ids {
+    pub(crate) fn get(&self, id: Id) -> Option<Seen> {
+        self.seen.get(&id).copied()
+    }
+
+    /// Remembers an id that is not known yet.
+    pub(crate) fn insert(&mut self, id: Id, seen: Seen, now: Stamp) {
+        if self.order.len() >= MOST {
+            self.forget_oldest();
+        }
+        self.seen.insert(id, seen);
+        self.order.push_back((id, now));
+    }
+
+    /// Forgets what is too old.
+    pub(crate) fn expire(&mut self, now: Stamp) {
+        while self.order.front().is_some_and(|(_, at)| now.since(*at) > AGE) {
+            self.forget_oldest();
+        }
+        if self.order.is_empty() && self.order.capacity() > 0 {
+            *self = Ids::default();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((id, _)) = self.order.pop_front() {
+            self.seen.remove(&id);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// What counts against [`Limits::bytes`](crate::Limits::bytes).
+    pub(crate) fn weight(&self) -> usize {
+        self.order.len() * WEIGHT
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Id, Stamp, Seen)> {
+        self.order.iter().filter_map(|(id, at)| Some((*id, *at, self.get(*id)?)))
+    }
+}
+
+/// How long, and how many ids are known.
+const AGE: Duration = Duration::from_secs(300);
+const MOST: usize = 4096;
+/// Bytes of one id in two tables, with their free places.
+pub(crate) const WEIGHT: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openline::Time;
+
+    fn seen(offset: u64) -> Seen {
+        Seen { offset, hash: hash(&offset.to_be_bytes()) }
+    }
+
+    #[test]
+    fn ids_are_known_for_five_minutes_and_4096_ids() {
+        let mut ids = Ids::default();
+        let at = |seconds| Stamp::from(Time::ZERO + Duration::from_secs(seconds));
+        ids.insert(Id::new("first"), seen(1), at(0));
+        for number in 2..=4096 {
+            ids.insert(Id::new(&number.to_string()), seen(number), at(1));
+        }
+        assert_eq!(ids.get(Id::new("first")), Some(seen(1)));
+        ids.insert(Id::new("another"), seen(4097), at(2));
+        assert_eq!((ids.get(Id::new("first")), ids.get(Id::new("2"))), (None, Some(seen(2))));
+        assert_eq!((ids.seen.len(), ids.order.len()), (4096, 4096));
+        ids.expire(at(301));
+        assert_eq!(ids.get(Id::new("2")), Some(seen(2)), "exactly five minutes are kept");
+        ids.expire(at(302));
+        assert_eq!(ids.iter().map(|(id, ..)| id).collect::<Vec<_>>(), [Id::new("another")]);
+        ids.expire(at(303));
+        assert!(ids.is_empty() && ids.weight() == 0 && ids.order.capacity() == 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! **openline-live**: topics for many connections, in which nothing is lost in silence.
+//!
+//! A *topic* is a named, bounded log. Its messages have the offsets 1, 2, 3, … A *subscriber* is a set of cursors, one
+//! for each topic that it has joined. So there is no queue and no copy of a message per receiver, a slow receiver
+//! costs nobody memory, and a client that comes back reads on from its last [`Position`], as if it had been slow.
+//!
+//! ```text
+//!  topic "news"     1   2   3   4   5   6   7        offsets
+//!                  gone └─ slack ─┘ └ retain ┘
+//!                           ▲               ▲
+//!                  a slow cursor            a cursor that has read all
+//! ```
+//!
+//! - What [`Retain`] keeps is there for everybody who joins.
+//! - What lies before that is kept only while a cursor still waits for it, up to the *slack*. A cursor that is further
+//!   behind has lagged. What happens then is its [`Lag`] policy, which has no default.
+//! - Each hole is told: by [`Delivery::Missed`] with its exact length, by [`Delivery::Left`], or by `whole: false` in
+//!   [`Delivery::Joined`].
+//!
+//! ```
+//! use bytes::Bytes;
+//! use openline_live::{Delivery, EpochSeed, Hub, Lag, Retain, Start, Subscriber};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // What a receiver gets is made once for each message. For WebSockets, make an `openline::Prepared`.
+//! let hub = Hub::local(Retain::default(), EpochSeed::from_os()?, |topic, at, payload: &Bytes| {
+//!     format!("{topic} {}: {}", at.offset, String::from_utf8_lossy(payload))
+//! });
+//! let news = hub.topic("news")?;
+//! let mut reader = Subscriber::new();
+//! reader.join(&news, Start::Now, Lag::Leave);
+//! let Delivery::Joined { at, whole: true, .. } = reader.next().await else { panic!() };
+//! assert_eq!(at, news.position());
+//!
+//! news.publish(None, Bytes::from("rain"), None).await?;
+//! assert_eq!(reader.next().await, Delivery::Message("news 1: rain".into()));
+//!
+//! // The connection breaks, and life goes on without it. The next one begins where the first one ended.
+//! let seen = news.position();
+//! drop(reader);
+//! news.publish(None, Bytes::from("sun"), None).await?;
+//! let mut reader = Subscriber::new();
+//! reader.join(&news, Start::After(seen), Lag::Leave);
+//! assert!(matches!(reader.next().await, Delivery::Joined { whole: true, .. }));
+//! assert_eq!(reader.next().await, Delivery::Message("news 2: sun".into()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! - **Order.** A cursor sees the messages of its topic with offsets that rise by one, but for the holes that are told.
+//! - **Position at join.** [`Delivery::Joined`] comes before the first message, so a client can come back even if it has
+//!   received nothing yet. Take [`Topic::position`] *before* you read a database: what is published meanwhile then comes
+//!   as a message.
+//! - **At least once, within the window.** A publisher that does not know whether its message has arrived says it
+//!   again with the same [`Id`]. It is not appended twice within 5 minutes and 4,096 ids of a topic.
+//! - **Bounds.** Messages, bytes and age of a topic; topics and bytes of a hub ([`Limits`]).
+//! - **No runtime.** Wakers of the standard library for tasks, [`Subscriber::try_next`] for everybody else. There is no
+//!   task, timer or callback. Time comes in by [`Hub::tick`].
+//!
+//! # Without a runtime
+//!
+//! A thread of its own asks [`Subscriber::try_next`] when it has nothing else to do. With a local hub,
+//! [`Topic::publish`] is ready at its first poll:
+//!
+//! ```
+//! use std::pin::pin;
+//! use std::task::{Context, Poll, Waker};
+//!
+//! use bytes::Bytes;
+//! use openline_live::{Delivery, EpochSeed, Hub, Lag, PublishError, Position, Retain, Start, Subscriber, Topic};
+//!
+//! fn publish(topic: &Topic<Bytes>, payload: Bytes) -> Result<Position, PublishError> {
+//!     match pin!(topic.publish(None, payload, None)).poll(&mut Context::from_waker(Waker::noop())) {
+//!         Poll::Ready(result) => result,
+//!         Poll::Pending => Err(PublishError::Unknown),
+//!     }
+//! }
+//!
+//! let hub = Hub::local(Retain::default(), EpochSeed::from_os()?, |_, _, payload: &Bytes| payload.clone());
+//! let news = hub.topic("news")?;
+//! let mut reader = Subscriber::new();
+//! reader.join(&news, Start::Now, Lag::Skip);
+//! publish(&news, Bytes::from("rain"))?;
+//! assert!(matches!(reader.try_next(), Some(Delivery::Joined { .. })));
+//! assert_eq!(reader.try_next(), Some(Delivery::Message(Bytes::from("rain"))));
+//! assert_eq!(reader.try_next(), None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it does not do
+//!
+//! It knows no sockets, users, rooms, acknowledgements or requests. Check whether a client may join before you call
+//! [`Hub::topic`], which makes the topic.
+
+// No input may cause a panic. Where one of these is used, the reason stands beside it.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
+mod bell;
+mod delivery;
+mod error;
+mod hub;
+mod id;
+mod limits;
+mod log;
+mod position;
+mod slab;
+mod snapshot;
+mod subscriber;
+mod sync;
+mod topic;
+
+pub use delivery::{Delivery, Gap, Lag, Start};
+pub use error::{PublishError, SnapshotError, TopicError};
+pub use hub::{Counters, Hub};
+pub use id::Id;
+pub use limits::{Limits, Retain};
+#[doc(no_inline)]
+pub use openline::Time;
+pub use position::{Epoch, EpochSeed, ParsePositionError, Position};
+pub use snapshot::Snapshot;
+pub use subscriber::Subscriber;
+pub use topic::Topic;

@@ -1,0 +1,315 @@
+//! A topic's messages: which of them are kept, for whom, and when they go.
+//!
+//! ```text
+//!   first          kept                 head   head + 1
+//!     ▼              ▼                    ▼      ▼
+//!     [ slack, waited for ][ for everybody ]     where a cursor stands that has read all
+//! ```
+//!
+//! Each message counts the cursors that read it next, so it is known without a search what nobody waits for. A cursor
+//! before `first` has lagged. With `Lag::Skip` it goes on at `first`, so it is counted there; otherwise it needs nothing
+//! but the end of the log, and is counted nowhere.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::delivery::Lag;
+use crate::limits::{Retain, Stamp};
+use crate::position::{Epoch, Position};
+
+#[derive(Debug)]
+pub(crate) struct Log<M> {
+    epoch: Epoch,
+    /// The offset of `entries[0]`, or of the next message.
+    first: u64,
+    /// The first offset that `Retain` keeps; `first` or later.
+    kept: u64,
+    entries: VecDeque<Entry<M>>,
+    /// Payload of all entries, and of those from `kept` on.
+    bytes: usize,
+    kept_bytes: usize,
+    /// The cursors that stand behind the last message.
+    waiting: Cursors,
+}
+
+/// How many cursors read a message next, and how many of these have `Lag::Skip`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursors {
+    all: u32,
+    skipping: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry<M> {
+    pub(crate) message: M,
+    /// For snapshots. It shares nothing with a buffer of the publisher's.
+    pub(crate) payload: Bytes,
+    pub(crate) at: Stamp,
+    cursors: Cursors,
+}
+
+impl<M> Entry<M> {
+    pub(crate) fn new(message: M, payload: Bytes, at: Stamp) -> Entry<M> {
+        Entry { message, payload, at, cursors: Cursors::default() }
+    }
+
+    /// What a payload of this length counts against [`Limits::bytes`](crate::Limits::bytes).
+    pub(crate) fn weight(payload: usize) -> usize {
+        payload.saturating_add(size_of::<Entry<M>>())
+    }
+}
+
+impl<M> Log<M> {
+    /// An empty log, whose next message follows this position.
+    pub(crate) fn new(at: Position) -> Log<M> {
+        let first = at.offset.saturating_add(1);
+        Log {
+            epoch: at.epoch,
+            first,
+            kept: first,
+            entries: VecDeque::new(),
+            bytes: 0,
+            kept_bytes: 0,
+            waiting: Cursors::default(),
+        }
+    }
+
+    /// The offset of the last message there was.
+    pub(crate) fn head(&self) -> u64 {
+        self.first - 1 + self.entries.len() as u64
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        Position { epoch: self.epoch, offset: self.head() }
+    }
+
+    /// The oldest offset that is still there.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The oldest offset that a newcomer may read.
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn weight(&self) -> usize {
+        self.bytes + self.entries.len() * size_of::<Entry<M>>()
+    }
+
+    /// How many messages the slowest cursor waits for that are still there.
+    pub(crate) fn lag(&self) -> u64 {
+        let slowest = self.entries.iter().position(|entry| entry.cursors.all > 0);
+        slowest.map_or(0, |at| (self.entries.len() - at) as u64)
+    }
+
+    /// Appends a message. What is too much afterwards goes with the next [`trim`](Self::trim).
+    pub(crate) fn append(&mut self, mut entry: Entry<M>) {
+        self.bytes += entry.payload.len();
+        self.kept_bytes += entry.payload.len();
+        // Who stood behind the last message now reads this one next.
+        entry.cursors = std::mem::take(&mut self.waiting);
+        self.entries.push_back(entry);
+    }
+
+    /// Lets go of what `Retain` does not keep, unless a cursor waits for it and the slack holds it.
+    pub(crate) fn trim(&mut self, retain: &Retain, now: Stamp) {
+        let most = retain.messages.max(1);
+        while let Some(entry) = self.entries.get((self.kept - self.first) as usize) {
+            let count = (self.head() - self.kept) as usize + 1;
+            if count <= most && self.kept_bytes <= retain.bytes && now.since(entry.at) <= retain.age {
+                break;
+            }
+            self.kept_bytes -= entry.payload.len();
+            self.kept += 1;
+        }
+        self.trim_slack(retain);
+    }
+
+    /// [`trim`](Self::trim) after a cursor has moved: nothing but the slack can go.
+    pub(crate) fn trim_slack(&mut self, retain: &Retain) {
+        if self.first == self.kept {
+            return;
+        }
+        let most = retain.messages.max(1).saturating_add(retain.slack_messages);
+        let bytes = retain.bytes.saturating_add(retain.slack_bytes);
+        while let Some(oldest) = self.entries.front().filter(|_| self.first < self.kept) {
+            if oldest.cursors.all > 0 && self.entries.len() <= most && self.bytes <= bytes {
+                break;
+            }
+            self.drop_oldest();
+        }
+        // A burst does not hold its memory for ever.
+        if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+    }
+
+    /// Drops the oldest message, kept or not. Returns whether there was one.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        let Some(oldest) = self.entries.pop_front() else { return false };
+        self.bytes -= oldest.payload.len();
+        if self.kept == self.first {
+            self.kept += 1;
+            self.kept_bytes -= oldest.payload.len();
+        }
+        self.first += 1;
+        let lagged = oldest.cursors.skipping;
+        let next = self.entries.front_mut().map_or(&mut self.waiting, |entry| &mut entry.cursors);
+        next.all += lagged;
+        next.skipping += lagged;
+        true
+    }
+
+    /// A cursor now reads this offset next.
+    pub(crate) fn enter(&mut self, offset: u64, lag: Lag) {
+        if let Some(cursors) = self.cursors(offset, lag) {
+            cursors.all += 1;
+            cursors.skipping += u32::from(lag == Lag::Skip);
+        }
+    }
+
+    /// A cursor that would have read this offset next is gone. [`trim`](Self::trim) then drops what nobody waits for.
+    pub(crate) fn exit(&mut self, offset: u64, lag: Lag) {
+        if let Some(cursors) = self.cursors(offset, lag) {
+            cursors.all -= 1;
+            cursors.skipping -= u32::from(lag == Lag::Skip);
+        }
+    }
+
+    /// Where a cursor at this offset is counted.
+    fn cursors(&mut self, offset: u64, lag: Lag) -> Option<&mut Cursors> {
+        let offset = if lag == Lag::Skip { offset.max(self.first) } else { offset };
+        if offset > self.head() {
+            return Some(&mut self.waiting);
+        }
+        let at = offset.checked_sub(self.first)?;
+        self.entries.get_mut(at as usize).map(|entry| &mut entry.cursors)
+    }
+
+    /// The messages from this offset on, `most` of them at most. The offset is not before `first`.
+    pub(crate) fn read(&self, from: u64, most: usize) -> impl ExactSizeIterator<Item = &M> {
+        let begin = (from.saturating_sub(self.first) as usize).min(self.entries.len());
+        let end = begin.saturating_add(most).min(self.entries.len());
+        self.entries.range(begin..end).map(|entry| &entry.message)
+    }
+
+    /// What a newcomer may read, for snapshots.
+    pub(crate) fn kept_entries(&self) -> impl Iterator<Item = &Entry<M>> {
+        self.entries.iter().skip((self.kept - self.first) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use openline::Time;
+
+    use super::*;
+
+    fn log() -> Log<u64> {
+        Log::new(Position { epoch: Epoch::from_bytes([0; 16]), offset: 0 })
+    }
+
+    fn at(seconds: u64) -> Stamp {
+        Stamp::from(Time::ZERO + Duration::from_secs(seconds))
+    }
+
+    fn retain(messages: usize, slack: usize) -> Retain {
+        Retain { messages, slack_messages: slack, ..Retain::default() }
+    }
+
+    fn say(log: &mut Log<u64>, count: u64, len: usize, retain: &Retain) {
+        for _ in 0..count {
+            log.append(Entry::new(log.head() + 1, vec![0; len].into(), at(0)));
+            log.trim(retain, at(0));
+        }
+    }
+
+    #[test]
+    fn nobody_waits_so_only_retain_is_kept() {
+        let (mut log, retain) = (log(), retain(3, 10));
+        log.enter(1, Lag::Leave);
+        log.exit(1, Lag::Leave);
+        say(&mut log, 5, 1, &retain);
+        assert_eq!((log.first(), log.kept(), log.head(), log.len()), (3, 3, 5, 3));
+        assert_eq!(log.read(4, 9).copied().collect::<Vec<_>>(), [4, 5]);
+        assert_eq!(log.weight(), 3 + 3 * size_of::<Entry<u64>>());
+    }
+
+    #[test]
+    fn a_cursor_holds_the_slack_and_no_more() {
+        let (mut log, retain) = (log(), retain(3, 10));
+        log.enter(1, Lag::Leave);
+        say(&mut log, 13, 1, &retain);
+        assert_eq!((log.first(), log.kept(), log.lag()), (1, 11, 13));
+        say(&mut log, 1, 1, &retain);
+        // The cursor at 1 has lagged. It holds nothing any more.
+        assert_eq!((log.first(), log.kept(), log.lag()), (12, 12, 0));
+        log.exit(1, Lag::Leave);
+        assert_eq!(log.lag(), 0);
+    }
+
+    #[test]
+    fn a_cursor_that_skips_holds_the_slack_again() {
+        let (mut log, retain) = (log(), retain(3, 10));
+        log.enter(1, Lag::Skip);
+        log.enter(2, Lag::Leave);
+        say(&mut log, 20, 1, &retain);
+        assert_eq!((log.first(), log.kept(), log.lag()), (8, 18, 13));
+        while log.drop_oldest() {}
+        assert_eq!((log.waiting.all, log.waiting.skipping), (1, 1));
+        say(&mut log, 20, 1, &retain);
+        assert_eq!((log.first(), log.lag()), (28, 13));
+        log.exit(1, Lag::Skip);
+        log.trim(&retain, at(0));
+        assert_eq!((log.first(), log.lag()), (38, 0));
+    }
+
+    #[test]
+    fn what_a_cursor_has_taken_goes_at_once() {
+        let (mut log, retain) = (log(), retain(3, 10));
+        log.enter(1, Lag::Leave);
+        say(&mut log, 8, 1, &retain);
+        log.exit(1, Lag::Leave);
+        log.enter(5, Lag::Leave);
+        log.trim(&retain, at(0));
+        assert_eq!((log.first(), log.kept()), (5, 6));
+        log.exit(5, Lag::Leave);
+        log.enter(9, Lag::Leave);
+        log.trim(&retain, at(0));
+        assert_eq!((log.first(), log.kept()), (6, 6));
+    }
+
+    #[test]
+    fn bytes_and_age_limit_what_is_kept_and_the_slack_bytes_what_is_waited_for() {
+        let mut retain = retain(100, 100);
+        (retain.bytes, retain.slack_bytes, retain.age) = (10, 20, Duration::from_secs(5));
+        let mut log = log();
+        log.enter(1, Lag::Leave);
+        say(&mut log, 3, 10, &retain);
+        assert_eq!((log.first(), log.kept()), (1, 3));
+        say(&mut log, 1, 1, &retain);
+        assert_eq!((log.first(), log.kept()), (4, 4), "31 bytes are too many, and nobody else waits");
+        log.trim(&retain, at(5));
+        assert_eq!(log.kept(), 4);
+        log.trim(&retain, at(6));
+        assert_eq!((log.kept(), log.len(), log.head()), (5, 0, 4));
+    }
+
+    #[test]
+    fn a_burst_gives_its_memory_back() {
+        let (mut log, retain) = (log(), retain(3, 5000));
+        log.enter(1, Lag::Leave);
+        say(&mut log, 5000, 1, &retain);
+        log.exit(1, Lag::Leave);
+        log.trim(&retain, at(0));
+        assert!(log.entries.capacity() <= 64, "{}", log.entries.capacity());
+    }
+}

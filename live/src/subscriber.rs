@@ -1,0 +1,292 @@
+//! A subscriber: a set of cursors, and what it has taken of the logs but not given out yet.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+
+use crate::bell::{Bell, Seat};
+use crate::delivery::{Delivery, Gap, Lag, Start};
+use crate::position::Position;
+use crate::slab::Slab;
+use crate::topic::{Inner, Topic};
+
+/// Reads any number of topics: one for each connection.
+///
+/// Topics with something to read take turns, of 32 messages at most. What it holds beside its cursors are at most 31
+/// messages of its last turn, and the [`Delivery::Joined`] that nobody has taken. If it is dropped, it leaves all topics.
+///
+/// ```
+/// # use bytes::Bytes;
+/// # use openline_live::{Delivery, EpochSeed, Hub, Lag, Retain, Start, Subscriber};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut retain = Retain::default();
+/// (retain.messages, retain.slack_messages) = (2, 1);
+/// let hub = Hub::local(retain, EpochSeed::from_os()?, |_, at, _: &Bytes| at.offset);
+/// let price = hub.topic("price")?;
+/// let mut slow = Subscriber::new();
+/// slow.join(&price, Start::Now, Lag::Skip);
+/// for _ in 1..=10 {
+///     price.publish(None, Bytes::new(), None).await?;
+/// }
+/// assert!(matches!(slow.try_next(), Some(Delivery::Joined { .. })));
+/// assert!(matches!(slow.try_next(), Some(Delivery::Missed(gap)) if gap.count == 7));
+/// assert_eq!(slow.try_next(), Some(Delivery::Message(8)));
+/// assert_eq!(slow.try_next(), Some(Delivery::Message(9)));
+/// assert_eq!(slow.try_next(), Some(Delivery::Message(10)));
+/// assert_eq!(slow.try_next(), None);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Subscriber<M> {
+    cursors: Slab<Cursor<M>>,
+    bell: Arc<Bell>,
+    /// What nobody has taken yet: so many answers to joins, then the rest of the last turn.
+    queue: VecDeque<Delivery<M>>,
+    joined: u32,
+    /// The cursor whose turn the last one was.
+    turn_of: u32,
+}
+
+struct Cursor<M> {
+    topic: Arc<Inner<M>>,
+    /// The topic's number for this cursor.
+    seat: u32,
+    lag: Lag,
+    /// The offset of the message to read next.
+    next: u64,
+}
+
+impl<M> Subscriber<M> {
+    /// A subscriber that has joined nothing.
+    #[must_use]
+    pub fn new() -> Subscriber<M> {
+        Subscriber { cursors: Slab::new(), bell: Arc::default(), queue: VecDeque::new(), joined: 0, turn_of: 0 }
+    }
+
+    /// How many topics it has joined.
+    #[must_use]
+    pub fn topics(&self) -> usize {
+        self.cursors.len()
+    }
+
+    /// Joins a topic. Its first delivery is [`Delivery::Joined`].
+    ///
+    /// If the topic is joined already, the cursor moves: what comes after its new `Joined` is by the new start, and
+    /// the new lag policy holds.
+    ///
+    /// Each join has its `Joined`. If 64 more of them than there are topics have not been taken, a further join of a
+    /// topic replaces the topic's oldest one.
+    pub fn join(&mut self, topic: &Topic<M>, start: Start, lag: Lag) {
+        let old = self.cursor_of(topic);
+        self.drop_turn(old);
+        let inner = &topic.0;
+        let (shared, bell) = (&inner.shared, &self.bell);
+        let cursors = &mut self.cursors;
+        let (at, whole) = inner.change(|state| {
+            let log = &mut state.log;
+            log.trim(&shared.retain, shared.now());
+            let (at, kept) = (log.position(), log.kept());
+            let (next, whole) = match start {
+                Start::Now => (at.offset + 1, true),
+                Start::Oldest => (kept, kept == 1),
+                Start::After(Position { epoch, offset }) if epoch == at.epoch && offset <= at.offset => {
+                    ((offset + 1).max(kept), offset + 1 >= kept)
+                }
+                Start::After(_) => (kept, false),
+            };
+            log.enter(next, lag);
+            let rung = next <= at.offset;
+            let key = match old {
+                Some(key) => key,
+                None => cursors.insert_with(|key| {
+                    let seat = Seat { bell: Arc::clone(bell), cursor: key, rung: false };
+                    let seat = state.seats.insert_with(|_| seat);
+                    Cursor { topic: Arc::clone(inner), seat, lag, next }
+                }),
+            };
+            if let Some(cursor) = cursors.get_mut(key) {
+                if old.is_some() {
+                    bell.forget(key);
+                    log.exit(cursor.next, cursor.lag);
+                    log.trim(&shared.retain, shared.now());
+                }
+                (cursor.next, cursor.lag) = (next, lag);
+                if let Some(seat) = state.seats.get_mut(cursor.seat) {
+                    seat.rung = rung;
+                    if rung {
+                        // Whoever calls this has the subscriber in hand, so nobody waits.
+                        let _ = bell.ring(key);
+                    }
+                }
+            }
+            (at, whole)
+        });
+        if self.joined as usize >= self.cursors.len() + 64
+            && let Some(at) = self.queue.iter().position(|joined| is_of(joined, &inner.name))
+        {
+            self.queue.remove(at);
+            self.joined -= 1;
+        }
+        self.queue.insert(self.joined as usize, Delivery::Joined { topic: Arc::clone(&inner.name), at, whole });
+        self.joined += 1;
+    }
+
+    /// Leaves a topic. Nothing more of it is delivered, not even a `Joined`. Nothing happens if it was not joined.
+    pub fn leave(&mut self, topic: &Topic<M>) {
+        let Some(key) = self.cursor_of(topic) else { return };
+        if let Some(cursor) = self.cursors.remove(key) {
+            cursor.leave();
+        }
+        // Publishers ring under the topic's lock, so none of them rings any more.
+        self.bell.forget(key);
+        self.drop_turn(Some(key));
+        let before = self.queue.len();
+        self.queue.retain(|joined| !is_of(joined, &topic.0.name));
+        self.joined -= (before - self.queue.len()) as u32;
+    }
+
+    /// Drops what has been taken of this cursor's topic and not given out.
+    fn drop_turn(&mut self, key: Option<u32>) {
+        if key == Some(self.turn_of) {
+            self.queue.truncate(self.joined as usize);
+        }
+    }
+
+    fn cursor_of(&mut self, topic: &Topic<M>) -> Option<u32> {
+        let mut cursors = self.cursors.iter_mut();
+        cursors.find(|(_, cursor)| Arc::ptr_eq(&cursor.topic, &topic.0)).map(|(key, _)| key)
+    }
+}
+
+impl<M: Clone> Subscriber<M> {
+    /// Waits for the next delivery. It waits for ever if nothing is joined.
+    ///
+    /// It can be cancelled: what has not been returned comes next time. Only the task that has polled last is woken.
+    pub async fn next(&mut self) -> Delivery<M> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// [`next`](Self::next), for futures that are written by hand.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery<M>> {
+        match self.take(|bell| bell.next_or_wait(cx)) {
+            Some(delivery) => Poll::Ready(delivery),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The next delivery, if there is one now.
+    pub fn try_next(&mut self) -> Option<Delivery<M>> {
+        self.take(Bell::next)
+    }
+
+    fn take(&mut self, mut next: impl FnMut(&Bell) -> Option<u32>) -> Option<Delivery<M>> {
+        if let Some(delivery) = self.queue.pop_front() {
+            self.joined = self.joined.saturating_sub(1);
+            if self.queue.is_empty() {
+                // Most subscribers are idle, and hold nothing then.
+                self.queue = VecDeque::new();
+            }
+            return Some(delivery);
+        }
+        loop {
+            let key = next(&self.bell)?;
+            if let Some(delivery) = self.take_turn(key) {
+                return Some(delivery);
+            }
+        }
+    }
+
+    /// Takes what this cursor has not read, 32 messages at most. The first delivery is returned and the others are put
+    /// aside, so a single message costs no allocation.
+    fn take_turn(&mut self, key: u32) -> Option<Delivery<M>> {
+        let cursor = self.cursors.get_mut(key)?;
+        let (topic, next, lag) = (&cursor.topic, &mut cursor.next, cursor.lag);
+        let (queue, bell, shared) = (&mut self.queue, &self.bell, &topic.shared);
+        self.turn_of = key;
+        let mut returned = None;
+        let left = topic.change(|state| {
+            let (first, head) = (state.log.first(), state.log.head());
+            let mut begin = *next;
+            if begin < first {
+                begin = match lag {
+                    Lag::Leave => {
+                        state.seats.remove(cursor.seat);
+                        return true;
+                    }
+                    Lag::Skip => first,
+                    Lag::Latest => first.max(head),
+                };
+                let count = begin - *next;
+                returned = Some(Delivery::Missed(Gap { topic: Arc::clone(&topic.name), count }));
+                shared.missed.fetch_add(count, Relaxed);
+            }
+            let mut messages = state.log.read(begin, TURN).cloned().map(Delivery::Message);
+            let count = messages.len() as u64;
+            if returned.is_none() {
+                returned = messages.next();
+            }
+            queue.reserve_exact(messages.len());
+            queue.extend(messages);
+            state.log.exit(*next, lag);
+            *next = begin + count;
+            state.log.enter(*next, lag);
+            state.log.trim_slack(&shared.retain);
+            if let Some(seat) = state.seats.get_mut(cursor.seat) {
+                seat.rung = *next <= head;
+                if seat.rung {
+                    // Behind all others who wait for their turn. Nobody is asleep: the subscriber is in hand.
+                    let _ = bell.ring(key);
+                }
+            }
+            false
+        });
+        if left {
+            shared.left.fetch_add(1, Relaxed);
+            let left = Delivery::Left(Arc::clone(&topic.name));
+            self.cursors.remove(key);
+            return Some(left);
+        }
+        returned
+    }
+}
+
+impl<M> Cursor<M> {
+    fn leave(self) {
+        let shared = &self.topic.shared;
+        self.topic.change(|state| {
+            state.seats.remove(self.seat);
+            state.log.exit(self.next, self.lag);
+            state.log.trim_slack(&shared.retain);
+        });
+    }
+}
+
+impl<M> Default for Subscriber<M> {
+    fn default() -> Subscriber<M> {
+        Subscriber::new()
+    }
+}
+
+impl<M> Drop for Subscriber<M> {
+    fn drop(&mut self) {
+        std::mem::replace(&mut self.cursors, Slab::new()).into_values().for_each(Cursor::leave);
+    }
+}
+
+impl<M> fmt::Debug for Subscriber<M> {
+    // It shows no message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber").field("topics", &self.topics()).finish_non_exhaustive()
+    }
+}
+
+fn is_of<M>(joined: &Delivery<M>, name: &str) -> bool {
+    matches!(joined, Delivery::Joined { topic, .. } if **topic == *name)
+}
+
+/// How many messages are taken under one lock.
+const TURN: usize = 32;

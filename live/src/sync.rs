@@ -1,0 +1,14 @@
+//! The lock that everything here uses. `tests/loom.rs` replaces it, to try every order of threads.
+
+use std::sync::PoisonError;
+
+#[cfg(openline_loom)]
+pub(crate) use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(openline_loom))]
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+/// Locks, even if another thread has panicked with the lock held. Only `make`, `Clone` and `Drop` of a message can
+/// panic there, and they run before or after a state changes, not in between.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,300 @@
+//! A topic: its log, who has joined it, and how a message gets to them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
+
+use crate::bell::Seat;
+use crate::error::PublishError;
+use crate::id::{Id, Ids, Seen, WEIGHT, hash};
+use crate::limits::{Limits, Retain, Stamp};
+use crate::log::{Entry, Log};
+use crate::position::Position;
+use crate::slab::Slab;
+use crate::sync::{Mutex, lock};
+
+/// A named log of messages. [`Hub::topic`](crate::Hub::topic) makes it.
+///
+/// A clone is another handle to the same topic. While there is a handle or a subscriber the topic stays; see
+/// [`Retain::linger`].
+pub struct Topic<M>(pub(crate) Arc<Inner<M>>);
+
+pub(crate) struct Inner<M> {
+    pub(crate) name: Arc<str>,
+    pub(crate) shared: Arc<Shared<M>>,
+    /// Held while a message is made and appended, so that offsets and `make` agree. Whoever wants both locks takes this
+    /// one first.
+    pub(crate) ids: Mutex<Ids>,
+    pub(crate) state: Mutex<State<M>>,
+}
+
+pub(crate) struct State<M> {
+    pub(crate) log: Log<M>,
+    pub(crate) seats: Slab<Seat>,
+    /// When the topic was made, or the last message came.
+    pub(crate) used: Stamp,
+    pub(crate) has_been_used: bool,
+    /// When the topic was last seen to be held.
+    pub(crate) held: Stamp,
+}
+
+/// What all topics of a hub have in common.
+pub(crate) struct Shared<M> {
+    pub(crate) retain: Retain,
+    pub(crate) make: Box<Make<M>>,
+    /// The time of the last tick, as a stamp.
+    pub(crate) now: AtomicU64,
+    pub(crate) max_topics: AtomicUsize,
+    pub(crate) max_bytes: AtomicUsize,
+    /// Weight of all logs and ids.
+    pub(crate) bytes: AtomicUsize,
+    pub(crate) published: AtomicU64,
+    pub(crate) missed: AtomicU64,
+    pub(crate) left: AtomicU64,
+}
+
+type Make<M> = dyn Fn(&str, Position, &Bytes) -> M + Send + Sync;
+
+impl<M> Shared<M> {
+    pub(crate) fn new(retain: Retain, now: Stamp, make: Box<Make<M>>) -> Shared<M> {
+        let limits = Limits::default();
+        Shared {
+            retain,
+            make,
+            now: AtomicU64::new(now.nanos()),
+            max_topics: AtomicUsize::new(limits.topics),
+            max_bytes: AtomicUsize::new(limits.bytes),
+            bytes: AtomicUsize::new(0),
+            published: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            left: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Stamp {
+        Stamp::from_nanos(self.now.load(Relaxed))
+    }
+
+    /// Counts these bytes, if there is room for them.
+    fn reserve(&self, bytes: usize) -> bool {
+        let max = self.max_bytes.load(Relaxed);
+        let add = |now: usize| now.checked_add(bytes).filter(|sum| *sum <= max);
+        self.bytes.fetch_update(Relaxed, Relaxed, add).is_ok()
+    }
+
+    fn account(&self, before: usize, after: usize) {
+        if after > before {
+            self.bytes.fetch_add(after - before, Relaxed);
+        } else if after < before {
+            self.bytes.fetch_sub(before - after, Relaxed);
+        }
+    }
+}
+
+impl<M> Topic<M> {
+    /// The topic's name: 1 to 128 bytes.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Where the log stands: the position of the last message.
+    ///
+    /// Take it *before* you read a database, and let the client join after it. What is published in the meantime then
+    /// comes as a message. If you take it afterwards, that is lost.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        lock(&self.0.state).log.position()
+    }
+
+    /// How many subscribers have joined.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        lock(&self.0.state).seats.len()
+    }
+
+    /// Appends a message to the log, and wakes all who have joined. The answer is the message's position.
+    ///
+    /// - `id`: if a message with this id is known, nothing is appended, and the answer is that message's position.
+    /// - `expect`: the message is appended only if the log stands here. So two who decide on the same log cannot both
+    ///   succeed: the second one reads what came in between, and decides anew.
+    ///
+    /// The payload is copied once, so that it holds no buffer from which it may have been cut. With a local hub the
+    /// future is ready at once; nothing happens before it is polled.
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use openline_live::{EpochSeed, Hub, Id, PublishError, Retain};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let hub = Hub::local(Retain::default(), EpochSeed::from_os()?, |_, _, payload: &Bytes| payload.clone());
+    /// let lot = hub.topic("lot 7")?;
+    /// let seen = lot.position();
+    /// let sold = lot.publish(Some(Id::new("bid 1")), Bytes::from("to Ann"), Some(seen)).await?;
+    /// // The answer got lost, so Ann's node asks again.
+    /// let again = lot.publish(Some(Id::new("bid 1")), Bytes::from("to Ann"), Some(seen)).await;
+    /// assert_eq!(again, Ok(sold));
+    /// let late = lot.publish(Some(Id::new("bid 2")), Bytes::from("to Bob"), Some(seen)).await;
+    /// assert_eq!(late, Err(PublishError::Conflict(sold)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`]. After each of them but [`Unknown`](PublishError::Unknown), the message is not in the log.
+    pub async fn publish(
+        &self,
+        id: Option<Id>,
+        payload: Bytes,
+        expect: Option<Position>,
+    ) -> Result<Position, PublishError> {
+        let position = self.0.append(id, &payload, expect)?;
+        self.0.ring();
+        Ok(position)
+    }
+}
+
+impl<M> Inner<M> {
+    pub(crate) fn new(name: Arc<str>, shared: Arc<Shared<M>>, log: Log<M>, ids: Ids) -> Inner<M> {
+        let now = shared.now();
+        shared.account(0, log.weight() + ids.weight());
+        let state = State { log, seats: Slab::new(), used: now, has_been_used: false, held: now };
+        Inner { name, shared, ids: Mutex::new(ids), state: Mutex::new(state) }
+    }
+
+    /// Changes the state, and counts what the log weighs afterwards.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<M>) -> T) -> T {
+        let mut state = lock(&self.state);
+        let before = state.log.weight();
+        let result = change(&mut state);
+        self.shared.account(before, state.log.weight());
+        result
+    }
+
+    pub(crate) fn change_ids<T>(&self, ids: &mut Ids, change: impl FnOnce(&mut Ids) -> T) -> T {
+        let before = ids.weight();
+        let result = change(ids);
+        self.shared.account(before, ids.weight());
+        result
+    }
+
+    fn append(&self, id: Option<Id>, payload: &[u8], expect: Option<Position>) -> Result<Position, PublishError> {
+        let retain = &self.shared.retain;
+        if payload.len() > retain.bytes {
+            return Err(PublishError::TooLong);
+        }
+        let named = id.map(|id| (id, hash(payload)));
+        let mut ids = lock(&self.ids);
+        let now = self.shared.now();
+        self.change_ids(&mut ids, |ids| ids.expire(now));
+        let at = lock(&self.state).log.position();
+        if let Some((id, hash)) = named
+            && let Some(seen) = ids.get(id)
+        {
+            let same = seen.hash == hash;
+            return if same { Ok(Position { offset: seen.offset, ..at }) } else { Err(PublishError::IdTaken) };
+        }
+        if expect.is_some_and(|expected| expected != at) {
+            return Err(PublishError::Conflict(at));
+        }
+        let at = Position { offset: at.offset + 1, ..at };
+        let payload = Bytes::copy_from_slice(payload);
+        // The log can be read meanwhile, but nobody else appends: the position stays free.
+        let message = (self.shared.make)(&self.name, at, &payload);
+        let weight = Entry::<M>::weight(payload.len()) + if id.is_some() { WEIGHT } else { 0 };
+        if !self.make_room(weight) {
+            return Err(PublishError::Full);
+        }
+        self.change(|state| {
+            state.log.append(Entry::new(message, payload, now));
+            state.log.trim(retain, now);
+            (state.used, state.has_been_used) = (now, true);
+        });
+        if let Some((id, hash)) = named {
+            self.change_ids(&mut ids, |ids| ids.insert(id, Seen { offset: at.offset, hash }, now));
+        }
+        // Both have been counted themselves by now.
+        self.shared.account(weight, 0);
+        self.shared.published.fetch_add(1, Relaxed);
+        Ok(at)
+    }
+
+    /// Reserves so many bytes. If the hub has no room for them, the topic's oldest messages go; but none, if that would
+    /// not help.
+    fn make_room(&self, weight: usize) -> bool {
+        let shared = &self.shared;
+        while !shared.reserve(weight) {
+            let dropped = self.change(|state| {
+                let others = shared.bytes.load(Relaxed).saturating_sub(state.log.weight());
+                others.saturating_add(weight) <= shared.max_bytes.load(Relaxed) && state.log.drop_oldest()
+            });
+            if !dropped {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Rings for everybody who has joined and does not know yet that there is something to read.
+    ///
+    /// Wakers are called without a lock, since an executor may poll at once. Between two groups others may read, join
+    /// and leave: who joins later looks at the log himself.
+    fn ring(&self) {
+        let mut wakers = Vec::new();
+        let mut from = 0;
+        loop {
+            let mut state = lock(&self.state);
+            if from >= state.seats.places() {
+                return;
+            }
+            for seat in state.seats.range_mut(from, GROUP).filter(|seat| !seat.rung) {
+                seat.rung = true;
+                wakers.extend(seat.bell.ring(seat.cursor));
+            }
+            drop(state);
+            wakers.drain(..).for_each(std::task::Waker::wake);
+            from += GROUP;
+        }
+    }
+
+    /// Lets go of what is too old. Returns whether the topic itself may go, if nobody holds it.
+    pub(crate) fn sweep(&self, now: Stamp, held: bool) -> bool {
+        let mut ids = lock(&self.ids);
+        self.change_ids(&mut ids, |ids| ids.expire(now));
+        let retain = &self.shared.retain;
+        self.change(|state| {
+            state.log.trim(retain, now);
+            if held {
+                state.held = now;
+            }
+            let stay = if state.has_been_used { retain.linger.max(retain.age) } else { retain.linger };
+            ids.is_empty() && now.since(state.used) > stay && now.since(state.held) > retain.linger
+        })
+    }
+}
+
+impl<M> Drop for Inner<M> {
+    fn drop(&mut self) {
+        let weight = lock(&self.state).log.weight() + lock(&self.ids).weight();
+        self.shared.account(weight, 0);
+    }
+}
+
+impl<M> Clone for Topic<M> {
+    fn clone(&self) -> Topic<M> {
+        Topic(Arc::clone(&self.0))
+    }
+}
+
+impl<M> fmt::Debug for Topic<M> {
+    // It shows no payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Topic").field(&self.0.name).finish_non_exhaustive()
+    }
+}
+
+/// How many places are looked at under one lock.
+const GROUP: usize = 256;

@@ -1,0 +1,64 @@
+//! Who may know whom: each module uses only those before it, and none has a clock, a socket, a thread or a runtime.
+
+use std::fs;
+use std::path::Path;
+
+/// From words to the front door. A module that is missing here has not been drawn, and fails.
+const ORDER: [&str; 14] = [
+    "sync",
+    "position",
+    "limits",
+    "delivery",
+    "error",
+    "slab",
+    "id",
+    "bell",
+    "log",
+    "topic",
+    "subscriber",
+    "snapshot",
+    "hub",
+    "lib",
+];
+
+/// Name, text, and the code without comments and without the tests at the foot.
+fn sources() -> Vec<(String, String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let sources: Vec<_> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let read = |path: &std::path::PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
+        let code = code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n");
+        (path.file_stem().unwrap().to_str().unwrap().to_owned(), text, code)
+    };
+    sources.iter().map(read).collect()
+}
+
+#[test]
+fn each_module_uses_only_those_before_it() {
+    let sources = sources();
+    assert_eq!(sources.len(), ORDER.len());
+    for (name, _, code) in sources {
+        let at = ORDER.iter().position(|module| **module == name).unwrap_or_else(|| panic!("{name} is not drawn"));
+        for (found, _) in code.match_indices("crate::") {
+            let used: String = code[found + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            assert!(ORDER[..at].contains(&&used[..]), "{name} uses {used}");
+        }
+    }
+}
+
+#[test]
+fn time_comes_in_and_nothing_runs_by_itself() {
+    for (name, _, code) in sources() {
+        for outside in ["Instant", "SystemTime", "std::net", "std::io::", "std::thread", "tokio", "unsafe"] {
+            assert!(!code.contains(outside), "{name}: {outside}");
+        }
+    }
+}
+
+#[test]
+fn no_file_holds_two_ideas() {
+    for (name, text, _) in sources() {
+        assert!(text.lines().count() <= 400, "{name}");
+    }
+}

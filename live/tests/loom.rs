@@ -1,0 +1,121 @@
+//! Publishers, subscribers and those who leave, under loom: in every order in which their threads may run, no wake-up is
+//! lost. If one were, a thread would wait for ever, and loom reports that as a deadlock. `.ci/run` has the command.
+
+#![cfg(openline_loom)]
+
+mod common;
+
+use common::*;
+use loom::future::block_on;
+use loom::thread;
+use openline_live::Lag::Leave;
+use openline_live::Start::{Now, Oldest};
+use openline_live::{Delivery, Subscriber};
+
+/// Explores the orders with up to three preemptions, which is where such mistakes show.
+fn model(test: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(test);
+}
+
+/// Waits for this many messages.
+fn read(subscriber: &mut Subscriber<Said>, count: usize) -> Vec<u64> {
+    let mut offsets = vec![];
+    while offsets.len() < count {
+        match block_on(subscriber.next()) {
+            Delivery::Message((offset, _)) => offsets.push(offset),
+            Delivery::Joined { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    offsets
+}
+
+#[test]
+fn a_reader_wakes_for_each_message() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let mut reader = Subscriber::new();
+        reader.join(&topic, Now, Leave);
+        let reading = thread::spawn(move || read(&mut reader, 2));
+        count(&topic, 1..=2);
+        assert_eq!(reading.join().unwrap(), [1, 2]);
+    });
+}
+
+#[test]
+fn a_reader_of_two_topics_wakes_for_both() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let (one, two) = (hub.topic("one").unwrap(), hub.topic("two").unwrap());
+        let mut reader = Subscriber::new();
+        reader.join(&one, Now, Leave);
+        reader.join(&two, Now, Leave);
+        let reading = thread::spawn(move || read(&mut reader, 2));
+        let saying = thread::spawn(move || count(&one, 1..=1));
+        count(&two, 1..=1);
+        saying.join().unwrap();
+        assert_eq!(reading.join().unwrap(), [1, 1]);
+    });
+}
+
+#[test]
+fn two_publishers_make_one_order() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let mut reader = Subscriber::new();
+        reader.join(&topic, Now, Leave);
+        let other = topic.clone();
+        let saying = thread::spawn(move || say(&other, "a").unwrap().offset);
+        let mut said = vec![say(&topic, "b").unwrap().offset];
+        assert_eq!(read(&mut reader, 2), [1, 2]);
+        said.push(saying.join().unwrap());
+        said.sort_unstable();
+        assert_eq!(said, [1, 2]);
+    });
+}
+
+#[test]
+fn who_leaves_takes_no_wake_up_with_it() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let (mut first, mut reader) = (Subscriber::new(), Subscriber::new());
+        first.join(&topic, Now, Leave);
+        reader.join(&topic, Now, Leave);
+        let saying = topic.clone();
+        let saying = thread::spawn(move || count(&saying, 1..=1));
+        // The other's place is free now, and is taken again.
+        let leaving = topic.clone();
+        let leaving = thread::spawn(move || {
+            drop(first);
+            let mut late = Subscriber::new();
+            late.join(&leaving, Oldest, Leave);
+            read(&mut late, 1)
+        });
+        assert_eq!(read(&mut reader, 1), [1]);
+        assert_eq!(leaving.join().unwrap(), [1]);
+        saying.join().unwrap();
+        drop(reader);
+        assert_eq!((topic.subscribers(), hub.counters().messages), (0, 1));
+    });
+}
+
+#[test]
+fn who_moves_its_cursor_hears_of_what_comes_then() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let mut reader = Subscriber::new();
+        reader.join(&topic, Now, Leave);
+        let saying = topic.clone();
+        let saying = thread::spawn(move || count(&saying, 1..=2));
+        reader.join(&topic, Oldest, Leave);
+        assert_eq!(read(&mut reader, 2), [1, 2]);
+        saying.join().unwrap();
+        assert_eq!(reader.try_next(), None);
+    });
+}

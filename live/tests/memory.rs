@@ -1,0 +1,64 @@
+//! What it costs to sit there: bytes of an idle subscriber, and of many who do not read.
+
+mod common;
+
+use common::*;
+use openline_live::Lag::{Leave, Skip};
+use openline_live::Start::Now;
+use openline_live::{Subscriber, Topic};
+
+/// How many bytes stay allocated.
+fn bytes_after(run: impl FnOnce()) -> i64 {
+    allocation_counter::measure(run).bytes_current
+}
+
+#[test]
+fn an_idle_connection_in_three_topics_costs_little() {
+    let hub = hub(retain(256, 4096));
+    let topics = ["a", "b", "c"].map(|name| hub.topic(name).unwrap());
+    // The logs have what they need before anything is counted.
+    for topic in &topics {
+        let mut subscriber = Subscriber::new();
+        subscriber.join(topic, Now, Leave);
+        count(topic, 1..=400);
+    }
+    let mut subscribers: Vec<Subscriber<Said>> = Vec::with_capacity(1000);
+    let waker = std::task::Waker::noop();
+    let total = bytes_after(|| {
+        for _ in 0..1000 {
+            let mut subscriber = Subscriber::new();
+            topics.iter().for_each(|topic| subscriber.join(topic, Now, Leave));
+            subscribers.push(subscriber);
+        }
+        // All have been busy once, and are idle again.
+        topics.iter().for_each(|topic| (0..50).for_each(|_| assert!(say(topic, "012").is_ok())));
+        for subscriber in &mut subscribers {
+            assert_eq!(all(subscriber).len(), 153);
+            assert!(subscriber.poll_next(&mut std::task::Context::from_waker(waker)).is_pending());
+        }
+    });
+    let each = total / 1000 + size_of::<Subscriber<Said>>() as i64;
+    println!("{each} bytes, of which {} are the subscriber itself", size_of::<Subscriber<Said>>());
+    assert!((100..=300).contains(&each), "{each} bytes");
+}
+
+#[test]
+fn who_never_reads_holds_the_slack_once_and_no_more() {
+    let hub = hub(retain(16, 100));
+    let topic = hub.topic("t").unwrap();
+    let mut stalled: Vec<Subscriber<Said>> = (0..100).map(|_| Subscriber::new()).collect();
+    for (number, subscriber) in stalled.iter_mut().enumerate() {
+        subscriber.join(&topic, Now, if number % 2 == 0 { Skip } else { Leave });
+    }
+    let mut reader = Subscriber::new();
+    reader.join(&topic, Now, Leave);
+    let publish = |topic: &Topic<Said>, reader: &mut Subscriber<Said>, count: u64| {
+        (0..count).for_each(|_| assert!(say(topic, "0123456789").is_ok()));
+        all(reader).len() as u64
+    };
+    assert_eq!((0..4).map(|_| publish(&topic, &mut reader, 50)).sum::<u64>(), 201);
+    assert_eq!(hub.counters().messages, 116, "the slack is full");
+    // What a message's text holds in the log is freed when the message goes.
+    let grown = bytes_after(|| (0..100).for_each(|_| assert_eq!(publish(&topic, &mut reader, 50), 50)));
+    assert_eq!((grown, hub.counters().messages), (0, 116));
+}

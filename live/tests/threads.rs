@@ -1,0 +1,95 @@
+//! Many threads at once: publishers, readers, and connections that break and come back. Each reader must see every message
+//! once and in order, though it joins and leaves all the time.
+
+mod common;
+
+use bytes::Bytes;
+use common::*;
+use openline_live::Lag::{Leave, Skip};
+use openline_live::Start::{After, Now};
+use openline_live::{Delivery, Position, Subscriber, Topic};
+
+const PUBLISHERS: u64 = 3;
+const EACH: u64 = 2000;
+const ALL: u64 = PUBLISHERS * EACH;
+
+async fn publish(topic: Topic<Said>) {
+    for number in 0..EACH {
+        topic.publish(None, Bytes::from(number.to_string()), None).await.unwrap();
+        if number % 16 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Reads from `seen` on to the end, and breaks off after each `most` messages.
+async fn read(topic: Topic<Said>, mut seen: Position, most: u64) -> Vec<u64> {
+    let mut offsets = vec![];
+    while seen.offset < ALL {
+        let mut subscriber = Subscriber::new();
+        subscriber.join(&topic, After(seen), Leave);
+        for _ in 0..most {
+            match subscriber.next().await {
+                Delivery::Joined { whole, .. } => assert!(whole),
+                Delivery::Message((offset, _)) => {
+                    offsets.push(offset);
+                    seen.offset = offset;
+                }
+                other => panic!("{other:?}"),
+            }
+            if seen.offset == ALL {
+                break;
+            }
+        }
+    }
+    offsets
+}
+
+/// Lags all the time; what it has and what it has missed make up everything.
+async fn lag(mut subscriber: Subscriber<Said>) -> (u64, u64) {
+    let (mut read, mut missed) = (0, 0);
+    while read + missed < ALL {
+        match subscriber.next().await {
+            Delivery::Joined { .. } => {}
+            Delivery::Missed(gap) => missed += gap.count,
+            Delivery::Message((offset, _)) => {
+                read += 1;
+                assert_eq!(offset, read + missed, "the count is exact");
+                tokio::task::yield_now().await;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    (read, missed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn everybody_has_everything_once_and_in_order() {
+    let hub = hub(retain(ALL as usize, 0));
+    let topic = hub.topic("t").unwrap();
+    let start = topic.position();
+    let readers: Vec<_> = [2, 3, 8, 101, u64::MAX].map(|most| tokio::spawn(read(topic.clone(), start, most))).into();
+    let publishers: Vec<_> = (0..PUBLISHERS).map(|_| tokio::spawn(publish(topic.clone()))).collect();
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    for reader in readers {
+        assert!(reader.await.unwrap().into_iter().eq(1..=ALL));
+    }
+    assert_eq!((topic.subscribers(), hub.counters().lag, topic.position().offset), (0, 0, ALL));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_lags_knows_what_is_missing() {
+    let hub = hub(retain(4, 8));
+    let topic = hub.topic("t").unwrap();
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Now, Skip);
+    let lagging = tokio::spawn(lag(subscriber));
+    let publishers: Vec<_> = (0..PUBLISHERS).map(|_| tokio::spawn(publish(topic.clone()))).collect();
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    let (read, missed) = lagging.await.unwrap();
+    assert_eq!((read + missed, hub.counters().missed), (ALL, missed));
+}
