@@ -187,9 +187,10 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
         assert!(us.state() as u8 >= before as u8, "no way back");
         assert!(us.state() != State::Closed || us.until().is_none());
         if let (Some(before), Some(now)) = (&told, us.closed()) {
-            // It is said once. But what was read before the transport failed or the peer was given up, and is looked at
-            // after that, may have a Close frame with its code and reason, or a fault of the peer.
-            let cut_off = matches!(before.cause, Cause::Eof | Cause::PongTimeout | Cause::StallTimeout);
+            // It is said once. But what was read before the transport failed, the peer was given up, or the time to close
+            // was over, and is looked at after that, may have a Close frame with its code and reason, or a fault.
+            let given_up = matches!(before.cause, Cause::PongTimeout | Cause::StallTimeout | Cause::CloseTimeout);
+            let cut_off = given_up || before.cause == Cause::Eof;
             let told_more = now.cause == before.cause || matches!(now.cause, Cause::Protocol(_));
             let knew_nothing = before.code == CloseCode::ABNORMAL && before.reason.is_empty();
             assert!(now == before || cut_off && knew_nothing && told_more, "{before:?}, then {now:?}");
