@@ -8,7 +8,9 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use openline::frame::{Decoder, Header, MaskKey, Opcode};
-use openline::{Cause, CloseCode, Closed, Config, Deflate, DeflateContext, Event, Fault, Keepalive, Prepared, State, Time};
+use openline::{
+    Cause, CloseCode, Closed, Config, Deflate, DeflateContext, Event, Fault, Keepalive, Prepared, State, Time,
+};
 use openline_fuzz::{Asks, connection, role};
 
 #[derive(Arbitrary, Debug)]
@@ -66,8 +68,7 @@ fuzz_target!(|input: (Setup, Vec<Step<'_>>)| {
     config.high_water = HIGH_WATER;
     // At least a millisecond: who asks to be woken at once is.
     let millis = |count: u16| Duration::from_millis(u64::from(count) + 1);
-    config.keepalive =
-        setup.keepalive.map(|(interval, timeout)| Keepalive::new(millis(interval), millis(timeout)));
+    config.keepalive = setup.keepalive.map(|(interval, timeout)| Keepalive::new(millis(interval), millis(timeout)));
     config.close_timeout = millis(setup.close_timeout);
     let deflate = setup.deflate.map(|(takeover, window_bits, level, memory)| {
         let mut deflate = Deflate::default();

@@ -35,7 +35,9 @@ fuzz_target!(|input: Input<'_>| {
     match outcome {
         Ok(true) if flags & 2 != 0 => assert!(bytes.starts_with(&[5])),
         Ok(true) => assert!(bytes.starts_with(b"HTTP/1.")),
-        Err(ProxyError::Refused { status: refused }) => assert!(status == Some(refused) && !(200..300).contains(&refused)),
+        Err(ProxyError::Refused { status: refused }) => {
+            assert!(status == Some(refused) && !(200..300).contains(&refused))
+        }
         Ok(false) | Err(_) => assert_eq!(status, None),
     }
 });
