@@ -214,6 +214,25 @@ def command(*words):
     return output
 
 
+def find(name):
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+def debian_programs(packages):
+    """Where these programs are, by name, installed if need be (as root). `packages` says in which package each one is."""
+    if not all(map(find, packages)) and os.geteuid() == 0 and shutil.which("apt-get"):
+        env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+        for words in (["apt-get", "update", "-qq"],
+                      ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages.values()]):
+            print("$ " + " ".join(words), flush=True)
+            if subprocess.run(words, stdin=subprocess.DEVNULL, env=env).returncode != 0:
+                raise Unavailable(f"{' '.join(words)} failed")
+    missing = [name for name in packages if not find(name)]
+    if missing:
+        raise Unavailable(f"{', '.join(missing)} not found (Debian: apt-get install {' '.join(packages.values())})")
+    return {name: find(name) for name in packages}
+
+
 def find_node():
     node = shutil.which("node")
     if not node:
