@@ -340,7 +340,7 @@ fn options(args: &mut lexopt::Parser) -> Result<Options, lexopt::Error> {
         }
     }
     let uri = uri.ok_or("no URL")?;
-    let mut request = ClientRequest::new(&uri).map_err(|error| args::wrong(&uri, error))?;
+    let mut request = ClientRequest::new(&uri).map_err(|error| args::wrong("URL", error))?;
     for name in subprotocols {
         let wrong = |error| args::wrong(format_args!("--subprotocol {name}"), error);
         request = request.subprotocol(&name).map_err(wrong)?;

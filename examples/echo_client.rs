@@ -122,7 +122,7 @@ fn options(args: &mut lexopt::Parser) -> Result<Options, lexopt::Error> {
             Long("fragment") => fragment = args::value(args, "--fragment", "a number of bytes")?,
             Value(uri) if request.is_none() => {
                 let uri = uri.string()?;
-                request = Some(ClientRequest::new(&uri).map_err(|error| args::wrong(&uri, error))?);
+                request = Some(ClientRequest::new(&uri).map_err(|error| args::wrong("URL", error))?);
             }
             other => return args::unexpected(other, HELP),
         }

@@ -95,7 +95,10 @@ impl Client {
     /// The value that counts is no URI of a proxy. `hyper-util` connects directly then.
     #[cfg(feature = "proxy-env")]
     pub fn proxy_from_env(mut self) -> Result<Client, HandshakeError> {
-        let found = crate::proxy::from_environment(self.request.uri(), |name| std::env::var(name).ok())?;
+        let found = crate::proxy::from_environment(self.request.uri(), |name| {
+            // What is no text becomes a value that is no proxy's URI: that is an error, and not a direct connection.
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })?;
         self.proxy = found.map(Arc::new);
         Ok(self)
     }

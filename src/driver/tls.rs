@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::vec;
 use std::vec::Vec;
 
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig, ClientConnection};
@@ -56,6 +57,8 @@ pub struct TlsSession {
     waiting: Vec<u8>,
     /// Why the session has failed.
     failure: Option<rustls::Error>,
+    /// Whether the transport has ended.
+    ended: bool,
 }
 
 impl TlsSession {
@@ -83,7 +86,7 @@ impl TlsSession {
         let name = ServerName::try_from(host.to_string()).map_err(|error| TlsError::Setup(Box::new(error)))?;
         let mut rustls = ClientConnection::new(config, name).map_err(|error| TlsError::Setup(Box::new(error)))?;
         rustls.set_buffer_limit(Some(MOST_QUEUED));
-        Ok(TlsSession { rustls, waiting: Vec::new(), failure: None })
+        Ok(TlsSession { rustls, waiting: Vec::new(), failure: None, ended: false })
     }
 
     /// Takes encrypted bytes. Call it when a read has failed with [`WouldBlock`](io::ErrorKind::WouldBlock): so what is
@@ -100,8 +103,15 @@ impl TlsSession {
 
     /// The transport has ended.
     pub fn handle_eof(&mut self) {
-        // rustls is told by a read of 0 bytes. It cannot fail, since there is nothing to take.
-        let _ = self.rustls.read_tls(&mut io::empty());
+        self.ended = true;
+        self.pass_on_end();
+    }
+
+    /// Tells rustls of the end, by a read of 0 bytes. It takes none while many plain bytes wait, so it is told again.
+    fn pass_on_end(&mut self) {
+        if self.ended && self.waiting.is_empty() {
+            let _ = self.rustls.read_tls(&mut io::empty());
+        }
     }
 
     /// Moves the encrypted bytes that are to be written to the end of `out`.
@@ -144,7 +154,12 @@ impl TlsSession {
                 Ok(0) => return &[],
                 Ok(_) => {}
                 // The plain bytes must be read first.
-                Err(_) => return bytes,
+                Err(_) if self.has_plain() => return bytes,
+                // There is no room for a message of the handshake: it is longer than any that is expected.
+                Err(error) => {
+                    self.failure.get_or_insert(rustls::Error::General(error.to_string()));
+                    return &[];
+                }
             }
             if let Err(failure) = self.rustls.process_new_packets() {
                 self.failure.get_or_insert(failure);
@@ -170,8 +185,11 @@ impl BufRead for TlsSession {
             let waiting = mem::take(&mut self.waiting);
             self.waiting = self.decrypt(&waiting).to_vec();
         }
-        // What came before the failure is read first.
+        // What came before the failure or the end is read first.
         let has_plain = self.has_plain();
+        if !has_plain {
+            self.pass_on_end();
+        }
         match &self.failure {
             Some(failure) if !has_plain => Err(io::Error::new(io::ErrorKind::InvalidData, failure.clone())),
             _ => self.rustls.reader().into_first_chunk(),
@@ -231,7 +249,7 @@ fn blame(failure: &rustls::Error) -> TlsError {
     }
 }
 
-/// How all sessions are made. They share it, so that a session can be resumed.
+/// How all sessions are made.
 fn platform_config() -> Result<Arc<ClientConfig>, TlsError> {
     let provider = CryptoProvider::get_default().cloned().or_else(own_provider);
     let provider = provider.ok_or_else(|| TlsError::Setup("no provider of cryptography is installed".into()))?;
@@ -239,7 +257,10 @@ fn platform_config() -> Result<Arc<ClientConfig>, TlsError> {
         .with_safe_default_protocol_versions()
         .and_then(BuilderVerifierExt::with_platform_verifier)
         .map_err(|error| TlsError::Setup(Box::new(error)))?;
-    Ok(offering_http_1_1(config.with_no_client_auth()))
+    let mut config = config.with_no_client_auth();
+    // A server may send long tickets, and they would outlive their connections.
+    config.resumption = Resumption::disabled();
+    Ok(offering_http_1_1(config))
 }
 
 fn offering_http_1_1(mut config: ClientConfig) -> Arc<ClientConfig> {

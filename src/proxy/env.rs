@@ -42,18 +42,22 @@ fn is_exempt(uri: &Uri, list: &str) -> bool {
 fn has_name(entry: &str, host: &str, port: u16) -> bool {
     let Some(domain) = without_port(entry, port) else { return false };
     let domain = domain.strip_prefix('.').unwrap_or(domain);
+    if domain == "*" {
+        return true;
+    }
     let (host, domain) = (host.as_bytes(), domain.as_bytes());
     let (before, end) = host.split_at(host.len().saturating_sub(domain.len()));
-    entry == "*" || (end.eq_ignore_ascii_case(domain) && matches!(before, [] | [.., b'.']))
+    end.eq_ignore_ascii_case(domain) && matches!(before, [] | [.., b'.'])
 }
 
-/// An entry for addresses is an address, after which a port may follow if it is IPv4; or a network, as `10.0.0.0/8`.
+/// An entry for addresses is an address, or a network, as `10.0.0.0/8`. A port may follow; an IPv6 address before it has
+/// brackets.
 fn has_address(entry: &str, address: IpAddr, port: u16) -> bool {
     let Some((network, length)) = entry.split_once('/') else {
-        let without_port = without_port(entry, port).and_then(|entry| entry.parse().ok());
-        return entry.parse().ok().or(without_port) == Some(address);
+        return entry.parse().ok().or_else(|| address_of(without_port(entry, port)?)) == Some(address);
     };
-    let (Ok(network), Ok(length)) = (network.parse(), length.parse()) else { return false };
+    let Some(length) = without_port(length, port) else { return false };
+    let (Some(network), Ok(length)) = (address_of(network), length.parse()) else { return false };
     let in_common = match (address, network) {
         (IpAddr::V4(a), IpAddr::V4(b)) if length <= 32 => (a.to_bits() ^ b.to_bits()).leading_zeros(),
         (IpAddr::V6(a), IpAddr::V6(b)) if length <= 128 => (a.to_bits() ^ b.to_bits()).leading_zeros(),
@@ -62,9 +66,17 @@ fn has_address(entry: &str, address: IpAddr, port: u16) -> bool {
     in_common >= length
 }
 
+/// An address, with or without brackets.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    inner.unwrap_or(text).parse().ok()
+}
+
 /// The entry without its port. `None` if the port is another one.
 fn without_port(entry: &str, port: u16) -> Option<&str> {
-    match entry.split_once(':') {
+    match entry.rsplit_once(':') {
+        // The colon is one of the address in brackets.
+        Some((_, end)) if end.ends_with(']') => Some(entry),
         Some((host, only)) => (only.parse() == Ok(port)).then_some(host),
         None => Some(entry),
     }

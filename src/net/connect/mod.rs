@@ -116,6 +116,8 @@ impl Steps {
             Some(tunnel) => self.open_tunnel(tunnel, &tcp)?,
             None => Vec::new(),
         };
+        // A program may bring TLS of its own, which knows nothing of these timeouts.
+        tcp.set_read_timeout(None).and_then(|()| tcp.set_write_timeout(None)).map_err(Error::ProxyIo)?;
         Ok(Stream::plain(tcp, ahead))
     }
 

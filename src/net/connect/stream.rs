@@ -1,5 +1,6 @@
 //! The transport of a WebSocket that this adapter has connected: TCP, with TLS or without.
 
+use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -11,7 +12,6 @@ use crate::net::Transport;
 
 /// The transport of a WebSocket that [`connect`](super::connect()) has opened: TCP, with TLS for `wss://`, perhaps through
 /// a proxy.
-#[derive(Debug)]
 pub struct Stream {
     tcp: TcpStream,
     /// Bytes of the server that were read together with the proxy's last ones.
@@ -19,7 +19,6 @@ pub struct Stream {
     layer: Layer,
 }
 
-#[derive(Debug)]
 enum Layer {
     Plain,
     #[cfg(feature = "rustls-no-provider")]
@@ -54,6 +53,17 @@ impl Stream {
         session.receive(&ahead);
         let tls = std::sync::Arc::new(Tls::handshake(session, &tcp, steps)?);
         Ok(Stream { tcp, ahead: Vec::new(), layer: Layer::Tls(tls) })
+    }
+}
+
+/// `Debug` shows no byte.
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("tcp", &self.tcp)
+            .field("tls", &self.is_tls())
+            .field("bytes_ahead", &self.ahead.len())
+            .finish()
     }
 }
 
@@ -100,7 +110,8 @@ impl Write for Stream {
 }
 
 /// A read, a write and a flush are one system call each, with TLS too. A read that has brought no whole record of TLS
-/// fails with [`TimedOut`](io::ErrorKind::TimedOut), and so does a flush after which bytes are left.
+/// fails with [`TimedOut`](io::ErrorKind::TimedOut), or with [`Interrupted`](io::ErrorKind::Interrupted) if more lies there;
+/// a flush after which bytes are left fails with `TimedOut`.
 ///
 /// Two threads may read and write at the same time, on two handles.
 impl Transport for Stream {

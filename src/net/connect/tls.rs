@@ -7,7 +7,6 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::vec;
 use std::vec::Vec;
 
 use super::Steps;
@@ -15,16 +14,14 @@ use crate::TlsError;
 use crate::driver::TlsSession;
 
 /// A TLS session, for the handles of one connection.
-#[derive(Debug)]
 pub(super) struct Tls {
-    /// The space to read into.
-    input: Mutex<Vec<u8>>,
+    input: Mutex<()>,
     output: Mutex<Output>,
     session: Mutex<TlsSession>,
 }
 
 /// Encrypted bytes that wait to be written.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Output {
     bytes: Vec<u8>,
     /// How many of them have been written.
@@ -35,7 +32,7 @@ struct Output {
 impl Tls {
     /// Makes the handshake.
     pub(super) fn handshake(mut session: TlsSession, tcp: &TcpStream, steps: &Steps) -> Result<Tls, TlsError> {
-        let mut input = vec![0; READ];
+        let mut input = [0; READ];
         loop {
             let mut bytes = Vec::new();
             session.transmit(&mut bytes);
@@ -43,8 +40,7 @@ impl Tls {
             // Why there is no session comes before that an alert about it did not leave.
             if session.is_open()? {
                 written?;
-                let (input, output) = (Mutex::new(input), Mutex::default());
-                return Ok(Tls { input, output, session: Mutex::new(session) });
+                return Ok(Tls { input: Mutex::default(), output: Mutex::default(), session: Mutex::new(session) });
             }
             written?;
             match steps.read(tcp, &mut input)? {
@@ -56,11 +52,13 @@ impl Tls {
 
     /// Reads from TCP once, unless plain bytes are there.
     pub(super) fn read(&self, mut tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut input = lock(&self.input);
+        let _input = lock(&self.input);
         match lock(&self.session).read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             read => return read,
         }
+        // An idle connection owns no buffer.
+        let mut input = [0; READ];
         let len = tcp.read(&mut input)?;
         let mut session = lock(&self.session);
         match input.get(..len).unwrap_or_default() {
@@ -68,7 +66,11 @@ impl Tls {
             bytes => session.receive(bytes),
         }
         match session.read(buffer) {
-            // A part of a record has come. The caller has a look at its deadlines, and reads again.
+            // A part of a record has come. The caller has a look at its deadlines, and reads again. If the read was full,
+            // more lies there, and the peer is not to be given up for its silence.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && len == READ => {
+                Err(io::ErrorKind::Interrupted.into())
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
             read => read,
         }

@@ -1,5 +1,6 @@
 //! The transport of a WebSocket that this adapter has connected: TCP, with TLS or without.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,7 +14,6 @@ use super::tls::Tls;
 
 /// The transport of a WebSocket that [`connect`](super::connect()) has opened: TCP, with TLS for `wss://`, perhaps through
 /// a proxy.
-#[derive(Debug)]
 pub struct Stream {
     tcp: TcpStream,
     /// Bytes of the server that were read together with the proxy's last ones.
@@ -21,7 +21,6 @@ pub struct Stream {
     layer: Layer,
 }
 
-#[derive(Debug)]
 enum Layer {
     Plain,
     #[cfg(feature = "rustls-no-provider")]
@@ -52,6 +51,17 @@ impl Stream {
         let mut tls = std::boxed::Box::new(Tls::new(session, &ahead));
         std::future::poll_fn(|cx| tls.poll_handshake(&mut tcp, cx)).await?;
         Ok(Stream { tcp, ahead: Vec::new(), layer: Layer::Tls(tls) })
+    }
+}
+
+/// `Debug` shows no byte.
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("tcp", &self.tcp)
+            .field("tls", &self.is_tls())
+            .field("bytes_ahead", &self.ahead.len())
+            .finish()
     }
 }
 

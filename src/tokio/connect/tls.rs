@@ -1,19 +1,20 @@
 //! Carries the bytes of a [`TlsSession`] over TCP.
 
+use std::future::Future;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::vec::Vec;
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::net::TcpStream;
+use ::tokio::task::consume_budget;
 
 use crate::TlsError;
 use crate::driver::TlsSession;
 
 /// A TLS session, and its bytes that wait to be written.
-#[derive(Debug)]
 pub(super) struct Tls {
     session: TlsSession,
     out: Vec<u8>,
@@ -31,10 +32,14 @@ impl Tls {
 
     pub(super) fn poll_handshake(&mut self, tcp: &mut TcpStream, cx: &mut Context<'_>) -> Poll<Result<(), TlsError>> {
         loop {
-            // Also after a failure: there may be an alert, which says to the server what is wrong.
-            let written = self.poll_flush(tcp, cx)?;
+            // Also after a failure: there may be an alert, which says to the server what is wrong. Why there is no session
+            // comes before that it did not leave.
+            let written = self.poll_flush(tcp, cx);
             if self.session.is_open()? {
-                return written.map(Ok);
+                return written.map_err(TlsError::from);
+            }
+            if let Poll::Ready(Err(error)) = written {
+                return Poll::Ready(Err(error.into()));
             }
             if ready!(self.poll_receive(tcp, cx))? == 0 {
                 return Poll::Ready(Err(TlsError::Io(io::ErrorKind::UnexpectedEof.into())));
@@ -48,6 +53,7 @@ impl Tls {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let mut read = 0_usize;
         loop {
             match self.session.fill_buf() {
                 Ok(bytes) => {
@@ -57,9 +63,14 @@ impl Tls {
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
-                // This ends, even if bytes come without end and no record does: each read takes from tokio's budget.
-                Err(_) => ready!(self.poll_receive(tcp, cx))?,
-            };
+                Err(_) => {
+                    read = read.saturating_add(ready!(self.poll_receive(tcp, cx))?);
+                    // Other tasks must run too, even if bytes come without end and bring nothing.
+                    if read >= FAIR_SHARE {
+                        return give_way(cx);
+                    }
+                }
+            }
         }
     }
 
@@ -110,6 +121,24 @@ impl Tls {
         Pin::new(tcp).poll_shutdown(cx)
     }
 }
+
+/// Lets other tasks run. tokio's budget is used up, which says that the transport has not been asked for all it has.
+fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
+    for _ in 0..BUDGET {
+        if pin!(consume_budget()).poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+    }
+    // Outside of the budget.
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// How many encrypted bytes are read before other tasks run.
+const FAIR_SHARE: usize = 128 * 1024;
+
+/// More than tokio's budget.
+const BUDGET: u8 = 255;
 
 /// How many encrypted bytes are read at once: a record of the greatest length.
 const READ: usize = 16 * 1024 + 256;
