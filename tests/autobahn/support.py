@@ -147,13 +147,9 @@ def target_directory():
 
 
 def build_examples(names, bin_dir=None):
-    """Builds the examples in release mode: a dictionary from name to executable. With `bin_dir`, takes them from there."""
-    return build(["--features", "tokio,deflate"], "example", names, bin_dir)
-
-
-def build_tls_examples(names, bin_dir=None):
-    """As `build_examples`, with TLS."""
-    return build(["--features", "tokio,deflate,rustls"], "example", names, bin_dir)
+    """Builds the examples in release mode: a dictionary from name to executable. With `bin_dir`, takes them from there. All
+    suites have them built with the same features, so that they are built once."""
+    return build(["--features", "tokio,deflate,rustls,proxy-env"], "example", names, bin_dir)
 
 
 def build_http_examples(names, bin_dir=None):
