@@ -90,6 +90,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Over WebSockets
+//!
+//! With the feature `pump`, `pump` carries what a subscriber gets to a socket of openline's tokio adapter, gives what the
+//! client says, and lets go of a client that takes nothing.
+//!
 //! # What it does not do
 //!
 //! It knows no sockets, users, rooms, acknowledgements or requests. Check whether a client may join before you call
@@ -117,6 +122,8 @@ mod id;
 mod limits;
 mod log;
 mod position;
+#[cfg(feature = "pump")]
+mod pump;
 mod slab;
 mod snapshot;
 mod subscriber;
@@ -131,6 +138,8 @@ pub use limits::{Limits, Retain};
 #[doc(no_inline)]
 pub use openline::Time;
 pub use position::{Epoch, EpochSeed, ParsePositionError, Position};
+#[cfg(feature = "pump")]
+pub use pump::pump;
 pub use snapshot::Snapshot;
 pub use subscriber::Subscriber;
 pub use topic::Topic;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// From words to the front door. A module that is missing here has not been drawn, and fails.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "sync",
     "position",
     "limits",
@@ -18,6 +18,7 @@ const ORDER: [&str; 14] = [
     "subscriber",
     "snapshot",
     "hub",
+    "pump",
     "lib",
 ];
 
@@ -49,7 +50,8 @@ fn each_module_uses_only_those_before_it() {
 
 #[test]
 fn time_comes_in_and_nothing_runs_by_itself() {
-    for (name, _, code) in sources() {
+    // `pump` is the way out to a runtime.
+    for (name, _, code) in sources().into_iter().filter(|(name, ..)| name != "pump") {
         for outside in ["Instant", "SystemTime", "std::net", "std::io::", "std::thread", "tokio", "unsafe"] {
             assert!(!code.contains(outside), "{name}: {outside}");
         }

@@ -1,0 +1,150 @@
+//! Carries what a subscriber gets to a WebSocket of openline's tokio adapter (feature `pump`).
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use openline::tokio::WebSocket;
+use openline::{CloseCode, Error, Message, Prepared, State};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Sleep, sleep};
+
+use crate::delivery::Delivery;
+use crate::subscriber::Subscriber;
+
+/// Sends what the subscriber gets, until the client says something, which is returned. `None`: the connection is over,
+/// and [`closed`](WebSocket::closed) says how.
+///
+/// `encode` makes of each delivery what is sent, or nothing. Let the hub make a [`Prepared`] of each message: it is made
+/// once, and sent to all.
+///
+/// Deliveries that are at hand leave together. While the client takes nothing, nothing is taken from the subscriber, and
+/// its [`Lag`](crate::Lag) policies hold. A client that takes no byte for 10 s while something waits is let go: it gets a
+/// Close frame with the code 1013 (try again later) behind what waits, and the socket is reset after
+/// [`close_timeout`](openline::Config::close_timeout).
+///
+/// Cancel-safe: nothing that was taken from the subscriber is lost, since it is queued at once. The 10 s begin anew.
+///
+/// # Errors
+///
+/// As [`WebSocket::recv`].
+///
+/// ```no_run
+/// # use openline::{Error, Prepared, tokio::WebSocket};
+/// # use openline_live::{Delivery, Subscriber, pump};
+/// # use tokio::net::TcpStream;
+/// # async fn talk(mut socket: WebSocket<TcpStream>, mut subscriber: Subscriber<Prepared>) -> Result<(), Error> {
+/// let encode = |delivery| match delivery {
+///     Delivery::Message(message) => Some(message),
+///     Delivery::Joined { topic, .. } => Some(Prepared::new(format!("welcome to {topic}"))),
+///     _ => None,
+/// };
+/// while let Some(message) = pump(&mut socket, &mut subscriber, encode).await? {
+///     println!("the client says {message:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub async fn pump<S, M>(
+    socket: &mut WebSocket<S>,
+    subscriber: &mut Subscriber<M>,
+    mut encode: impl FnMut(Delivery<M>) -> Option<Prepared>,
+) -> Result<Option<Message<'static>>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    M: Clone,
+{
+    let mut stall = Stall(None);
+    let said = poll_fn(|cx| poll(socket, subscriber, &mut encode, &mut stall, cx)).await?;
+    match said {
+        Said::Message(message) => Ok(Some(message)),
+        Said::Nothing => Ok(None),
+        Said::Stalled => {
+            socket.close(CloseCode::TRY_AGAIN_LATER, "").await?;
+            Ok(None)
+        }
+    }
+}
+
+enum Said {
+    Message(Message<'static>),
+    /// The connection is over.
+    Nothing,
+    /// The client takes nothing.
+    Stalled,
+}
+
+fn poll<S, M>(
+    socket: &mut WebSocket<S>,
+    subscriber: &mut Subscriber<M>,
+    encode: &mut impl FnMut(Delivery<M>) -> Option<Prepared>,
+    stall: &mut Stall,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Said, Error>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    M: Clone,
+{
+    let mut left = TURN;
+    loop {
+        // What the client says comes first, so that nobody who only listens keeps it waiting.
+        match Pin::new(&mut *socket).poll_next(cx) {
+            Poll::Ready(Some(said)) => return Poll::Ready(said.map(Said::Message)),
+            Poll::Ready(None) => return Poll::Ready(Ok(Said::Nothing)),
+            Poll::Pending => {}
+        }
+        let before = left;
+        while left > 0 && socket.state() == State::Open && socket.has_room() {
+            let Poll::Ready(delivery) = subscriber.poll_next(cx) else { break };
+            left -= 1;
+            if let Some(message) = encode(delivery) {
+                // There is room, so the only error is that the connection closes; then the stream says how it ends.
+                let _ = socket.try_feed(&message);
+            }
+        }
+        let flushed = Sink::<Message<'_>>::poll_flush(Pin::new(&mut *socket), cx);
+        match flushed {
+            Poll::Ready(Err(error)) if !error.is_closed() => return Poll::Ready(Err(error)),
+            Poll::Ready(_) => *stall = Stall(None),
+            Poll::Pending if stall.is_over(taken(socket), cx) => return Poll::Ready(Ok(Said::Stalled)),
+            Poll::Pending => {}
+        }
+        if left == 0 {
+            // Other tasks must run too, however much is published.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if left == before || flushed.is_pending() {
+            return Poll::Pending;
+        }
+    }
+}
+
+/// How many bytes the transport has taken.
+fn taken<S: AsyncRead + AsyncWrite + Unpin>(socket: &WebSocket<S>) -> u64 {
+    let connection = socket.connection();
+    connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(u64::MAX))
+}
+
+/// Since when the transport has taken nothing: how many bytes it had taken then, and when it is to be let go.
+struct Stall(Option<(u64, Pin<Box<Sleep>>)>);
+
+impl Stall {
+    /// Whether its time is over. It begins anew if the transport has taken something.
+    fn is_over(&mut self, taken: u64, cx: &mut Context<'_>) -> bool {
+        let (_, until) = match &mut self.0 {
+            Some(stall) if stall.0 == taken => stall,
+            none => none.insert((taken, Box::pin(sleep(PATIENCE)))),
+        };
+        pin!(tokio::task::coop::unconstrained(until.as_mut())).poll(cx).is_ready()
+    }
+}
+
+/// How long a client may take nothing while something waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many deliveries are sent before other tasks run.
+const TURN: u32 = 128;

@@ -1,0 +1,234 @@
+//! Deliveries over sockets in memory, in virtual time.
+#![cfg(feature = "pump")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use openline::tokio::WebSocket;
+use openline::{Agreement, Cause, CloseCode, Config, Message, Prepared, Upgrade};
+use openline_live::{Delivery, EpochSeed, Hub, Lag, Retain, Start, Subscriber, Topic, pump};
+use tokio::io::{DuplexStream, duplex};
+use tokio::time::{Instant, sleep, timeout};
+
+type Socket = WebSocket<DuplexStream>;
+
+/// Both ends of a connection that holds this many bytes in each direction.
+fn connected(holds: usize) -> (Socket, Socket) {
+    let (ours, theirs) = duplex(holds);
+    let mut config = Config::default();
+    // What is told here is not told by a Ping.
+    (config.keepalive, config.stall_timeout) = (None, None);
+    let server = WebSocket::new(ours, Upgrade::server(Agreement::default()), config, &[]);
+    let client = WebSocket::new(theirs, Upgrade::client(Agreement::default(), [7; 32]), config, &[]);
+    (server, client)
+}
+
+fn hub() -> Hub<Prepared> {
+    Hub::local(Retain::default(), EpochSeed::from([1; 16]), |_, at, payload: &Bytes| {
+        Prepared::new(format!("{}: {}", at.offset, String::from_utf8_lossy(payload)))
+    })
+}
+
+fn encode(delivery: Delivery<Prepared>) -> Option<Prepared> {
+    match delivery {
+        Delivery::Joined { topic, .. } => Some(Prepared::new(format!("joined {topic}"))),
+        Delivery::Message(message) => Some(message),
+        Delivery::Missed(gap) => Some(Prepared::new(format!("missed {}", gap.count))),
+        _ => Some(Prepared::new("left")),
+    }
+}
+
+/// Serves one client: what it says is published.
+async fn serve(mut socket: Socket, topic: Topic<Prepared>, lag: Lag) -> (Option<openline::Closed>, bool) {
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Start::Now, lag);
+    let mut failed = false;
+    loop {
+        match pump(&mut socket, &mut subscriber, encode).await {
+            Ok(Some(message)) => {
+                topic.publish(None, Bytes::copy_from_slice(message.as_bytes()), None).await.unwrap();
+            }
+            Ok(None) => break,
+            Err(_) => {
+                failed = true;
+                break;
+            }
+        }
+    }
+    (socket.closed().cloned(), failed)
+}
+
+/// The next message. The time only ends a test in which nothing comes.
+async fn hear(client: &mut Socket) -> String {
+    let message = timeout(Duration::from_secs(100), client.recv()).await.expect("something comes");
+    message.unwrap().expect("a message").as_text().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_says_all_hear_in_order() {
+    let topic = hub().topic("room").unwrap();
+    let mut clients = vec![];
+    for _ in 0..20 {
+        let (server, mut client) = connected(4096);
+        tokio::spawn(serve(server, topic.clone(), Lag::Leave));
+        assert_eq!(hear(&mut client).await, "joined room");
+        clients.push(client);
+    }
+    for (at, client) in clients.iter_mut().enumerate() {
+        client.send(format!("from {at}")).await.unwrap();
+    }
+    let mut all = vec![];
+    for client in &mut clients {
+        let mut heard = vec![];
+        for _ in 0..20 {
+            heard.push(hear(client).await);
+        }
+        all.push(heard);
+    }
+    assert!(all.iter().all(|heard| *heard == all[0]));
+    assert!(
+        all[0].iter().enumerate().all(|(at, said)| said.starts_with(&format!("{}: from ", at + 1))),
+        "{:?}",
+        all[0]
+    );
+}
+
+/// One client says 3,000 messages in one write. Who reads hears all of them, and is not let go.
+#[tokio::test(start_paused = true)]
+async fn a_flood_by_one_client_lets_nobody_go_who_reads() {
+    const SAID: usize = 3000;
+    let topic = hub().topic("room").unwrap();
+    let (server, mut loud) = connected(64 * 1024);
+    tokio::spawn(serve(server, topic.clone(), Lag::Leave));
+    let mut readers = vec![];
+    for _ in 0..20 {
+        let (server, mut client) = connected(64 * 1024);
+        tokio::spawn(serve(server, topic.clone(), Lag::Leave));
+        readers.push(tokio::spawn(async move {
+            assert_eq!(hear(&mut client).await, "joined room");
+            for at in 1..=SAID {
+                assert_eq!(hear(&mut client).await, format!("{at}: m"));
+            }
+        }));
+    }
+    assert_eq!(hear(&mut loud).await, "joined room");
+    for _ in 0..SAID {
+        loud.feed("m").await.unwrap();
+    }
+    loud.flush().await.unwrap();
+    for at in 1..=SAID {
+        assert_eq!(hear(&mut loud).await, format!("{at}: m"));
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}
+
+/// A client that does not read is let go after 10 s, with 1013 behind what waits; one that reads slowly is not.
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_let_go() {
+    let topic = hub().topic("room").unwrap();
+    let (server, mut deaf) = connected(1024);
+    let begun = Instant::now();
+    let deaf_is_served = tokio::spawn(serve(server, topic.clone(), Lag::Skip));
+    let (server, mut slow) = connected(1024);
+    let slow_is_served = tokio::spawn(serve(server, topic.clone(), Lag::Skip));
+    let publishing = tokio::spawn(async move {
+        for at in 0..60 {
+            topic.publish(None, Bytes::from(vec![b'm'; 500]), None).await.unwrap();
+            // Two at a time: one more than the slow one reads, so that always something waits for it.
+            sleep(Duration::from_secs(at % 2)).await;
+        }
+    });
+    // It reads a message every second, and is behind all the time.
+    for _ in 0..25 {
+        hear(&mut slow).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    let (closed, _) = deaf_is_served.await.unwrap();
+    assert_eq!(closed.unwrap().cause, Cause::CloseTimeout);
+    let took = begun.elapsed().as_secs();
+    assert!((20..=25).contains(&took), "10 s without a byte, and 10 s to close: {took} s");
+    // Behind what waited is the Close frame.
+    let mut last = None;
+    while let Ok(Some(message)) = deaf.recv().await {
+        last = Some(message);
+    }
+    assert!(last.is_some());
+    publishing.await.unwrap();
+    slow.close(CloseCode::NORMAL, "").await.unwrap();
+    assert_eq!(slow_is_served.await.unwrap().0.unwrap().cause, Cause::Clean);
+}
+
+/// More than one turn is at hand, and nothing comes after it that would wake the task.
+#[tokio::test(start_paused = true)]
+async fn all_that_is_at_hand_leaves() {
+    let topic = hub().topic("room").unwrap();
+    let (server, mut client) = connected(1024 * 1024);
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Start::Now, Lag::Leave);
+    for _ in 0..1000 {
+        topic.publish(None, Bytes::from_static(b"m"), None).await.unwrap();
+    }
+    let mut server = server;
+    tokio::spawn(async move { pump(&mut server, &mut subscriber, encode).await });
+    let hears = async {
+        assert_eq!(hear(&mut client).await, "joined room");
+        for at in 1..=1000 {
+            assert_eq!(hear(&mut client).await, format!("{at}: m"));
+        }
+    };
+    timeout(Duration::from_secs(5), hears).await.expect("the rest comes");
+}
+
+/// What finds no room waits in the log: a client that pauses hears all of it later.
+#[tokio::test(start_paused = true)]
+async fn what_finds_no_room_is_not_lost() {
+    let topic = hub().topic("room").unwrap();
+    let (server, mut client) = connected(1024);
+    tokio::spawn(serve(server, topic.clone(), Lag::Leave));
+    assert_eq!(hear(&mut client).await, "joined room");
+    for _ in 0..250 {
+        topic.publish(None, Bytes::from(vec![b'm'; 1000]), None).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    sleep(Duration::from_secs(5)).await;
+    for at in 1..=250 {
+        let heard = hear(&mut client).await;
+        assert!(heard.starts_with(&format!("{at}: m")), "{at}: {}", &heard[..10]);
+    }
+}
+
+/// A future that is dropped at any point loses no delivery.
+#[tokio::test(start_paused = true)]
+async fn a_pump_that_is_dropped_loses_nothing() {
+    let topic = hub().topic("room").unwrap();
+    let (mut server, mut client) = connected(64);
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Start::Now, Lag::Skip);
+    let serving = tokio::spawn(async move {
+        loop {
+            let pumping = pump(&mut server, &mut subscriber, encode);
+            match timeout(Duration::from_millis(3), pumping).await {
+                Ok(Ok(Some(message))) => assert_eq!(message, Message::from("bye")),
+                Ok(other) => return other.map(|none| none.is_none()),
+                Err(_) => {}
+            }
+        }
+    });
+    let publishing = tokio::spawn(async move {
+        for _ in 0..200 {
+            topic.publish(None, Bytes::from_static(b"some bytes"), None).await.unwrap();
+            sleep(Duration::from_millis(2)).await;
+        }
+    });
+    assert_eq!(hear(&mut client).await, "joined room");
+    for at in 1..=200 {
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(hear(&mut client).await, format!("{at}: some bytes"));
+    }
+    publishing.await.unwrap();
+    client.send("bye").await.unwrap();
+    client.close(CloseCode::NORMAL, "").await.unwrap();
+    assert!(serving.await.unwrap().unwrap());
+}
