@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_sink::Sink;
 use openline::tokio::WebSocket;
-use openline::{CloseCode, Error, Message, Prepared, State};
+use openline::{CloseCode, Error, Message, Prepared, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep};
 
@@ -30,7 +30,8 @@ use crate::subscriber::Subscriber;
 ///
 /// # Errors
 ///
-/// As [`WebSocket::recv`].
+/// As [`WebSocket::recv`]. [`SendError::MessageUnfinished`] if the caller has begun a message in fragments and has not
+/// ended it; nothing was taken from the subscriber then.
 ///
 /// ```no_run
 /// # use openline::{Error, Prepared, tokio::WebSocket};
@@ -97,12 +98,18 @@ where
             Poll::Pending => {}
         }
         let before = left;
-        while left > 0 && socket.state() == State::Open && socket.has_room() {
+        while left > 0 {
+            match socket.connection().check_send() {
+                Ok(()) => {}
+                // The flush makes room; the stream says how the connection ends.
+                Err(SendError::Full | SendError::Closed) => break,
+                // A message that the caller has begun in fragments must end first. Nothing was taken for it.
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
             let Poll::Ready(delivery) = subscriber.poll_next(cx) else { break };
             left -= 1;
             if let Some(message) = encode(delivery) {
-                // There is room, so the only error is that the connection closes; then the stream says how it ends.
-                let _ = socket.try_feed(&message);
+                socket.try_feed(&message).map_err(|unsent| unsent.error)?;
             }
         }
         let flushed = Sink::<Message<'_>>::poll_flush(Pin::new(&mut *socket), cx);

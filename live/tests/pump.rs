@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openline::tokio::WebSocket;
-use openline::{Agreement, Cause, CloseCode, Config, Message, Prepared, Upgrade};
+use openline::{Agreement, Cause, CloseCode, Config, Error, Message, Prepared, SendError, Upgrade};
 use openline_live::{Delivery, EpochSeed, Hub, Lag, Retain, Start, Subscriber, Topic, pump};
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::{Instant, sleep, timeout};
@@ -231,4 +231,23 @@ async fn a_pump_that_is_dropped_loses_nothing() {
     client.send("bye").await.unwrap();
     client.close(CloseCode::NORMAL, "").await.unwrap();
     assert!(serving.await.unwrap().unwrap());
+}
+
+/// A message of the caller that is not ended is an error at once, and what was published is not taken for it.
+#[tokio::test(start_paused = true)]
+async fn an_unfinished_message_of_the_caller_loses_no_delivery() {
+    let topic = hub().topic("room").unwrap();
+    let (mut server, mut client) = connected(4096);
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Start::Now, Lag::Leave);
+    topic.publish(None, Bytes::from_static(b"kept"), None).await.unwrap();
+    server.send_fragment("one, ", false).await.unwrap();
+    let pumped = timeout(Duration::from_secs(100), pump(&mut server, &mut subscriber, encode)).await;
+    let error = pumped.expect("the error comes at once").unwrap_err();
+    assert!(matches!(error, Error::Send(SendError::MessageUnfinished)), "{error:?}");
+    server.send_fragment("two", true).await.unwrap();
+    tokio::spawn(async move { pump(&mut server, &mut subscriber, encode).await });
+    assert_eq!(hear(&mut client).await, "one, two");
+    assert_eq!(hear(&mut client).await, "joined room");
+    assert_eq!(hear(&mut client).await, "1: kept");
 }
