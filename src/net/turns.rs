@@ -94,6 +94,7 @@ pub(super) fn turn<S: Transport, A: Access>(
                     let at = access.driver.read_at().max(now);
                     if wants.until.is_some_and(|until| until <= at) {
                         access.driver.connection.handle_timeout_unread(at);
+                        access.notify();
                     }
                     return Ok(());
                 }
