@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::fmt;
 use std::io;
 
-use crate::error::{HandshakeError, ProtocolError, ProxyError, SendError};
+use crate::error::{HandshakeError, ProtocolError, ProxyError, SendError, is_transient};
 use crate::http::Response;
 
 /// Why an adapter could not go on.
@@ -55,9 +55,7 @@ impl Error {
             Error::Proxy(error) => error.is_transient(),
             Error::Tls(error) => matches!(error, TlsError::Io(_)),
             Error::Handshake(error) => matches!(error, HandshakeError::TimedOut | HandshakeError::UnexpectedEof),
-            Error::Refused(response) | Error::ProxyRefused(response) => {
-                matches!(response.status, 408 | 421 | 425 | 429 | 500..=599)
-            }
+            Error::Refused(response) | Error::ProxyRefused(response) => is_transient(response.status),
             Error::Protocol(_) | Error::Send(_) => false,
         }
     }

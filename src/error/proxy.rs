@@ -38,7 +38,7 @@ impl ProxyError {
     #[must_use]
     pub const fn is_transient(self) -> bool {
         match self {
-            ProxyError::Refused { status } => matches!(status, 408 | 421 | 425 | 429 | 500..=599),
+            ProxyError::Refused { status } => super::is_transient(status),
             // RFC 1928 §6: general failure, network or host unreachable, connection refused, TTL expired.
             ProxyError::Failed { reply } => matches!(reply, 1 | 3..=6),
             ProxyError::UnexpectedEof => true,
