@@ -342,9 +342,8 @@ async fn who_only_sends_ends_its_side_when_it_is_over_over_tokio() {
     assert!(wire.ends().shut_down, "the peer waits for our end");
 }
 
-/// The same over net, for comparison.
-#[test]
-fn who_only_sends_ends_its_side_when_it_is_over_over_net() {
+/// A socket with one message queued and room for no other. The transport takes nothing, and its input is at its end.
+fn with_one_queued_over_net() -> (Scripted, net::WebSocket<Scripted>) {
     let io = Scripted::default();
     {
         let mut script = io.0.lock().unwrap();
@@ -355,6 +354,13 @@ fn who_only_sends_ends_its_side_when_it_is_over_over_net() {
     config.high_water = 1;
     let mut ws = net::WebSocket::new(io.clone(), upgrade(), config, &[]);
     ws.feed("one").unwrap();
+    (io, ws)
+}
+
+/// The same over net, for comparison.
+#[test]
+fn who_only_sends_ends_its_side_when_it_is_over_over_net() {
+    let (io, mut ws) = with_one_queued_over_net();
     assert!(ws.feed("two").is_err());
     io.0.lock().unwrap().takes_nothing = false;
     for _ in 0..3 {
@@ -476,16 +482,7 @@ fn the_loop_in_the_docs_of_connection_answers_a_long_message_and_a_short_one() {
 /// README do.
 #[test]
 fn a_loop_that_sends_until_its_first_error_ends_its_side_over_net() {
-    let io = Scripted::default();
-    {
-        let mut script = io.0.lock().unwrap();
-        script.takes_nothing = true;
-        script.reads.push_back(vec![]);
-    }
-    let mut config = quiet();
-    config.high_water = 1;
-    let mut ws = net::WebSocket::new(io.clone(), upgrade(), config, &[]);
-    ws.feed("one").unwrap();
+    let (io, mut ws) = with_one_queued_over_net();
     assert!(matches!(ws.feed("two"), Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock));
     io.0.lock().unwrap().takes_nothing = false;
     while let Ok(()) = ws.send("three") {}
