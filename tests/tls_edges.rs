@@ -1,131 +1,31 @@
 //! The edges of TLS, proxies and names: what must not wait, spin, grow, be lost or leak.
 //!
-//! Servers are on the loopback interface or in memory. As in `tests/tls.rs`, a test that needs an authority runs in a
+//! Servers are on the loopback interface or in memory. A test that needs an authority runs in a
 //! process of its own.
 
 #![cfg(all(feature = "rustls", feature = "tokio", feature = "proxy-env", unix))]
 
+#[path = "common/authority.rs"]
+mod authority;
+
 use std::ffi::OsStr;
-use std::fs;
 use std::future::Future;
 use std::io::{self, BufRead, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use authority::{Authority, Tls, answer, raw, serve, with_authority};
 use openline::driver::TlsSession;
-use openline::{
-    Accept, Client, ClientRequest, Connection, Error, Message, Server, Time, TlsError, net, tokio as over_tokio,
-};
-use rcgen::{CertificateParams, Issuer, KeyPair};
+use openline::{Client, ClientRequest, Error, Message, TlsError, net, tokio as over_tokio};
+use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::{ConnectionTrafficSecrets, ContentType, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
-
-// The authority and its servers.
-
-/// Somebody who signs certificates: of the platform's, in the test's process.
-struct Authority(Issuer<'static, KeyPair>);
-
-/// Runs a test in a process that trusts the authority that the test gets.
-fn with_authority(test: &str, run: impl FnOnce(&Authority)) {
-    if let Some(file) = std::env::var_os(CERTIFICATE) {
-        let file = PathBuf::from(file);
-        let key = KeyPair::from_pem(&fs::read_to_string(file.with_extension("key")).unwrap()).unwrap();
-        run(&Authority(Issuer::from_ca_cert_pem(&fs::read_to_string(file).unwrap(), key).unwrap()));
-        return;
-    }
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-edges-{}-{test}.pem", std::process::id()));
-    let (certificate, key) = authority("trusted");
-    fs::write(&file, certificate).unwrap();
-    fs::write(file.with_extension("key"), key.serialize_pem()).unwrap();
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env("SSL_CERT_FILE", &file)
-        .env(CERTIFICATE, &file)
-        .output()
-        .unwrap();
-    fs::remove_file(file.with_extension("key")).unwrap();
-    fs::remove_file(file).unwrap();
-    let said = [child.stdout, child.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-    assert!(child.status.success() && said[0].contains("1 passed"), "{}\n{}", said[0], said[1]);
-}
-
-/// The variable that says where the certificate is; its key lies beside it.
-const CERTIFICATE: &str = "OPENLINE_TEST_CERTIFICATE";
-
-/// A certificate that can sign others, and its key.
-fn authority(name: &str) -> (String, KeyPair) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new([]).unwrap();
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    (params.self_signed(&key).unwrap().pem(), key)
-}
-
-impl Authority {
-    /// Nobody trusts this one.
-    fn unknown() -> Authority {
-        let (certificate, key) = authority("unknown");
-        Authority(Issuer::from_ca_cert_pem(&certificate, key).unwrap())
-    }
-
-    fn server(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-        change(&mut params);
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key.serialize_der().try_into().unwrap())
-            .unwrap()
-    }
-
-    fn good(&self) -> ServerConfig {
-        self.server(&["localhost", "127.0.0.1"], |_| {})
-    }
-}
-
-type Tls = StreamOwned<ServerConnection, TcpStream>;
-
-/// Serves one connection after the other in a thread. Returns its port.
-fn serve(config: ServerConfig, mut serve: impl FnMut(Tls) + Send + 'static) -> u16 {
-    let config = Arc::new(config);
-    raw(move |tcp| serve(StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), tcp)))
-}
-
-/// As `serve`, without TLS.
-fn raw(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for tcp in listener.incoming() {
-            let tcp = tcp.unwrap();
-            tcp.set_nodelay(true).unwrap();
-            serve(tcp);
-        }
-    });
-    port
-}
-
-/// Reads the request of a client, and answers it.
-fn answer(tls: &mut Tls) {
-    let mut server = Connection::server(&Server::default(), Time::ZERO);
-    let mut buffer = [0; 4096];
-    while server.request().is_none() {
-        let len = tls.read(&mut buffer).unwrap();
-        server.receive_copied(&mut &buffer[..len], Time::ZERO).unwrap();
-    }
-    server.accept(Accept::default(), Time::ZERO).unwrap();
-    tls.write_all(server.next_transmit().unwrap()).unwrap();
-}
 
 /// Waits until the peer is gone.
 fn wait_for_the_end(mut tcp: &TcpStream) {
