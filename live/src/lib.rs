@@ -114,6 +114,8 @@
     )
 )]
 
+#[cfg(feature = "tokio")]
+mod backplane;
 mod bell;
 mod delivery;
 mod error;
@@ -130,6 +132,8 @@ mod subscriber;
 mod sync;
 mod topic;
 
+#[cfg(feature = "tokio")]
+pub use backplane::{Announce, Append, Away, Backplane, Fed, Kept, Lease, NodeId, Page, Present};
 pub use delivery::{Delivery, Gap, Lag, Start};
 pub use error::{PublishError, SnapshotError, TopicError};
 pub use hub::{Counters, Hub};
