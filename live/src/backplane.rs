@@ -31,6 +31,8 @@ use crate::position::{Epoch, Position};
 /// - **The feed is ordered, and tells when it was cut.** What is appended after [`interest`](Self::interest) has answered
 ///   is fed, in order, at least once. If something may have been lost on the way, [`Fed::Cut`] or [`Fed::Stale`] comes.
 ///   Nothing else needs to be exact: what comes twice is dropped, and a gap in the offsets is repaired.
+/// - **The log is not behind the feed.** What has been fed is in the log that is read afterwards. So no log is read from
+///   a replica that may lag: a log that ends before what was fed counts as one that has lost its tail.
 /// - **Answers in time.** Each call ends by itself, well within the 10 seconds after which the hub gives it up.
 ///
 /// Futures are dropped at any time. A call that was given up may have happened.
@@ -114,6 +116,14 @@ pub struct Append {
     pub retain: Retain,
     /// The topic's epoch if a new one begins with this message.
     pub fresh: Epoch,
+}
+
+impl Append {
+    /// A message without an id, to be appended wherever the log stands. The other fields can be set.
+    #[must_use]
+    pub fn new(topic: Arc<str>, payload: Bytes, retain: Retain, fresh: Epoch) -> Append {
+        Append { topic, id: None, payload, expect: None, retain, fresh }
+    }
 }
 
 /// A part of a topic's log.

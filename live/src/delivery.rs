@@ -36,6 +36,9 @@ pub enum Lag {
 #[non_exhaustive]
 pub enum Delivery<M> {
     /// The topic has been joined. It is the first delivery of each join.
+    ///
+    /// It comes again, unasked and with `whole: false`, if a hub with a backplane finds the topic in another epoch. What is
+    /// kept of that follows, whatever the cursor has read before.
     Joined {
         /// The name of the topic.
         topic: Arc<str>,

@@ -4,12 +4,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
 use openline::Time;
 
+#[cfg(feature = "tokio")]
+use crate::backplane::Backplane;
+#[cfg(feature = "tokio")]
+use crate::engine::Link;
 use crate::error::TopicError;
 use crate::id::Ids;
 use crate::limits::{Limits, MAX_NAME, Retain, Stamp};
@@ -23,18 +27,17 @@ use crate::topic::{Inner, Shared, Topic};
 ///
 /// `M` is what subscribers get: for WebSockets an `openline::Prepared`, which is encoded once for all. It is cloned for
 /// each receiver while the topic is locked, so a clone should be cheap, and neither it nor `Drop` may use the hub.
-pub struct Hub<M>(Arc<Names<M>>);
+pub struct Hub<M>(pub(crate) Arc<Names<M>>);
 
-struct Names<M> {
-    shared: Arc<Shared<M>>,
+pub(crate) struct Names<M> {
+    pub(crate) shared: Arc<Shared<M>>,
     /// Names are spread over several maps, so that many threads can look up at once.
     shards: [Mutex<Shard<M>>; SHARDS],
     hasher: RandomState,
-    seed: EpochSeed,
-    /// How many topics have been made, and how many there are.
-    made: AtomicU64,
     topics: AtomicUsize,
     next_sweep: Mutex<Stamp>,
+    #[cfg(feature = "tokio")]
+    pub(crate) clock: crate::clock::Clock,
 }
 
 type Shard<M> = HashMap<Arc<str>, Arc<Inner<M>>>;
@@ -49,7 +52,56 @@ impl<M> Hub<M> {
         seed: EpochSeed,
         make: impl Fn(&str, Position, &Bytes) -> M + Send + Sync + 'static,
     ) -> Hub<M> {
-        Hub::new(Shared::new(retain, Stamp::from(Time::ZERO), Box::new(make)), seed)
+        Hub::new(Shared::new(retain, seed, Stamp::from(Time::ZERO), Box::new(make)))
+    }
+
+    /// A hub that shares its topics with other nodes, by an engine that all of them reach. Nothing happens but by
+    /// [`run`](Self::run): without it, whoever joins waits for ever.
+    ///
+    /// - A topic that nobody has joined here costs nothing but its name. When somebody joins, the engine's log is read, and
+    ///   the answer to the join comes then. From there on it is kept up to date as long as the topic stays.
+    /// - What was lost on the way from the engine is read again, once for all who have joined. What the engine has not kept
+    ///   either is told to each cursor by its [`Lag`](crate::Lag), as if it had lagged.
+    /// - If the engine begins a new [`Epoch`](crate::Epoch), everybody gets [`Delivery::Joined`](crate::Delivery::Joined)
+    ///   again, unasked, with `whole: false`, and then what is kept.
+    /// - If a message has no room ([`Limits::bytes`](crate::Limits::bytes)) even without the topic's older ones, it is
+    ///   treated as one that everybody missed.
+    /// - While the engine is away, subscribers have what is here, and messages that are said may be lost or not
+    ///   ([`PublishError::Unknown`](crate::PublishError::Unknown)).
+    ///
+    /// `make` runs once for each message and node. `retain` should be the same on all nodes. `seed` must be another one on
+    /// each node and at each start.
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use openline_live::{Delivery, EpochSeed, Hub, Lag, Memory, Retain, Start, Subscriber};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let memory = Memory::new();
+    /// let node = || Ok::<_, std::io::Error>(Hub::with(memory.node(), Retain::default(), EpochSeed::from_os()?, make));
+    /// let (here, there) = (node()?, node()?);
+    /// for hub in [here.clone(), there.clone()] {
+    ///     tokio::spawn(async move { hub.run().await });
+    /// }
+    /// let mut reader = Subscriber::new();
+    /// reader.join(&here.topic("news")?, Start::Now, Lag::Leave);
+    /// assert!(matches!(reader.next().await, Delivery::Joined { whole: true, .. }));
+    /// there.topic("news")?.publish(None, Bytes::from("rain"), None).await?;
+    /// assert_eq!(reader.next().await, Delivery::Message(Bytes::from("rain")));
+    /// # Ok(())
+    /// # }
+    /// # fn make(_: &str, _: openline_live::Position, payload: &Bytes) -> Bytes { payload.clone() }
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn with(
+        backplane: impl Backplane,
+        retain: Retain,
+        seed: EpochSeed,
+        make: impl Fn(&str, Position, &Bytes) -> M + Send + Sync + 'static,
+    ) -> Hub<M> {
+        let mut shared = Shared::new(retain, seed, Stamp::from(Time::ZERO), Box::new(make));
+        shared.link = Some(Link::new(backplane));
+        Hub::new(shared)
     }
 
     /// A hub with the topics of a snapshot: their epochs, their histories and the ids that they know. So clients that
@@ -65,7 +117,7 @@ impl<M> Hub<M> {
         now: Time,
         make: impl Fn(&str, Position, &Bytes) -> M + Send + Sync + 'static,
     ) -> Hub<M> {
-        let hub = Hub::new(Shared::new(retain, Stamp::from(now), Box::new(make)), seed);
+        let hub = Hub::new(Shared::new(retain, seed, Stamp::from(now), Box::new(make)));
         for inner in snapshot::restore(snapshot, &hub.0.shared) {
             let mut shard = lock(hub.shard(&inner.name));
             if shard.insert(Arc::clone(&inner.name), Arc::new(inner)).is_none() {
@@ -75,16 +127,16 @@ impl<M> Hub<M> {
         hub
     }
 
-    fn new(shared: Shared<M>, seed: EpochSeed) -> Hub<M> {
+    fn new(shared: Shared<M>) -> Hub<M> {
         let next_sweep = Mutex::new(shared.now());
         Hub(Arc::new(Names {
             shared: Arc::new(shared),
             shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
             hasher: RandomState::new(),
-            seed,
-            made: AtomicU64::new(0),
             topics: AtomicUsize::new(0),
             next_sweep,
+            #[cfg(feature = "tokio")]
+            clock: crate::clock::Clock::default(),
         }))
     }
 
@@ -111,11 +163,25 @@ impl<M> Hub<M> {
         let max = names.shared.max_topics.load(Relaxed);
         let one_more = |count| if count < max { Some(count + 1) } else { None };
         names.topics.fetch_update(Relaxed, Relaxed, one_more).map_err(|_| TopicError::TooMany)?;
-        let epoch = names.seed.epoch(names.made.fetch_add(1, Relaxed));
-        let (name, log) = (Arc::<str>::from(name), Log::new(Position { epoch, offset: 0 }));
+        let (name, log) = (Arc::<str>::from(name), Log::new(Position { epoch: names.shared.fresh(), offset: 0 }));
         let inner = Arc::new(Inner::new(Arc::clone(&name), Arc::clone(&names.shared), log, Ids::default()));
         shard.insert(name, Arc::clone(&inner));
         Ok(Topic(inner))
+    }
+
+    /// The topic of this name, if there is one.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Inner<M>>> {
+        lock(self.shard(name)).get(name).cloned()
+    }
+
+    /// All topics, of which other threads may make and sweep some meanwhile. In the order of their names, since that of
+    /// the maps differs from run to run.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn all(&self) -> Vec<Arc<Inner<M>>> {
+        let mut all: Vec<_> = self.0.shards.iter().flat_map(topics).collect();
+        all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 
     fn shard(&self, name: &str) -> &Mutex<Shard<M>> {
@@ -125,6 +191,8 @@ impl<M> Hub<M> {
 
     /// Says what time it is, and sweeps if it is time for that: lets go of what is too old, and of topics that nobody
     /// has held for long enough. Returns when to call it next.
+    ///
+    /// It is for hosts without a runtime: `run` (feature `tokio`) does it by itself.
     ///
     /// Ages are as exact as these calls are frequent. An earlier time than the last one changes nothing. If nobody calls
     /// it, nothing grows old, and the limits on messages, bytes and topics hold all the same.
@@ -161,15 +229,23 @@ impl<M> Hub<M> {
             if Arc::strong_count(&inner) == 2 && inner.sweep(now, false) {
                 shard.remove(&inner.name);
                 self.0.topics.fetch_sub(1, Relaxed);
+                let waker = self.0.shared.gone(&inner.name);
+                drop(shard);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
             }
         }
     }
 
     /// What the topics hold, to take it up after a restart. Each topic is locked in turn, so stop publishing first: what
     /// is published later may be missing.
+    ///
+    /// With a backplane it is empty, since the engine has the logs.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        snapshot::take(self.0.shards.iter().flat_map(topics))
+        let shards: &[_] = if self.0.shared.is_local() { &self.0.shards } else { &[] };
+        snapshot::take(shards.iter().flat_map(topics))
     }
 
     /// What there is and what has been. It visits all topics, so ask for it in seconds, not in each turn.
@@ -183,6 +259,10 @@ impl<M> Hub<M> {
             left: shared.left.load(Relaxed),
             ..Counters::default()
         };
+        #[cfg(feature = "tokio")]
+        if let Some(link) = &shared.link {
+            (counters.loads, counters.engine_delay) = (link.loads.load(Relaxed), link.delay());
+        }
         for inner in self.0.shards.iter().flat_map(topics) {
             let state = lock(&inner.state);
             counters.topics += 1;
@@ -214,12 +294,18 @@ pub struct Counters {
     /// How many messages the slowest cursor waits for: retain and slack together at most, since what goes beyond is
     /// missed.
     pub lag: u64,
-    /// How many messages have been published.
+    /// How many messages have been published. With a backplane, those that were published through this hub, each id as
+    /// often as it was said.
     pub published: u64,
     /// How many messages have been told as missed ([`Delivery::Missed`](crate::Delivery::Missed)).
     pub missed: u64,
     /// How many cursors have left because they lagged ([`Delivery::Left`](crate::Delivery::Left)).
     pub left: u64,
+    /// How many times a part of the engine's log has been read, or could not be. Beyond the first joins of topics, it grows
+    /// when the feed loses something, so much growth means trouble. 0 without a backplane.
+    pub loads: u64,
+    /// How long the last one took, also if it failed: 10 s if the engine has not answered.
+    pub engine_delay: Option<Duration>,
 }
 
 impl<M> Clone for Hub<M> {

@@ -31,13 +31,12 @@
 //! let mut reader = Subscriber::new();
 //! reader.join(&news, Start::Now, Lag::Leave);
 //! let Delivery::Joined { at, whole: true, .. } = reader.next().await else { panic!() };
-//! assert_eq!(at, news.position());
+//! assert_eq!(Some(at), news.position());
 //!
-//! news.publish(None, Bytes::from("rain"), None).await?;
+//! let seen = news.publish(None, Bytes::from("rain"), None).await?;
 //! assert_eq!(reader.next().await, Delivery::Message("news 1: rain".into()));
 //!
 //! // The connection breaks, and life goes on without it. The next one begins where the first one ended.
-//! let seen = news.position();
 //! drop(reader);
 //! news.publish(None, Bytes::from("sun"), None).await?;
 //! let mut reader = Subscriber::new();
@@ -52,13 +51,13 @@
 //!
 //! - **Order.** A cursor sees the messages of its topic with offsets that rise by one, but for the holes that are told.
 //! - **Position at join.** [`Delivery::Joined`] comes before the first message, so a client can come back even if it has
-//!   received nothing yet. Take [`Topic::position`] *before* you read a database: what is published meanwhile then comes
-//!   as a message.
+//!   received nothing yet. Join *before* you read a database, and take its `at`: what is published meanwhile then comes as
+//!   a message.
 //! - **At least once, within the window.** A publisher that does not know whether its message has arrived says it
 //!   again with the same [`Id`]. It is not appended twice within 5 minutes and 4,096 ids of a topic.
 //! - **Bounds.** Messages, bytes and age of a topic; topics and bytes of a hub ([`Limits`]).
 //! - **No runtime.** Wakers of the standard library for tasks, [`Subscriber::try_next`] for everybody else. There is no
-//!   task, timer or callback. Time comes in by [`Hub::tick`].
+//!   task, timer or callback. Time comes in by [`Hub::tick`], or by `Hub::run` with the feature `tokio`.
 //!
 //! # Without a runtime
 //!
@@ -90,6 +89,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Many machines
+//!
+//! With the feature `tokio`, `Hub::with` makes a hub that shares its topics with others by an engine, a `Backplane`. The
+//! engine keeps the logs, and each hub, a *node*, keeps copies of those that somebody has joined there. All that is
+//! promised above holds across the nodes: one order, positions that are good at each node, ids, `expect`, holes that are
+//! told. What comes from the engine is at hand while somebody awaits `Hub::run`. `Memory` is an engine for tests.
+//!
+//! What is different: [`Topic::publish`] waits for the engine, so it can be [`PublishError::Unknown`] what has become of a
+//! message; the first [`Delivery::Joined`] of a topic waits for the engine's log; and an engine that has lost its data
+//! begins a new [`Epoch`], which each cursor is told by another `Joined`.
+//!
 //! # Over WebSockets
 //!
 //! With the feature `pump`, `pump` carries what a subscriber gets to a socket of openline's tokio adapter, gives what the
@@ -117,17 +127,32 @@
 #[cfg(feature = "tokio")]
 mod backplane;
 mod bell;
+#[cfg(feature = "tokio")]
+mod clock;
 mod delivery;
+#[cfg(feature = "tokio")]
+mod engine;
 mod error;
+#[cfg(feature = "tokio")]
+mod follow;
 mod hub;
 mod id;
+#[cfg(feature = "tokio")]
+mod interest;
 mod limits;
 mod log;
+#[cfg(feature = "tokio")]
+mod memory;
+mod phase;
 mod position;
 #[cfg(feature = "pump")]
 mod pump;
+#[cfg(feature = "tokio")]
+mod run;
 mod slab;
 mod snapshot;
+#[cfg(feature = "tokio")]
+mod store;
 mod subscriber;
 mod sync;
 mod topic;
@@ -139,6 +164,8 @@ pub use error::{PublishError, SnapshotError, TopicError};
 pub use hub::{Counters, Hub};
 pub use id::Id;
 pub use limits::{Limits, Retain};
+#[cfg(feature = "tokio")]
+pub use memory::{Memory, MemoryNode};
 #[doc(no_inline)]
 pub use openline::Time;
 pub use position::{Epoch, EpochSeed, ParsePositionError, Position};

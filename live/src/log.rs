@@ -166,6 +166,18 @@ impl<M> Log<M> {
         true
     }
 
+    /// The messages up to this offset have come and gone, and with them all before. Who waits for one of them has lagged.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "a local log has no holes"))]
+    pub(crate) fn pass(&mut self, offset: u64) {
+        while self.drop_oldest() {}
+        // Those who skip are counted behind the last message now. Of the others nobody is who waits for one of these.
+        if offset >= self.first {
+            self.first = offset + 1;
+            self.kept = self.first;
+            self.waiting.all = self.waiting.skipping;
+        }
+    }
+
     /// A cursor now reads this offset next.
     pub(crate) fn enter(&mut self, offset: u64, lag: Lag) {
         if let Some(cursors) = self.cursors(offset, lag) {

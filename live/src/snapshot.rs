@@ -40,7 +40,7 @@ use crate::topic::{Inner, Shared};
 ///
 /// let snapshot = Snapshot::from_bytes(&file)?;
 /// let hub = Hub::restore(&snapshot, Retain::default(), EpochSeed::from_os()?, Time::ZERO, make);
-/// assert_eq!(hub.topic("news")?.position(), said);
+/// assert_eq!(hub.topic("news")?.position(), Some(said));
 /// # Ok(())
 /// # }
 /// ```

@@ -9,9 +9,10 @@ use std::task::{Context, Poll};
 
 use crate::bell::{Bell, Seat};
 use crate::delivery::{Delivery, Gap, Lag, Start};
+use crate::phase::{Phase, Step};
 use crate::position::Position;
 use crate::slab::Slab;
-use crate::topic::{Inner, Topic};
+use crate::topic::{Inner, State, Topic};
 
 /// Reads any number of topics: one for each connection.
 ///
@@ -56,8 +57,27 @@ struct Cursor<M> {
     /// The topic's number for this cursor.
     seat: u32,
     lag: Lag,
-    /// The offset of the message to read next.
-    next: u64,
+    place: Place,
+}
+
+/// Where a cursor stands.
+///
+/// ```text
+///   Waiting ──the topic opens: Joined──► Reading ──another log: Joined, not whole──► Reading
+/// ```
+enum Place {
+    /// The topic's log is not known yet. Each of these joins is answered when it is.
+    Waiting(Box<Starts>),
+    /// The offset of the message to read next, in this one of the topic's logs.
+    Reading { life: u32, next: u64 },
+}
+
+/// On the heap, since few wait and many read.
+struct Starts(Vec<Start>);
+
+impl Place {
+    /// Before the join is done.
+    const NOWHERE: Place = Place::Reading { life: u32::MAX, next: 0 };
 }
 
 impl<M> Subscriber<M> {
@@ -73,7 +93,8 @@ impl<M> Subscriber<M> {
         self.cursors.len()
     }
 
-    /// Joins a topic. Its first delivery is [`Delivery::Joined`].
+    /// Joins a topic. Its first delivery is [`Delivery::Joined`]. It is there at once, but on a hub with a backplane the
+    /// topic's log must be read when somebody joins there for the first time, which the hub's `run` does.
     ///
     /// If the topic is joined already, the cursor moves: what comes after its new `Joined` is by the new start, and
     /// the new lag policy holds.
@@ -86,52 +107,69 @@ impl<M> Subscriber<M> {
         let inner = &topic.0;
         let (shared, bell) = (&inner.shared, &self.bell);
         let cursors = &mut self.cursors;
-        let (at, whole) = inner.change(|state| {
-            let log = &mut state.log;
-            log.trim(&shared.retain, shared.now());
-            let (at, kept) = (log.position(), log.kept());
-            let (next, whole) = match start {
-                Start::Now => (at.offset + 1, true),
-                Start::Oldest => (kept, kept == 1),
-                Start::After(Position { epoch, offset }) if epoch == at.epoch && offset <= at.offset => {
-                    ((offset + 1).max(kept), offset + 1 >= kept)
-                }
-                Start::After(_) => (kept, false),
-            };
-            log.enter(next, lag);
-            let rung = next <= at.offset;
+        let (before, answer, waker) = inner.change(|state| {
             let key = match old {
                 Some(key) => key,
                 None => cursors.insert_with(|key| {
                     let seat = Seat { bell: Arc::clone(bell), cursor: key, rung: false };
                     let seat = state.seats.insert_with(|_| seat);
-                    Cursor { topic: Arc::clone(inner), seat, lag, next }
+                    Cursor { topic: Arc::clone(inner), seat, lag, place: Place::NOWHERE }
                 }),
             };
-            if let Some(cursor) = cursors.get_mut(key) {
-                if old.is_some() {
-                    bell.forget(key);
-                    log.exit(cursor.next, cursor.lag);
-                    log.trim(&shared.retain, shared.now());
-                }
-                (cursor.next, cursor.lag) = (next, lag);
+            let Some(cursor) = cursors.get_mut(key) else { return (Vec::new(), None, None) };
+            if old.is_some() {
+                bell.forget(key);
+                cursor.exit(state);
                 if let Some(seat) = state.seats.get_mut(cursor.seat) {
-                    seat.rung = rung;
-                    if rung {
-                        // Whoever calls this has the subscriber in hand, so nobody waits.
-                        let _ = bell.ring(key);
-                    }
+                    seat.rung = false;
                 }
             }
-            (at, whole)
+            cursor.lag = lag;
+            let place = std::mem::replace(&mut cursor.place, Place::NOWHERE);
+            let mut starts = if let Place::Waiting(waiting) = place { waiting.0 } else { Vec::new() };
+            if !state.phase.is_open() {
+                if starts.len() > SPARE {
+                    starts.remove(0);
+                }
+                starts.push(start);
+                cursor.place = Place::Waiting(Box::new(Starts(starts)));
+                let is_first = matches!(state.phase, Phase::Idle);
+                if is_first {
+                    state.phase = Phase::Loading { until: None, step: Step::Wanted };
+                }
+                return (Vec::new(), None, if is_first { shared.want(&inner.name) } else { None });
+            }
+            state.log.trim(&shared.retain, shared.now());
+            let before = starts.into_iter().map(|start| state.begin(start)).collect::<Vec<_>>();
+            let answer = state.begin(start);
+            cursor.place = Place::Reading { life: state.life, next: answer.2 };
+            state.log.enter(answer.2, lag);
+            if let Some(seat) = state.seats.get_mut(cursor.seat) {
+                seat.rung = answer.2 <= answer.0.offset;
+                if seat.rung {
+                    // Whoever calls this has the subscriber in hand, so nobody waits.
+                    let _ = bell.ring(key);
+                }
+            }
+            (before, Some(answer), None)
         });
-        if self.joined as usize >= self.cursors.len() + 64
-            && let Some(at) = self.queue.iter().position(|joined| is_of(joined, &inner.name))
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        for (at, whole, _) in before.into_iter().chain(answer) {
+            self.answer(&inner.name, at, whole);
+        }
+    }
+
+    /// Puts aside the answer to a join.
+    fn answer(&mut self, name: &Arc<str>, at: Position, whole: bool) {
+        if self.joined as usize >= self.cursors.len() + SPARE
+            && let Some(oldest) = self.queue.iter().position(|joined| is_of(joined, name))
         {
-            self.queue.remove(at);
+            self.queue.remove(oldest);
             self.joined -= 1;
         }
-        self.queue.insert(self.joined as usize, Delivery::Joined { topic: Arc::clone(&inner.name), at, whole });
+        self.queue.insert(self.joined as usize, Delivery::Joined { topic: Arc::clone(name), at, whole });
         self.joined += 1;
     }
 
@@ -203,24 +241,55 @@ impl<M: Clone> Subscriber<M> {
     /// Takes what this cursor has not read, 32 messages at most. The first delivery is returned and the others are put
     /// aside, so a single message costs no allocation.
     fn take_turn(&mut self, key: u32) -> Option<Delivery<M>> {
-        let cursor = self.cursors.get_mut(key)?;
-        let (topic, next, lag) = (&cursor.topic, &mut cursor.next, cursor.lag);
+        let Cursor { topic, seat, lag, place } = self.cursors.get_mut(key)?;
+        let (lag, seat) = (*lag, *seat);
         let (queue, bell, shared) = (&mut self.queue, &self.bell, &topic.shared);
         self.turn_of = key;
         let mut returned = None;
+        let mut joined = 0;
         let left = topic.change(|state| {
+            let next = match &mut *place {
+                Place::Reading { life, next } if *life == state.life => *next,
+                _ if !state.phase.is_open() => {
+                    if let Some(seat) = state.seats.get_mut(seat) {
+                        seat.rung = false;
+                    }
+                    return false;
+                }
+                place => {
+                    state.log.trim(&shared.retain, shared.now());
+                    let mut next = state.log.kept();
+                    let mut answer = |(at, whole, begin)| {
+                        next = begin;
+                        let answer = Delivery::Joined { topic: Arc::clone(&topic.name), at, whole };
+                        if returned.is_none() {
+                            returned = Some(answer);
+                        } else {
+                            queue.push_back(answer);
+                            joined += 1;
+                        }
+                    };
+                    match place {
+                        Place::Waiting(starts) => starts.0.iter().for_each(|start| answer(state.begin(*start))),
+                        // What the cursor has read is gone with the log, whatever it would read next.
+                        Place::Reading { .. } => answer((state.log.position(), false, state.log.kept())),
+                    }
+                    state.log.enter(next, lag);
+                    next
+                }
+            };
             let (first, head) = (state.log.first(), state.log.head());
-            let mut begin = *next;
+            let mut begin = next;
             if begin < first {
                 begin = match lag {
                     Lag::Leave => {
-                        state.seats.remove(cursor.seat);
+                        state.seats.remove(seat);
                         return true;
                     }
                     Lag::Skip => first,
                     Lag::Latest => first.max(head),
                 };
-                let count = begin - *next;
+                let count = begin - next;
                 returned = Some(Delivery::Missed(Gap { topic: Arc::clone(&topic.name), count }));
                 shared.missed.fetch_add(count, Relaxed);
             }
@@ -231,12 +300,13 @@ impl<M: Clone> Subscriber<M> {
             }
             queue.reserve_exact(messages.len());
             queue.extend(messages);
-            state.log.exit(*next, lag);
-            *next = begin + count;
-            state.log.enter(*next, lag);
+            state.log.exit(next, lag);
+            let next = begin + count;
+            state.log.enter(next, lag);
+            *place = Place::Reading { life: state.life, next };
             state.log.trim_slack(&shared.retain);
-            if let Some(seat) = state.seats.get_mut(cursor.seat) {
-                seat.rung = *next <= head;
+            if let Some(seat) = state.seats.get_mut(seat) {
+                seat.rung = next <= head;
                 if seat.rung {
                     // Behind all others who wait for their turn. Nobody is asleep: the subscriber is in hand.
                     let _ = bell.ring(key);
@@ -244,6 +314,7 @@ impl<M: Clone> Subscriber<M> {
             }
             false
         });
+        self.joined += joined;
         if left {
             shared.left.fetch_add(1, Relaxed);
             let left = Delivery::Left(Arc::clone(&topic.name));
@@ -259,9 +330,18 @@ impl<M> Cursor<M> {
         let shared = &self.topic.shared;
         self.topic.change(|state| {
             state.seats.remove(self.seat);
-            state.log.exit(self.next, self.lag);
+            self.exit(state);
             state.log.trim_slack(&shared.retain);
         });
+    }
+
+    /// Nothing is kept for this cursor any more.
+    fn exit(&self, state: &mut State<M>) {
+        match self.place {
+            Place::Reading { life, next } if life == state.life => state.log.exit(next, self.lag),
+            // It is counted in no log.
+            Place::Reading { .. } | Place::Waiting(_) => {}
+        }
     }
 }
 
@@ -288,5 +368,7 @@ fn is_of<M>(joined: &Delivery<M>, name: &str) -> bool {
     matches!(joined, Delivery::Joined { topic, .. } if **topic == *name)
 }
 
+/// How many answers to joins are put aside beyond one for each topic.
+const SPARE: usize = 64;
 /// How many messages are taken under one lock.
 const TURN: usize = 32;

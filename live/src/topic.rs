@@ -3,15 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::Waker;
 
 use bytes::Bytes;
 
+#[cfg(feature = "tokio")]
+use crate::backplane::Append;
 use crate::bell::Seat;
+use crate::delivery::Start;
+#[cfg(feature = "tokio")]
+use crate::engine::Link;
 use crate::error::PublishError;
 use crate::id::{Id, Ids, Seen, WEIGHT, hash};
 use crate::limits::{Limits, Retain, Stamp};
 use crate::log::{Entry, Log};
-use crate::position::Position;
+use crate::phase::Phase;
+use crate::position::{Epoch, EpochSeed, Position};
 use crate::slab::Slab;
 use crate::sync::{Mutex, lock};
 
@@ -32,6 +39,9 @@ pub(crate) struct Inner<M> {
 
 pub(crate) struct State<M> {
     pub(crate) log: Log<M>,
+    /// How many logs came before this one. A cursor of another log begins anew.
+    pub(crate) life: u32,
+    pub(crate) phase: Phase,
     pub(crate) seats: Slab<Seat>,
     /// When the topic was made, or the last message came.
     pub(crate) used: Stamp,
@@ -42,6 +52,12 @@ pub(crate) struct State<M> {
 
 /// What all topics of a hub have in common.
 pub(crate) struct Shared<M> {
+    /// `None`: the hub is local.
+    #[cfg(feature = "tokio")]
+    pub(crate) link: Option<Link>,
+    seed: EpochSeed,
+    /// How many epochs have been made.
+    made: AtomicU64,
     pub(crate) retain: Retain,
     pub(crate) make: Box<Make<M>>,
     /// The time of the last tick, as a stamp.
@@ -58,9 +74,13 @@ pub(crate) struct Shared<M> {
 type Make<M> = dyn Fn(&str, Position, &Bytes) -> M + Send + Sync;
 
 impl<M> Shared<M> {
-    pub(crate) fn new(retain: Retain, now: Stamp, make: Box<Make<M>>) -> Shared<M> {
+    pub(crate) fn new(retain: Retain, seed: EpochSeed, now: Stamp, make: Box<Make<M>>) -> Shared<M> {
         let limits = Limits::default();
         Shared {
+            #[cfg(feature = "tokio")]
+            link: None,
+            seed,
+            made: AtomicU64::new(0),
             retain,
             make,
             now: AtomicU64::new(now.nanos()),
@@ -71,6 +91,40 @@ impl<M> Shared<M> {
             missed: AtomicU64::new(0),
             left: AtomicU64::new(0),
         }
+    }
+
+    pub(crate) fn is_local(&self) -> bool {
+        #[cfg(feature = "tokio")]
+        return self.link.is_none();
+        #[cfg(not(feature = "tokio"))]
+        return true;
+    }
+
+    /// An epoch that was never there.
+    pub(crate) fn fresh(&self) -> Epoch {
+        self.seed.epoch(self.made.fetch_add(1, Relaxed))
+    }
+
+    /// The engine must feed a topic of this name. Whoever waits for that is returned, to be woken without a lock.
+    pub(crate) fn want(&self, name: &Arc<str>) -> Option<Waker> {
+        #[cfg(feature = "tokio")]
+        return self.link.as_ref()?.interest.change(name);
+        #[cfg(not(feature = "tokio"))]
+        return {
+            _ = name;
+            None
+        };
+    }
+
+    /// A topic of this name is gone, as for [`want`](Self::want).
+    pub(crate) fn gone(&self, name: &Arc<str>) -> Option<Waker> {
+        #[cfg(feature = "tokio")]
+        return self.link.as_ref()?.interest.gone(name);
+        #[cfg(not(feature = "tokio"))]
+        return {
+            _ = name;
+            None
+        };
     }
 
     pub(crate) fn now(&self) -> Stamp {
@@ -84,7 +138,7 @@ impl<M> Shared<M> {
         self.bytes.fetch_update(Relaxed, Relaxed, add).is_ok()
     }
 
-    fn account(&self, before: usize, after: usize) {
+    pub(crate) fn account(&self, before: usize, after: usize) {
         if after > before {
             self.bytes.fetch_add(after - before, Relaxed);
         } else if after < before {
@@ -100,13 +154,16 @@ impl<M> Topic<M> {
         &self.0.name
     }
 
-    /// Where the log stands: the position of the last message.
+    /// Where the log stands: the position of the last message. `None` if this node does not know, because the hub has a
+    /// backplane and the topic's log has never been read here. It is read when somebody joins.
     ///
-    /// Take it *before* you read a database, and let the client join after it. What is published in the meantime then
-    /// comes as a message. If you take it afterwards, that is lost.
+    /// For a client that also reads a database, join first, wait for [`Delivery::Joined`](crate::Delivery::Joined), and
+    /// read the database then: what is published in the meantime comes as a message. If the database is read first, that
+    /// is lost. A position that is taken *before* the database is read does as well as the join.
     #[must_use]
-    pub fn position(&self) -> Position {
-        lock(&self.0.state).log.position()
+    pub fn position(&self) -> Option<Position> {
+        let state = lock(&self.0.state);
+        state.phase.is_open().then(|| state.log.position())
     }
 
     /// How many subscribers have joined.
@@ -124,6 +181,10 @@ impl<M> Topic<M> {
     /// The payload is copied once, so that it holds no buffer from which it may have been cut. With a local hub the
     /// future is ready at once; nothing happens before it is polled.
     ///
+    /// With a backplane it waits for the engine, 10 s at most, and the message comes back to this node's subscribers by the
+    /// feed, before or after the answer. It is no matter whether anybody has joined here. If the future is dropped, the
+    /// outcome is unknown.
+    ///
     /// ```
     /// # use bytes::Bytes;
     /// # use openline_live::{EpochSeed, Hub, Id, PublishError, Retain};
@@ -132,11 +193,11 @@ impl<M> Topic<M> {
     /// # let hub = Hub::local(Retain::default(), EpochSeed::from_os()?, |_, _, payload: &Bytes| payload.clone());
     /// let lot = hub.topic("lot 7")?;
     /// let seen = lot.position();
-    /// let sold = lot.publish(Some(Id::new("bid 1")), Bytes::from("to Ann"), Some(seen)).await?;
+    /// let sold = lot.publish(Some(Id::new("bid 1")), Bytes::from("to Ann"), seen).await?;
     /// // The answer got lost, so Ann's node asks again.
-    /// let again = lot.publish(Some(Id::new("bid 1")), Bytes::from("to Ann"), Some(seen)).await;
+    /// let again = lot.publish(Some(Id::new("bid 1")), Bytes::from("to Ann"), seen).await;
     /// assert_eq!(again, Ok(sold));
-    /// let late = lot.publish(Some(Id::new("bid 2")), Bytes::from("to Bob"), Some(seen)).await;
+    /// let late = lot.publish(Some(Id::new("bid 2")), Bytes::from("to Bob"), seen).await;
     /// assert_eq!(late, Err(PublishError::Conflict(sold)));
     /// # Ok(())
     /// # }
@@ -145,15 +206,40 @@ impl<M> Topic<M> {
     /// # Errors
     ///
     /// See [`PublishError`]. After each of them but [`Unknown`](PublishError::Unknown), the message is not in the log.
+    ///
+    /// # Panics
+    ///
+    /// The hub has a backplane, and this is polled outside of a runtime of tokio with time.
     pub async fn publish(
         &self,
         id: Option<Id>,
         payload: Bytes,
         expect: Option<Position>,
     ) -> Result<Position, PublishError> {
+        #[cfg(feature = "tokio")]
+        if let Some(link) = &self.0.shared.link {
+            let Shared { retain, published, .. } = &*self.0.shared;
+            let append = Append::new(Arc::clone(&self.0.name), payload, *retain, self.0.shared.fresh());
+            return link.publish(Append { id, expect, ..append }, published).await;
+        }
         let position = self.0.append(id, &payload, expect)?;
         self.0.ring();
         Ok(position)
+    }
+}
+
+impl<M> State<M> {
+    /// Where a join begins to read: where the log stands, whether nothing is gone, and the offset to read next.
+    pub(crate) fn begin(&self, start: Start) -> (Position, bool, u64) {
+        let (at, kept) = (self.log.position(), self.log.kept());
+        match start {
+            Start::Now => (at, true, at.offset + 1),
+            Start::Oldest => (at, kept == 1, kept),
+            Start::After(Position { epoch, offset }) if epoch == at.epoch && offset <= at.offset => {
+                (at, offset + 1 >= kept, (offset + 1).max(kept))
+            }
+            Start::After(_) => (at, false, kept),
+        }
     }
 }
 
@@ -161,7 +247,8 @@ impl<M> Inner<M> {
     pub(crate) fn new(name: Arc<str>, shared: Arc<Shared<M>>, log: Log<M>, ids: Ids) -> Inner<M> {
         let now = shared.now();
         shared.account(0, log.weight() + ids.weight());
-        let state = State { log, seats: Slab::new(), used: now, has_been_used: false, held: now };
+        let phase = if shared.is_local() { Phase::Local } else { Phase::Idle };
+        let state = State { log, life: 0, phase, seats: Slab::new(), used: now, has_been_used: false, held: now };
         Inner { name, shared, ids: Mutex::new(ids), state: Mutex::new(state) }
     }
 
@@ -224,7 +311,7 @@ impl<M> Inner<M> {
 
     /// Reserves so many bytes. If the hub has no room for them, the topic's oldest messages go; but none, if that would
     /// not help.
-    fn make_room(&self, weight: usize) -> bool {
+    pub(crate) fn make_room(&self, weight: usize) -> bool {
         let shared = &self.shared;
         while !shared.reserve(weight) {
             let dropped = self.change(|state| {
@@ -242,7 +329,7 @@ impl<M> Inner<M> {
     ///
     /// Wakers are called without a lock, since an executor may poll at once. Between two groups others may read, join
     /// and leave: who joins later looks at the log himself.
-    fn ring(&self) {
+    pub(crate) fn ring(&self) {
         let mut wakers = Vec::new();
         let mut from = 0;
         loop {
@@ -255,7 +342,7 @@ impl<M> Inner<M> {
                 wakers.extend(seat.bell.ring(seat.cursor));
             }
             drop(state);
-            wakers.drain(..).for_each(std::task::Waker::wake);
+            wakers.drain(..).for_each(Waker::wake);
             from += GROUP;
         }
     }

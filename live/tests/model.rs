@@ -162,8 +162,8 @@ fn name(topic: usize) -> String {
 
 impl Book {
     fn new(topic: &Topic<Said>, now: u64) -> Book {
-        assert_eq!(topic.position().offset, 0);
-        Book { epoch: topic.position().epoch, said: vec![], ids: BTreeMap::new(), touched: now }
+        assert_eq!(topic.position().unwrap().offset, 0);
+        Book { epoch: topic.position().unwrap().epoch, said: vec![], ids: BTreeMap::new(), touched: now }
     }
 
     fn head(&self) -> u64 {
@@ -372,7 +372,7 @@ impl World {
         self.tick(later);
         self.topics[topic] = self.hub.topic(&name(topic)).unwrap();
         let book = &mut self.books[topic];
-        if self.topics[topic].position().epoch == book.epoch {
+        if self.topics[topic].position().unwrap().epoch == book.epoch {
             return;
         }
         let stay = if book.said.is_empty() { self.retain.linger } else { self.retain.linger.max(self.retain.age) };
@@ -391,7 +391,7 @@ impl World {
         assert_eq!(self.hub.snapshot(), snapshot);
         self.topics = (0..TOPICS).map(|topic| self.hub.topic(&name(topic)).unwrap()).collect();
         for (topic, book) in self.topics.iter().zip(&mut self.books) {
-            assert_eq!(topic.position(), book.at());
+            assert_eq!(topic.position(), Some(book.at()));
             book.touched = self.now;
         }
         for subscriber in 0..SUBSCRIBERS {

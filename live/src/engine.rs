@@ -1,0 +1,92 @@
+//! A hub's way to its engine: the [`Backplane`] without its type, each of whose calls ends within 10 seconds.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::stream::{Stream, unfold};
+use tokio::time::timeout;
+
+use crate::backplane::{Append, Away, Backplane, Fed, Page};
+use crate::error::PublishError;
+use crate::interest::Interest;
+use crate::position::{Epoch, Position};
+
+/// The engine of a hub, and what is known of it.
+pub(crate) struct Link {
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) interest: Interest,
+    pub(crate) loads: AtomicU64,
+    /// How many nanoseconds the last read took; `NEVER` if there was none.
+    delay: AtomicU64,
+}
+
+impl Link {
+    pub(crate) fn new(backplane: impl Backplane) -> Link {
+        Link {
+            engine: Box::new(backplane),
+            interest: Interest::default(),
+            loads: AtomicU64::new(0),
+            delay: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// Publishes a message, and counts it then.
+    pub(crate) async fn publish(&self, append: Append, published: &AtomicU64) -> Result<Position, PublishError> {
+        if append.payload.len() > append.retain.bytes {
+            return Err(PublishError::TooLong);
+        }
+        let position = self.engine.append(append).await?;
+        published.fetch_add(1, Relaxed);
+        Ok(position)
+    }
+
+    pub(crate) fn took(&self, time: Duration) {
+        self.delay.store(u64::try_from(time.as_nanos()).unwrap_or(NEVER - 1), Relaxed);
+    }
+
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        Some(self.delay.load(Relaxed)).filter(|nanos| *nanos != NEVER).map(Duration::from_nanos)
+    }
+}
+
+/// [`Backplane`], for any engine. A call that takes longer than [`PATIENCE`] has failed.
+pub(crate) trait Engine: Send + Sync {
+    fn append(&self, append: Append) -> Call<'_, Result<Position, PublishError>>;
+    /// The next messages of a topic: [`PAGE`] of them at most.
+    fn after(&self, topic: Arc<str>, after: Option<Position>, fresh: Epoch) -> Call<'_, Result<Page, Away>>;
+    fn interest(&self, add: Vec<Arc<str>>, remove: Vec<Arc<str>>) -> Call<'_, Result<(), Away>>;
+    /// All that is fed from now on. It never ends.
+    fn feed(&self) -> Pin<Box<dyn Stream<Item = Fed> + Send + '_>>;
+}
+
+pub(crate) type Call<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
+
+impl<B: Backplane> Engine for B {
+    fn append(&self, append: Append) -> Call<'_, Result<Position, PublishError>> {
+        let call = Backplane::append(self, append);
+        Box::pin(async move { timeout(PATIENCE, call).await.unwrap_or(Err(PublishError::Unknown)) })
+    }
+
+    fn after(&self, topic: Arc<str>, after: Option<Position>, fresh: Epoch) -> Call<'_, Result<Page, Away>> {
+        let call = Backplane::after(self, topic, after, PAGE, fresh);
+        Box::pin(async move { timeout(PATIENCE, call).await.unwrap_or(Err(Away)) })
+    }
+
+    fn interest(&self, add: Vec<Arc<str>>, remove: Vec<Arc<str>>) -> Call<'_, Result<(), Away>> {
+        let call = Backplane::interest(self, add, remove);
+        Box::pin(async move { timeout(PATIENCE, call).await.unwrap_or(Err(Away)) })
+    }
+
+    fn feed(&self) -> Pin<Box<dyn Stream<Item = Fed> + Send + '_>> {
+        Box::pin(unfold(self, |backplane| async move { Some((backplane.fed().await, backplane)) }))
+    }
+}
+
+/// How long an engine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many messages are read at a time.
+const PAGE: usize = 256;
+const NEVER: u64 = u64::MAX;
