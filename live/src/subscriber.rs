@@ -94,7 +94,8 @@ impl<M> Subscriber<M> {
     }
 
     /// Joins a topic. Its first delivery is [`Delivery::Joined`]. It is there at once, but on a hub with a backplane the
-    /// topic's log must be read when somebody joins there for the first time, which the hub's `run` does.
+    /// topic's log must be read when somebody joins there for the first time, which the hub's `run` does. Then the answer
+    /// is made when it is taken: [`Start::Now`] means the message after that.
     ///
     /// If the topic is joined already, the cursor moves: what comes after its new `Joined` is by the new start, and
     /// the new lag policy holds.

@@ -247,8 +247,10 @@ impl<M> Inner<M> {
     pub(crate) fn new(name: Arc<str>, shared: Arc<Shared<M>>, log: Log<M>, ids: Ids) -> Inner<M> {
         let now = shared.now();
         shared.account(0, log.weight() + ids.weight());
+        // A topic of a snapshot stays for its messages, too.
+        let has_been_used = log.head() > 0;
         let phase = if shared.is_local() { Phase::Local } else { Phase::Idle };
-        let state = State { log, life: 0, phase, seats: Slab::new(), used: now, has_been_used: false, held: now };
+        let state = State { log, life: 0, phase, seats: Slab::new(), used: now, has_been_used, held: now };
         Inner { name, shared, ids: Mutex::new(ids), state: Mutex::new(state) }
     }
 
