@@ -1,17 +1,19 @@
-//! The README's chat server, which stands in `examples/chat.rs` word for word, runs: a client comes back, and has missed
-//! nothing.
+//! The README's programs, which stand in `examples` word for word, run: a client comes back, and has missed nothing.
 #![cfg(feature = "pump")]
 
 use std::env;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use openline::net::{Stream, WebSocket, connect};
 
 #[test]
 fn the_readme_shows_the_example() {
-    let (readme, example) = (include_str!("../README.md"), include_str!("../examples/chat.rs"));
-    assert!(readme.contains(&format!("```rust,no_run\n{example}```\n")));
+    let readme = include_str!("../README.md");
+    for example in [include_str!("../examples/chat.rs"), include_str!("../examples/nodes.rs")] {
+        assert!(readme.contains(&format!("```rust,no_run\n{example}```\n")));
+    }
 }
 
 struct Running(Child);
@@ -23,8 +25,8 @@ impl Drop for Running {
     }
 }
 
-/// Starts the example, which cargo has built for `cargo test`, or builds here.
-fn start() -> (Running, String) {
+/// Builds an example, which cargo has built for `cargo test`, or builds here.
+fn build(example: &str) -> PathBuf {
     // This test lies in <target>/<profile>/deps.
     let test = env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
@@ -34,12 +36,15 @@ fn start() -> (Running, String) {
     };
     let built = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--example", "chat", "--features", "pump", "--profile", name, "--target-dir"])
+        .args(["build", "--quiet", "--example", example, "--features", "pump", "--profile", name, "--target-dir"])
         .arg(profile.parent().unwrap())
         .status();
     assert!(built.unwrap().success());
-    let program = profile.join("examples").join(format!("chat{}", env::consts::EXE_SUFFIX));
-    let mut server = Running(Command::new(program).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap());
+    profile.join("examples").join(format!("{example}{}", env::consts::EXE_SUFFIX))
+}
+
+fn start() -> (Running, String) {
+    let mut server = Running(Command::new(build("chat")).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap());
     let mut line = String::new();
     BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     (server, line.trim_end().strip_prefix("listening on ").unwrap().to_owned())
@@ -70,4 +75,10 @@ fn who_comes_back_has_missed_nothing() {
     let joined = hear(&mut two);
     assert_eq!((&joined[0][..], &joined[2][..]), ("joined", "true"), "nothing is gone");
     assert_eq!([hear(&mut two)[1].clone(), hear(&mut two)[1].clone()], ["second", "third"]);
+}
+
+#[test]
+fn two_nodes_share_their_topics() {
+    let output = Command::new(build("nodes")).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "1: rain\nnothing is gone: true\n1: rain\n");
 }

@@ -93,3 +93,40 @@ async fn who_lags_knows_what_is_missing() {
     let (read, missed) = lagging.await.unwrap();
     assert_eq!((read + missed, hub.counters().missed), (ALL, missed));
 }
+
+/// Joins and the read that opens their topics race: whoever joins is answered, and misses nothing from there on.
+#[cfg(feature = "tokio")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_joins_while_a_topic_opens_is_answered() {
+    use openline_live::{EpochSeed, Hub, Memory};
+
+    const LAST: u64 = 20;
+    let memory = Memory::new();
+    let hubs =
+        [1, 2].map(|seed| Hub::with(memory.node(), retain(1000, 1000), EpochSeed::from([seed; 16]), common::make));
+    let running = hubs.clone().map(|hub| tokio::spawn(async move { hub.run().await }));
+    for round in 0..300 {
+        let name = format!("topic {round}");
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let topic = hubs[task % 2].topic(&name).unwrap();
+                tokio::spawn(async move {
+                    let mut subscriber = Subscriber::new();
+                    subscriber.join(&topic, Now, Leave);
+                    let Delivery::Joined { at, whole: true, .. } = subscriber.next().await else { panic!() };
+                    for offset in at.offset + 1..=LAST {
+                        assert!(matches!(subscriber.next().await, Delivery::Message((next, _)) if next == offset));
+                    }
+                })
+            })
+            .collect();
+        let topic = hubs[round % 2].topic(&name).unwrap();
+        for number in 1..=LAST {
+            topic.publish(None, Bytes::from(number.to_string()), None).await.unwrap();
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+    running.iter().for_each(|running| running.abort());
+}
