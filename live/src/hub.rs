@@ -19,9 +19,10 @@ use crate::id::Ids;
 use crate::limits::{Limits, MAX_NAME, Retain, Stamp};
 use crate::log::Log;
 use crate::position::{EpochSeed, Position};
+use crate::shared::Shared;
 use crate::snapshot::{self, Snapshot};
 use crate::sync::{Mutex, lock};
-use crate::topic::{Inner, Shared, Topic};
+use crate::topic::{Inner, Topic};
 
 /// All topics of one process. A clone is another handle to the same hub.
 ///

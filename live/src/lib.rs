@@ -149,6 +149,7 @@ mod position;
 mod pump;
 #[cfg(feature = "tokio")]
 mod run;
+mod shared;
 mod slab;
 mod snapshot;
 #[cfg(feature = "tokio")]

@@ -21,8 +21,9 @@ use crate::id::{Id, Ids, Seen};
 use crate::limits::MAX_NAME;
 use crate::log::{Entry, Log};
 use crate::position::{Epoch, Position};
+use crate::shared::Shared;
 use crate::sync::lock;
-use crate::topic::{Inner, Shared};
+use crate::topic::Inner;
 
 /// The histories, epochs and ids of all topics of a hub. [`Hub::snapshot`](crate::Hub::snapshot) takes it and
 /// [`Hub::restore`](crate::Hub::restore) takes it up.

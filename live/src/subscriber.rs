@@ -72,6 +72,14 @@ enum Place {
     Reading { life: u32, next: u64 },
 }
 
+/// How a cursor's turn has ended.
+enum Turn {
+    Taken,
+    /// The cursor is not in the topic's log yet.
+    Begins,
+    Left,
+}
+
 /// On the heap, since few wait and many read.
 struct Starts(Vec<Start>);
 
@@ -144,14 +152,7 @@ impl<M> Subscriber<M> {
             let before = starts.into_iter().map(|start| state.begin(start)).collect::<Vec<_>>();
             let answer = state.begin(start);
             cursor.place = Place::Reading { life: state.life, next: answer.2 };
-            state.log.enter(answer.2, lag);
-            if let Some(seat) = state.seats.get_mut(cursor.seat) {
-                seat.rung = answer.2 <= answer.0.offset;
-                if seat.rung {
-                    // Whoever calls this has the subscriber in hand, so nobody waits.
-                    let _ = bell.ring(key);
-                }
-            }
+            state.enter(cursor.seat, key, bell, answer.2, lag);
             (before, Some(answer), None)
         });
         if let Some(waker) = waker {
@@ -222,14 +223,10 @@ impl<M: Clone> Subscriber<M> {
         self.take(Bell::next)
     }
 
+    #[inline]
     fn take(&mut self, mut next: impl FnMut(&Bell) -> Option<u32>) -> Option<Delivery<M>> {
-        if let Some(delivery) = self.queue.pop_front() {
-            self.joined = self.joined.saturating_sub(1);
-            if self.queue.is_empty() {
-                // Most subscribers are idle, and hold nothing then.
-                self.queue = VecDeque::new();
-            }
-            return Some(delivery);
+        if !self.queue.is_empty() {
+            return self.pop();
         }
         loop {
             let key = next(&self.bell)?;
@@ -237,6 +234,16 @@ impl<M: Clone> Subscriber<M> {
                 return Some(delivery);
             }
         }
+    }
+
+    fn pop(&mut self) -> Option<Delivery<M>> {
+        let delivery = self.queue.pop_front()?;
+        self.joined = self.joined.saturating_sub(1);
+        if self.queue.is_empty() {
+            // Most subscribers are idle, and hold nothing then.
+            self.queue = VecDeque::new();
+        }
+        Some(delivery)
     }
 
     /// Takes what this cursor has not read, 32 messages at most. The first delivery is returned and the others are put
@@ -247,37 +254,10 @@ impl<M: Clone> Subscriber<M> {
         let (queue, bell, shared) = (&mut self.queue, &self.bell, &topic.shared);
         self.turn_of = key;
         let mut returned = None;
-        let mut joined = 0;
-        let left = topic.change(|state| {
-            let next = match &mut *place {
-                Place::Reading { life, next } if *life == state.life => *next,
-                _ if !state.phase.is_open() => {
-                    if let Some(seat) = state.seats.get_mut(seat) {
-                        seat.rung = false;
-                    }
-                    return false;
-                }
-                place => {
-                    state.log.trim(&shared.retain, shared.now());
-                    let mut next = state.log.kept();
-                    let mut answer = |(at, whole, begin)| {
-                        next = begin;
-                        let answer = Delivery::Joined { topic: Arc::clone(&topic.name), at, whole };
-                        if returned.is_none() {
-                            returned = Some(answer);
-                        } else {
-                            queue.push_back(answer);
-                            joined += 1;
-                        }
-                    };
-                    match place {
-                        Place::Waiting(starts) => starts.0.iter().for_each(|start| answer(state.begin(*start))),
-                        // What the cursor has read is gone with the log, whatever it would read next.
-                        Place::Reading { .. } => answer((state.log.position(), false, state.log.kept())),
-                    }
-                    state.log.enter(next, lag);
-                    next
-                }
+        let turn = topic.change(|state| {
+            let next = match *place {
+                Place::Reading { life, next } if life == state.life => next,
+                _ => return Turn::Begins,
             };
             let (first, head) = (state.log.first(), state.log.head());
             let mut begin = next;
@@ -285,7 +265,7 @@ impl<M: Clone> Subscriber<M> {
                 begin = match lag {
                     Lag::Leave => {
                         state.seats.remove(seat);
-                        return true;
+                        return Turn::Left;
                     }
                     Lag::Skip => first,
                     Lag::Latest => first.max(head),
@@ -313,16 +293,48 @@ impl<M: Clone> Subscriber<M> {
                     let _ = bell.ring(key);
                 }
             }
-            false
+            Turn::Taken
         });
-        self.joined += joined;
-        if left {
-            shared.left.fetch_add(1, Relaxed);
-            let left = Delivery::Left(Arc::clone(&topic.name));
-            self.cursors.remove(key);
-            return Some(left);
+        match turn {
+            Turn::Taken => returned,
+            Turn::Begins => self.begin(key),
+            Turn::Left => {
+                shared.left.fetch_add(1, Relaxed);
+                let left = Delivery::Left(Arc::clone(&topic.name));
+                self.cursors.remove(key);
+                Some(left)
+            }
         }
-        returned
+    }
+
+    /// The topic has opened, or has another log: the cursor begins to read, and its joins are answered.
+    #[cold]
+    #[inline(never)]
+    fn begin(&mut self, key: u32) -> Option<Delivery<M>> {
+        let Cursor { topic, seat, lag, place } = self.cursors.get_mut(key)?;
+        let (inner, bell) = (Arc::clone(topic), &self.bell);
+        let answers = inner.change(|state| {
+            if !state.phase.is_open() {
+                if let Some(seat) = state.seats.get_mut(*seat) {
+                    seat.rung = false;
+                }
+                return Vec::new();
+            }
+            state.log.trim(&inner.shared.retain, inner.shared.now());
+            let answers: Vec<_> = match place {
+                Place::Waiting(starts) => starts.0.iter().map(|start| state.begin(*start)).collect(),
+                // What the cursor has read is gone with its log, whatever it would read next.
+                Place::Reading { .. } => vec![(state.log.position(), false, state.log.kept())],
+            };
+            let next = answers.last().map_or(state.log.kept(), |(.., next)| *next);
+            *place = Place::Reading { life: state.life, next };
+            state.enter(*seat, key, bell, next, *lag);
+            answers
+        });
+        for (at, whole, _) in answers {
+            self.answer(&inner.name, at, whole);
+        }
+        self.pop()
     }
 }
 

@@ -2,23 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
 use bytes::Bytes;
 
 #[cfg(feature = "tokio")]
 use crate::backplane::Append;
-use crate::bell::Seat;
-use crate::delivery::Start;
-#[cfg(feature = "tokio")]
-use crate::engine::Link;
+use crate::bell::{Bell, Seat};
+use crate::delivery::{Lag, Start};
 use crate::error::PublishError;
 use crate::id::{Id, Ids, Seen, WEIGHT, hash};
-use crate::limits::{Limits, Retain, Stamp};
+use crate::limits::Stamp;
 use crate::log::{Entry, Log};
 use crate::phase::Phase;
-use crate::position::{Epoch, EpochSeed, Position};
+use crate::position::Position;
+use crate::shared::Shared;
 use crate::slab::Slab;
 use crate::sync::{Mutex, lock};
 
@@ -48,103 +47,6 @@ pub(crate) struct State<M> {
     pub(crate) has_been_used: bool,
     /// When the topic was last seen to be held.
     pub(crate) held: Stamp,
-}
-
-/// What all topics of a hub have in common.
-pub(crate) struct Shared<M> {
-    /// `None`: the hub is local.
-    #[cfg(feature = "tokio")]
-    pub(crate) link: Option<Link>,
-    seed: EpochSeed,
-    /// How many epochs have been made.
-    made: AtomicU64,
-    pub(crate) retain: Retain,
-    pub(crate) make: Box<Make<M>>,
-    /// The time of the last tick, as a stamp.
-    pub(crate) now: AtomicU64,
-    pub(crate) max_topics: AtomicUsize,
-    pub(crate) max_bytes: AtomicUsize,
-    /// Weight of all logs and ids.
-    pub(crate) bytes: AtomicUsize,
-    pub(crate) published: AtomicU64,
-    pub(crate) missed: AtomicU64,
-    pub(crate) left: AtomicU64,
-}
-
-type Make<M> = dyn Fn(&str, Position, &Bytes) -> M + Send + Sync;
-
-impl<M> Shared<M> {
-    pub(crate) fn new(retain: Retain, seed: EpochSeed, now: Stamp, make: Box<Make<M>>) -> Shared<M> {
-        let limits = Limits::default();
-        Shared {
-            #[cfg(feature = "tokio")]
-            link: None,
-            seed,
-            made: AtomicU64::new(0),
-            retain,
-            make,
-            now: AtomicU64::new(now.nanos()),
-            max_topics: AtomicUsize::new(limits.topics),
-            max_bytes: AtomicUsize::new(limits.bytes),
-            bytes: AtomicUsize::new(0),
-            published: AtomicU64::new(0),
-            missed: AtomicU64::new(0),
-            left: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn is_local(&self) -> bool {
-        #[cfg(feature = "tokio")]
-        return self.link.is_none();
-        #[cfg(not(feature = "tokio"))]
-        return true;
-    }
-
-    /// An epoch that was never there.
-    pub(crate) fn fresh(&self) -> Epoch {
-        self.seed.epoch(self.made.fetch_add(1, Relaxed))
-    }
-
-    /// The engine must feed a topic of this name. Whoever waits for that is returned, to be woken without a lock.
-    pub(crate) fn want(&self, name: &Arc<str>) -> Option<Waker> {
-        #[cfg(feature = "tokio")]
-        return self.link.as_ref()?.interest.change(name);
-        #[cfg(not(feature = "tokio"))]
-        return {
-            _ = name;
-            None
-        };
-    }
-
-    /// A topic of this name is gone, as for [`want`](Self::want).
-    pub(crate) fn gone(&self, name: &Arc<str>) -> Option<Waker> {
-        #[cfg(feature = "tokio")]
-        return self.link.as_ref()?.interest.gone(name);
-        #[cfg(not(feature = "tokio"))]
-        return {
-            _ = name;
-            None
-        };
-    }
-
-    pub(crate) fn now(&self) -> Stamp {
-        Stamp::from_nanos(self.now.load(Relaxed))
-    }
-
-    /// Counts these bytes, if there is room for them.
-    fn reserve(&self, bytes: usize) -> bool {
-        let max = self.max_bytes.load(Relaxed);
-        let add = |now: usize| now.checked_add(bytes).filter(|sum| *sum <= max);
-        self.bytes.fetch_update(Relaxed, Relaxed, add).is_ok()
-    }
-
-    pub(crate) fn account(&self, before: usize, after: usize) {
-        if after > before {
-            self.bytes.fetch_add(after - before, Relaxed);
-        } else if after < before {
-            self.bytes.fetch_sub(before - after, Relaxed);
-        }
-    }
 }
 
 impl<M> Topic<M> {
@@ -239,6 +141,18 @@ impl<M> State<M> {
                 (at, offset + 1 >= kept, (offset + 1).max(kept))
             }
             Start::After(_) => (at, false, kept),
+        }
+    }
+
+    /// A cursor reads this offset next, and has its turn if that is there.
+    pub(crate) fn enter(&mut self, seat: u32, cursor: u32, bell: &Bell, next: u64, lag: Lag) {
+        self.log.enter(next, lag);
+        if let Some(seat) = self.seats.get_mut(seat) {
+            seat.rung = next <= self.log.head();
+            if seat.rung {
+                // The subscriber is in hand, so nobody waits.
+                let _ = bell.ring(cursor);
+            }
         }
     }
 }

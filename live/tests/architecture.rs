@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// From words to the front door. A module that is missing here has not been drawn, and fails.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "sync",
     "position",
     "limits",
@@ -21,6 +21,7 @@ const ORDER: [&str; 24] = [
     "clock",
     "bell",
     "log",
+    "shared",
     "topic",
     "follow",
     "subscriber",

@@ -119,3 +119,81 @@ fn who_moves_its_cursor_hears_of_what_comes_then() {
         assert_eq!(reader.try_next(), None);
     });
 }
+
+/// With the feature `tokio`: a topic opens while somebody joins it, and the hub sleeps before the first join.
+#[cfg(feature = "tokio")]
+mod opening {
+    use std::future::{pending, poll_fn};
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use openline_live::{
+        Announce, Append, Away, Backplane, Epoch, EpochSeed, Fed, Hub, Lease, NodeId, Page, Position, Present,
+        PublishError, Retain,
+    };
+
+    use super::*;
+
+    /// It answers at once, and has no locks that loom does not know.
+    struct Empty;
+
+    impl Backplane for Empty {
+        async fn append(&self, _: Append) -> Result<Position, PublishError> {
+            Err(PublishError::Failed)
+        }
+
+        async fn after(&self, _: Arc<str>, _: Option<Position>, _: usize, epoch: Epoch) -> Result<Page, Away> {
+            Ok(Page { at: Position { epoch, offset: 0 }, messages: vec![] })
+        }
+
+        async fn interest(&self, _: Vec<Arc<str>>, _: Vec<Arc<str>>) -> Result<(), Away> {
+            Ok(())
+        }
+
+        async fn fed(&self) -> Fed {
+            pending().await
+        }
+
+        async fn lease(&self, _: NodeId, _: Duration) -> Result<Lease, Away> {
+            Err(Away)
+        }
+
+        async fn announce(&self, _: Announce) -> Result<(), Away> {
+            Err(Away)
+        }
+
+        async fn here(&self, _: Arc<str>) -> Result<Vec<Present>, Away> {
+            Err(Away)
+        }
+    }
+
+    #[test]
+    fn who_joins_while_a_topic_opens_is_answered() {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let _inside = runtime.enter();
+            let hub = Hub::with(Empty, Retain::default(), EpochSeed::from([7; 16]), make);
+            let topic = hub.topic("t").unwrap();
+            let (joining, other) = (topic.clone(), topic.clone());
+            let joined = |topic| {
+                let mut reader = Subscriber::new();
+                reader.join(&topic, Now, Leave);
+                assert!(matches!(block_on(reader.next()), Delivery::Joined { whole: true, .. }));
+            };
+            let first = thread::spawn(move || joined(joining));
+            let second = thread::spawn(move || joined(other));
+            // It runs until the topic is open, which nobody but the first join makes it wake up for.
+            let mut running = pin!(hub.run());
+            block_on(poll_fn(|cx| {
+                assert!(running.as_mut().poll(cx).is_pending());
+                if topic.position().is_some() { Poll::Ready(()) } else { Poll::Pending }
+            }));
+            first.join().unwrap();
+            second.join().unwrap();
+        });
+    }
+}
