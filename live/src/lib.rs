@@ -105,6 +105,11 @@
 //! With the feature `pump`, `pump` carries what a subscriber gets to a socket of openline's tokio adapter, gives what the
 //! client says, and lets go of a client that takes nothing.
 //!
+//! # The other end
+//!
+//! With the feature `client`, `client::Persistent` is a WebSocket client that comes back by itself, and
+//! `client::Positions` knows from where it goes on.
+//!
 //! # What it does not do
 //!
 //! It knows no sockets, users, rooms, acknowledgements or requests. Check whether a client may join before you call
@@ -124,15 +129,21 @@
     )
 )]
 
+#[cfg(feature = "client")]
+mod backoff;
 #[cfg(feature = "tokio")]
 mod backplane;
 mod bell;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "tokio")]
 mod clock;
 mod delivery;
 #[cfg(feature = "tokio")]
 mod engine;
 mod error;
+#[cfg(feature = "client")]
+mod event;
 #[cfg(feature = "tokio")]
 mod follow;
 mod hub;
@@ -143,8 +154,14 @@ mod limits;
 mod log;
 #[cfg(feature = "tokio")]
 mod memory;
+#[cfg(feature = "client")]
+mod outbox;
+#[cfg(feature = "client")]
+mod persistent;
 mod phase;
 mod position;
+#[cfg(feature = "client")]
+mod positions;
 #[cfg(feature = "pump")]
 mod pump;
 #[cfg(feature = "tokio")]
@@ -152,11 +169,15 @@ mod run;
 mod shared;
 mod slab;
 mod snapshot;
+#[cfg(feature = "client")]
+mod standing;
 #[cfg(feature = "tokio")]
 mod store;
 mod subscriber;
 mod sync;
 mod topic;
+#[cfg(feature = "client")]
+mod verdict;
 
 #[cfg(feature = "tokio")]
 pub use backplane::{Announce, Append, Away, Backplane, Fed, Kept, Lease, NodeId, Page, Present};

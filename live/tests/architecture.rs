@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// From words to the front door. A module that is missing here has not been drawn, and fails.
-const ORDER: [&str; 25] = [
+const ORDER: &[&str] = &[
     "sync",
     "position",
     "limits",
@@ -29,11 +29,19 @@ const ORDER: [&str; 25] = [
     "hub",
     "run",
     "pump",
+    "verdict",
+    "backoff",
+    "positions",
+    "outbox",
+    "event",
+    "standing",
+    "persistent",
+    "client",
     "lib",
 ];
 
-/// What knows tokio: the way to an engine and what runs it, an engine, and the way out to a socket.
-const RUNTIME: [&str; 6] = ["store", "memory", "engine", "clock", "run", "pump"];
+/// What knows tokio: the way to an engine and what runs it, an engine, and the ways out to a socket.
+const RUNTIME: [&str; 8] = ["store", "memory", "engine", "clock", "run", "pump", "standing", "persistent"];
 
 /// Name, text, and the code without comments and without the tests at the foot.
 fn sources() -> Vec<(String, String, String)> {
