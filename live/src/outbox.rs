@@ -39,7 +39,8 @@ pub enum Offline {
         messages: usize,
         /// How many bytes of payload wait at most. A longer message is always given back.
         bytes: usize,
-        /// How long a message waits at most. Then [`Event::Expired`](crate::client::Event::Expired) gives it back.
+        /// How long a message waits at most. Then [`Event::Expired`](crate::client::Event::Expired) gives it back. It is
+        /// measured by tokio's clock, which on some systems stands still while the machine sleeps.
         age: Duration,
     },
 }

@@ -199,7 +199,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
     /// is lost meanwhile, [`next`](Self::next) tells it, and the message was given to that connection if its number is
     /// in `unknown`.
     ///
-    /// Cancel-safe: a dropped future has accepted the whole message, or nothing if it was still waiting for room.
+    /// Cancel-safe: a dropped future has accepted the whole message, or nothing if it was still waiting for room. Who must
+    /// know which of the two calls [`try_send`](Self::try_send), and [`flush`](Self::flush).
     ///
     /// # Errors
     ///
