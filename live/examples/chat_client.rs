@@ -1,5 +1,6 @@
 //! A client for the example `chat` that loses nothing: it prints what is said, each message once and in order, however
-//! often the connection breaks, and says what it reads from its standard input.
+//! often the connection breaks, or that messages are gone, if the server does not keep them any more. It says what it
+//! reads from its standard input.
 //!
 //! `cargo run -p openline-live --features client --example chat_client -- ws://127.0.0.1:PORT`. An empty line says that the
 //! network is back.

@@ -461,6 +461,14 @@ async fn the_queue_is_bounded_in_messages_bytes_and_age() {
     }
     assert_eq!(expired, [(1, 8, 60), (2, 1, 60), (3, 1, 60)]);
     client.try_send("1234567890").unwrap();
+    // Also if nothing else happens meanwhile.
+    options.offline = Offline::Queue { messages: 3, bytes: 10, age: 7 * SECOND };
+    let (mut client, mut dials) = net(options);
+    let _server = connect(&mut client, &mut dials).await;
+    client.try_send("1").unwrap();
+    let begun = Instant::now();
+    assert!(matches!(event(&mut client).await, Event::Expired { .. }));
+    assert_eq!(begun.elapsed().as_secs(), 7);
 }
 
 /// More than the connection takes at once waits in the queue, and leaves as there is room; nothing is lost or turned
@@ -511,6 +519,40 @@ async fn what_a_lost_connection_was_given_is_unknown() {
     assert_eq!(lost(&mut client).await.1, 3..4);
 }
 
+/// A failure that is met by sending is told by `next`, as what it was.
+#[tokio::test(start_paused = true)]
+async fn a_failure_met_by_send_is_told_by_next() {
+    let (mut client, mut dials) = net_that_holds(Options::default(), 64);
+    let _deaf = connect(&mut client, &mut dials).await;
+    client.ready();
+    client.send("x".repeat(1000)).await.unwrap();
+    let (why, unknown, _) = lost(&mut client).await;
+    assert!(matches!(why, Why::Failed(Error::PongTimeout)), "{why:?}");
+    assert_eq!(unknown, 1..2);
+}
+
+/// The server says that it goes while messages wait for room. They are kept for the next connection.
+#[tokio::test(start_paused = true)]
+async fn what_waits_when_the_server_goes_is_kept() {
+    let (mut client, mut dials) = net_that_holds(queue(), 64);
+    let mut server = connect(&mut client, &mut dials).await;
+    client.ready();
+    let full = "f".repeat(100_000);
+    client.try_send(full.clone()).unwrap();
+    for text in ["2", "3"] {
+        client.try_send(text).unwrap();
+    }
+    let (closed, (_, unknown, _)) =
+        tokio::join!(server.close(CloseCode::SERVICE_RESTART, ""), async { lost(&mut client).await });
+    closed.unwrap();
+    assert_eq!((unknown, client.queued()), (1..2, 2));
+    let mut server = connect(&mut client, &mut dials).await;
+    client.ready();
+    for text in ["2", "3"] {
+        assert_eq!(meanwhile(&mut client, hear(&mut server)).await, text);
+    }
+}
+
 /// Messages that have come before a failure are all taken before it is told.
 #[tokio::test(start_paused = true)]
 async fn what_has_come_is_taken_before_the_loss_is_told() {
@@ -559,13 +601,17 @@ async fn who_is_woken_finds_a_dead_peer_soon() {
         let mut server = connect(&mut client, &mut dials).await;
         // The peer lives: nothing happens, and afterwards all is as before.
         client.wake();
+        let _ = timeout(SECOND, meanwhile(&mut client, server.drain())).await.unwrap_err();
+        client.wake();
         let _ = timeout(100 * SECOND, meanwhile(&mut client, server.drain())).await.unwrap_err();
         let keepalive = client.socket().unwrap().connection().config().keepalive;
         assert_eq!(keepalive.map(|keepalive| keepalive.timeout), usual.then_some(20 * SECOND));
         // The peer is dead.
-        client.wake();
-        client.wake();
         let begun = Instant::now();
+        for _ in 0..3 {
+            client.wake();
+            let _ = timeout(SECOND, client.next()).await.unwrap_err();
+        }
         let (why, ..) = lost(&mut client).await;
         assert!(matches!(why, Why::Failed(Error::PongTimeout)), "{why:?}");
         assert_eq!(begun.elapsed().as_secs(), 5);
