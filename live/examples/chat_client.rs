@@ -2,8 +2,8 @@
 //! often the connection breaks, or that messages are gone, if the server does not keep them any more. It says what it
 //! reads from its standard input.
 //!
-//! `cargo run -p openline-live --features client --example chat_client -- ws://127.0.0.1:PORT`. An empty line says that the
-//! network is back.
+//! `cargo run -p openline-live --features client --example chat_client -- ws://127.0.0.1:PORT`. An empty line says that
+//! the network is back.
 
 use std::future::Future;
 use std::io::BufRead;

@@ -1,5 +1,5 @@
-//! When a client connects again (feature `client`): full jitter, and what a server asks for with `Retry-After`. Time and
-//! chance come in.
+//! When a client connects again (feature `client`): full jitter, and what a server asks for with `Retry-After`. Time
+//! and chance come in.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -29,8 +29,8 @@ pub struct Pace {
     /// How long a connection must have stood for `n` to begin at 0 again. Default: 30 s.
     ///
     /// It is not reset when a connection opens: a server that accepts and lets go at once, because something behind it
-    /// does not work, would be asked without a pause. With the length of `cap` such a server is asked no more often than
-    /// one that does not answer.
+    /// does not work, would be asked without a pause. With the length of `cap` such a server is asked no more often
+    /// than one that does not answer.
     pub stood: Duration,
     /// How much of a `Retry-After` is kept at most. The random wait comes on top of it, since all clients that were
     /// refused have been told the same. Default: 5 minutes.
@@ -121,8 +121,8 @@ impl Backoff {
     /// There is reason to hope: the network is back. Brings the attempt forward, and returns when it is to be made now;
     /// `None` if none is waited for.
     ///
-    /// A `Retry-After` is kept, and so is a distance of `base` from the loss: a network that comes and goes all the time
-    /// must not make a client try all the time.
+    /// A `Retry-After` is kept, and so is a distance of `base` from the loss: a network that comes and goes all the
+    /// time must not make a client try all the time.
     pub fn wake(&mut self, now: Time) -> Option<Time> {
         let Phase::Waits { until, earliest } = &mut self.phase else { return None };
         *until = (*until).min(now.max(*earliest));
@@ -143,11 +143,12 @@ fn share(span: Duration, chance: u64) -> Duration {
     Duration::from_nanos(share as u64)
 }
 
-/// How long a server asks to wait with `Retry-After` (RFC 9110 §10.2.3), in seconds or as a date; `None` if it does not,
-/// or in no form that is known.
+/// How long a server asks to wait with `Retry-After` (RFC 9110 §10.2.3), in seconds or as a date; `None` if it does
+/// not, or in no form that is known.
 ///
-/// A date counts from the `Date` of the same response, so that a client whose clock is wrong waits as long as the others.
-/// If there is none, it counts from `wall`, the time since 1970 by the client's clock. A date in the past is zero.
+/// A date counts from the `Date` of the same response, so that a client whose clock is wrong waits as long as the
+/// others. If there is none, it counts from `wall`, the time since 1970 by the client's clock. A date in the past is
+/// zero.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,8 +1,8 @@
 //! A client that comes back (feature `client`).
 //!
-//! [`Persistent`] is the client's end of a WebSocket that is connected again when it is lost. [`Positions`] knows how far
-//! each topic has been processed, so that the server can go on from there. Together with a server that keeps a log, such
-//! as a [`Hub`](crate::Hub), nothing is lost, and each hole is told.
+//! [`Persistent`] is the client's end of a WebSocket that is connected again when it is lost. [`Positions`] knows how
+//! far each topic has been processed, so that the server can go on from there. Together with a server that keeps a log,
+//! such as a [`Hub`](crate::Hub), nothing is lost, and each hole is told.
 //!
 //! ```text
 //!              ┌────────────── Lost { why, unknown, retry_in } ◄─────────────┐
@@ -106,23 +106,25 @@
 //! | close codes 1000, 1005 | [`End`](Verdict::End) |
 //! | bad URI, certificate, wrong Sec-WebSocket-Accept, all other statuses, broken protocol; all other close codes | [`Fatal`](Verdict::Fatal) |
 //!
-//! This is the table of [`openline::Error::is_transient`] and [`CloseCode::is_transient`](openline::CloseCode::is_transient).
-//! An application that knows better says so: with a [`DialError`] of its own, by not calling [`Persistent::next`] again
-//! after a `Lost`, or with [`Persistent::resume`] after a `Fatal`.
+//! This is the table of [`openline::Error::is_transient`] and
+//! [`CloseCode::is_transient`](openline::CloseCode::is_transient). An application that knows better says so: with a
+//! [`DialError`] of its own, by not calling [`Persistent::next`] again after a `Lost`, or with [`Persistent::resume`]
+//! after a `Fatal`.
 //!
-//! The very first attempt is made at once. Before every other one there is a random wait, also before the first one after
-//! a loss, since all clients of a server that restarts are lost in the same moment: [`Pace`] has the numbers, and what is
-//! done with `Retry-After`. [`Backoff`] is this rule alone, without IO, clock or random source, for other runtimes.
+//! The very first attempt is made at once. Before every other one there is a random wait, also before the first one
+//! after a loss, since all clients of a server that restarts are lost in the same moment: [`Pace`] has the numbers, and
+//! what is done with `Retry-After`. [`Backoff`] is this rule alone, without IO, clock or random source, for other
+//! runtimes.
 //!
 //! # What is sent, and what becomes of it
 //!
 //! - While there is no connection, [`Persistent::send`] gives the message back, or keeps it: [`Offline`].
-//! - A message that was kept leaves in order after [`Persistent::ready`]. If it becomes too old before, it comes back as
-//!   [`Event::Expired`]. If the client ends before, [`Persistent::take_queued`] has it.
-//! - A message that was given to a connection may have arrived or not when this connection ends. Nothing is sent twice by
-//!   itself. `unknown` in [`Event::Lost`] has the [`Ticket`]s of these messages, as a range. An application whose server
-//!   answers each message keeps what has not been answered, by its ticket; what is in the range it says again **with the
-//!   same id**, so that the server appends it once. (For a hub this is the [`Id`](crate::Id) of
+//! - A message that was kept leaves in order after [`Persistent::ready`]. If it becomes too old before, it comes back
+//!   as [`Event::Expired`]. If the client ends before, [`Persistent::take_queued`] has it.
+//! - A message that was given to a connection may have arrived or not when this connection ends. Nothing is sent twice
+//!   by itself. `unknown` in [`Event::Lost`] has the [`Ticket`]s of these messages, as a range. An application whose
+//!   server answers each message keeps what has not been answered, by its ticket; what is in the range it says again
+//!   **with the same id**, so that the server appends it once. (For a hub this is the [`Id`](crate::Id) of
 //!   [`Topic::publish`](crate::Topic::publish), which holds for 5 minutes.) Without answers and ids an application can
 //!   only choose between twice and not at all.
 //!
@@ -134,8 +136,8 @@
 //!
 //! # What it does not do
 //!
-//! It has no task: it works only while a future of it is polled. So call [`Persistent::next`] all the time, alone or in a
-//! `select!`, where it is at home: dropping it loses no message and begins no connection anew.
+//! It has no task: it works only while a future of it is polled. So call [`Persistent::next`] all the time, alone or in
+//! a `select!`, where it is at home: dropping it loses no message and begins no connection anew.
 
 pub use crate::backoff::{Backoff, Pace, retry_after};
 pub use crate::event::{Event, Options};

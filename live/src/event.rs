@@ -20,7 +20,8 @@ pub struct Options {
     /// How long one attempt may take, with all that the caller's part of it does. Default: 60 s. openline has a
     /// [time limit](openline::HandshakeConfig::timeout) of its own for its part, 10 s.
     pub attempt: Duration,
-    /// How long after a [`wake`](crate::client::Persistent::wake) whatever is under way may give no sign of life. Default: 5 s.
+    /// How long after a [`wake`](crate::client::Persistent::wake) whatever is under way may give no sign of life.
+    /// Default: 5 s.
     pub probe: Duration,
 }
 
@@ -33,8 +34,8 @@ impl Default for Options {
 
 /// What a [`Persistent`](crate::client::Persistent) client has to tell.
 ///
-/// `unknown` are the messages that the connection was given, which may have arrived or not. It is empty if there was none.
-/// Messages that came back as [`Expired`](Self::Expired) were not given to any connection.
+/// `unknown` are the messages that the connection was given, which may have arrived or not. It is empty if there was
+/// none. Messages that came back as [`Expired`](Self::Expired) were not given to any connection.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {

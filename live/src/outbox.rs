@@ -39,8 +39,8 @@ pub enum Offline {
         messages: usize,
         /// How many bytes of payload wait at most. A longer message is always given back.
         bytes: usize,
-        /// How long a message waits at most. Then [`Event::Expired`](crate::client::Event::Expired) gives it back. It is
-        /// measured by tokio's clock, which on some systems stands still while the machine sleeps.
+        /// How long a message waits at most. Then [`Event::Expired`](crate::client::Event::Expired) gives it back. It
+        /// is measured by tokio's clock, which on some systems stands still while the machine sleeps.
         age: Duration,
     },
 }
@@ -150,8 +150,8 @@ impl Outbox {
         self.waiting.push_front(first);
     }
 
-    /// Takes out the first message if it has waited for too long. All have the same time to wait, so that no later one is
-    /// too old before it.
+    /// Takes out the first message if it has waited for too long. All have the same time to wait, so that no later one
+    /// is too old before it.
     pub(crate) fn take_expired(&mut self, now: Time) -> Option<Waiting> {
         if self.expiry()? > now { None } else { self.take() }
     }

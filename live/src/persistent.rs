@@ -1,5 +1,5 @@
-//! The client that comes back, on tokio (feature `client`): the loop around [`Backoff`]. It has no task, and all that is
-//! under way lies in the struct, so that a future that is dropped takes nothing with it.
+//! The client that comes back, on tokio (feature `client`): the loop around [`Backoff`]. It has no task, and all that
+//! is under way lies in the struct, so that a future that is dropped takes nothing with it.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -184,8 +184,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
         until.since(now)
     }
 
-    /// The caller has rejoined: what waits is sent now, and what is sent from now on follows. Without a connection it does
-    /// nothing. It holds for one connection, so it must be said after each [`Event::Connected`].
+    /// The caller has rejoined: what waits is sent now, and what is sent from now on follows. Without a connection it
+    /// does nothing. It holds for one connection, so it must be said after each [`Event::Connected`].
     pub fn ready(&mut self) {
         if let State::Stands(standing) = &mut self.state {
             standing.ready();
@@ -199,8 +199,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
     /// is lost meanwhile, [`next`](Self::next) tells it, and the message was given to that connection if its number is
     /// in `unknown`.
     ///
-    /// Cancel-safe: a dropped future has accepted the whole message, or nothing if it was still waiting for room. Who must
-    /// know which of the two calls [`try_send`](Self::try_send), and [`flush`](Self::flush).
+    /// Cancel-safe: a dropped future has accepted the whole message, or nothing if it was still waiting for room. Who
+    /// must know which of the two calls [`try_send`](Self::try_send), and [`flush`](Self::flush).
     ///
     /// # Errors
     ///
@@ -231,8 +231,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
         self.outbox.keep(message, reason, now)
     }
 
-    /// Waits until the transport has taken all that was accepted. It waits for no connection, and for nothing before the
-    /// caller is [ready](Self::ready).
+    /// Waits until the transport has taken all that was accepted. It waits for no connection, and for nothing before
+    /// the caller is [ready](Self::ready).
     ///
     /// Cancel-safe.
     pub async fn flush(&mut self) {
@@ -242,8 +242,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
         }
     }
 
-    /// Sends a message ahead of all that waits, on this connection only: to rejoin. It is never kept, has no number, and
-    /// leaves when [`next`](Self::next) is polled.
+    /// Sends a message ahead of all that waits, on this connection only: to rejoin. It is never kept, has no number,
+    /// and leaves when [`next`](Self::next) is polled.
     ///
     /// # Errors
     ///
@@ -262,9 +262,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
     }
 
     /// The network is back, or the machine has been asleep. What waits for the next attempt does not wait any more (a
-    /// `Retry-After` is kept, and so is a distance of [`Pace::base`](crate::client::Pace::base) from the loss). A connection that stands is asked by
-    /// a Ping whether it still does, and it and an attempt that is under way must give a sign of life within
-    /// [`Options::probe`].
+    /// `Retry-After` is kept, and so is a distance of [`Pace::base`](crate::client::Pace::base) from the loss). A
+    /// connection that stands is asked by a Ping whether it still does, and it and an attempt that is under way must
+    /// give a sign of life within [`Options::probe`].
     ///
     /// It returns at once. What it has begun is done by [`next`](Self::next).
     pub fn wake(&mut self) {
@@ -277,25 +277,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
         }
     }
 
-    /// Goes on after [`Event::Ended`] or [`Event::Fatal`], because the caller knows better, or has changed what was wrong.
-    /// The next attempt is made after a wait, as after a loss. A client that has not ended goes on as it was.
+    /// Goes on after [`Event::Ended`] or [`Event::Fatal`], because the caller knows better, or has changed what was
+    /// wrong. The next attempt is made after a wait, as after a loss. A client that has not ended goes on as it was.
     pub fn resume(&mut self) {
         if matches!(self.state, State::Over) {
             self.retry(None);
         }
     }
 
-    /// Ends the client, with [`WebSocket::close`] if the connection stands. What that was given leaves first; what waits
-    /// stays here, to be [taken](Self::take_queued), unless [`flush`](Self::flush) was called before. Messages that still
-    /// come are dropped.
+    /// Ends the client, with [`WebSocket::close`] if the connection stands. What that was given leaves first; what
+    /// waits stays here, to be [taken](Self::take_queued), unless [`flush`](Self::flush) was called before. Messages
+    /// that still come are dropped.
     ///
     /// Cancel-safe: once it has been polled, no other attempt is made. Another call of this or of [`next`](Self::next)
     /// goes on with it.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::close`]; if `code` or `reason` cannot be sent, the client goes on as it was. Without a connection
-    /// there are no errors.
+    /// As [`WebSocket::close`]; if `code` or `reason` cannot be sent, the client goes on as it was. Without a
+    /// connection there are no errors.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::Stands(standing) | State::Closes(standing) => State::Closes(standing),

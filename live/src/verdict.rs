@@ -18,8 +18,8 @@ pub enum Verdict {
 
 impl Verdict {
     /// What a close code means: [`End`](Self::End) for 1000 and 1005, which are ordinary ends; otherwise
-    /// [`Retry`](Self::Retry) for those that [are transient](CloseCode::is_transient), and [`Fatal`](Self::Fatal) for the
-    /// rest. So codes whose meaning is unknown are fatal. No peer can send those: openline fails the connection.
+    /// [`Retry`](Self::Retry) for those that [are transient](CloseCode::is_transient), and [`Fatal`](Self::Fatal) for
+    /// the rest. So codes whose meaning is unknown are fatal. No peer can send those: openline fails the connection.
     ///
     /// ```
     /// use openline::CloseCode;
@@ -46,8 +46,8 @@ impl Verdict {
     }
 }
 
-/// Why an attempt to connect has failed: openline's error, or one of the caller's own, such as a token that could not be
-/// fetched. `?` makes one of openline's errors.
+/// Why an attempt to connect has failed: openline's error, or one of the caller's own, such as a token that could not
+/// be fetched. `?` makes one of openline's errors.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DialError {

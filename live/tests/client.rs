@@ -495,6 +495,24 @@ async fn a_queue_larger_than_the_buffers_leaves_by_and_by() {
     assert_eq!(client.queued(), 0);
 }
 
+/// The transport takes all at once, and nothing wakes the client's task after that.
+#[tokio::test(start_paused = true)]
+async fn a_queue_leaves_as_far_as_there_is_room() {
+    let mut options = Options::default();
+    options.offline = Offline::Queue { messages: 1000, bytes: 10 << 20, age: 3600 * SECOND };
+    let (mut client, mut dials) = net_that_holds(options, 1 << 20);
+    for at in 0..500 {
+        client.try_send(format!("{at} {}", "m".repeat(1000))).unwrap();
+    }
+    let mut server = connect(&mut client, &mut dials).await;
+    client.ready();
+    tokio::spawn(async move { client.next().await });
+    for at in 0..500 {
+        let heard = timeout(SECOND, hear(&mut server)).await.expect("it does not wait for a Ping");
+        assert!(heard.starts_with(&format!("{at} ")));
+    }
+}
+
 /// A connection that fails while something is sent says so once, by `next`, with the messages that it was given.
 #[tokio::test(start_paused = true)]
 async fn what_a_lost_connection_was_given_is_unknown() {

@@ -243,8 +243,8 @@ async fn another_epoch_is_told() {
     assert!(heard.contains(&Heard::Notice("messages are gone".to_owned())), "{heard:?}");
 }
 
-/// What a client sends is in the log once; or it comes back; or it is among the unknown, and then in the log at most once.
-/// What is in the log is in the order in which it was sent.
+/// What a client sends is in the log once; or it comes back; or it is among the unknown, and then in the log at most
+/// once. What is in the log is in the order in which it was sent.
 #[tokio::test(start_paused = true)]
 async fn each_message_sent_is_accounted_for() {
     let mut dice = 0xfeed_beef_1234_5678;
