@@ -164,6 +164,8 @@ mod position;
 mod positions;
 #[cfg(feature = "pump")]
 mod pump;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "tokio")]
 mod run;
 mod shared;
@@ -179,6 +181,8 @@ mod topic;
 #[cfg(feature = "client")]
 mod verdict;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{Redis, RedisError, RedisOptions};
 #[cfg(feature = "tokio")]
 pub use backplane::{Announce, Append, Away, Backplane, Fed, Kept, Lease, NodeId, Page, Present};
 pub use delivery::{Delivery, Gap, Lag, Start};

@@ -1,0 +1,356 @@
+//! A backplane over Redis 7 or Valkey (feature `redis`).
+//!
+//! A node has two connections, whatever it does: one for commands, and one for the feed of all its topics. All that is
+//! decided about a topic is decided by one script, so that it happens as a whole or not at all.
+
+mod feed;
+mod line;
+mod queue;
+mod words;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::redis::Cmd;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use self::feed::{Feed, Request};
+use self::line::{Commands, Dialer, Script, Trouble};
+use self::queue::Queue;
+use self::words::Names;
+use crate::backplane::{Announce, Append, Away, Backplane, Fed, Lease, NodeId, Page, Present};
+use crate::error::PublishError;
+use crate::id;
+use crate::position::{Epoch, Position};
+
+/// A [`Backplane`] over one Redis server, 7.0 or later, or Valkey.
+///
+/// ```no_run
+/// # async fn docs() -> Result<(), openline_live::RedisError> {
+/// use openline_live::Redis;
+///
+/// let redis = Redis::connect("redis://:secret@redis.example:6379/0").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It must be made inside a tokio runtime. One task in it keeps the feed's connection, reads what comes, and ends when
+/// this value is dropped: the feed must be read and its server watched also while nobody waits for it.
+///
+/// # The server
+///
+/// - **Memory.** Everything has a limit and a time to live, so an idle topic costs nothing after a while: its messages go
+///   after [`Retain::age`](crate::Retain::age), its ids after 5 minutes, and its epoch and last offset 10 minutes after
+///   both, but not while a node has its feed. Set `maxmemory` with `maxmemory-policy noeviction`: a server that is full
+///   then refuses messages ([`PublishError::Failed`]). With any other policy it removes whole topics, which then begin
+///   new epochs.
+/// - **Persistence** is your choice. With none, a restart begins new epochs with empty logs. With an append-only file
+///   (`appendonly yes`) the logs are still there. Their epochs are new ones also then, because the last second may be
+///   missing (`appendfsync everysec`).
+/// - **Slow nodes.** `client-output-buffer-limit pubsub 32mb 8mb 60`, the default, is good. A feed that was cut by it is
+///   read again from the logs.
+/// - **Rights.** A user needs the keys `PREFIX*`, the channels `PREFIX*`, and these commands: `HELLO AUTH SELECT CLIENT|SETINFO INFO PING EVALSHA EVAL TIME EXISTS DEL
+///   PEXPIRE HMGET HGET HSET HDEL HGETALL RPUSH LINDEX LPOP XADD XRANGE XTRIM SPUBLISH SSUBSCRIBE SUNSUBSCRIBE MULTI EXEC`,
+///   where a cluster has one shard also `CLUSTER|INFO`.
+/// - **TLS** (`rediss://`) works if the program enables the feature `tokio-rustls-comp` or `tokio-native-tls-comp` of the
+///   crate `redis` 1.x. Otherwise such a URL is an error. `redis+unix:///path` is a socket of this machine.
+///
+/// # Failover
+///
+/// The URL must lead to the server that takes writes: a name or address that a failover moves, or a proxy for TCP. Each
+/// new connection asks who is there. A replica is refused and asked again later, a server of another life begins new
+/// epochs, and commands and feed never stay at different ones.
+///
+/// What Redis loses in a failover is lost here too, but told: clients see a new epoch. There is one exception. If a
+/// server loses its place, takes over the data of its successor, and then gets its place back without a restart, nobody
+/// can see that what the successor had not received of a topic is missing, unless something was said in that topic
+/// meanwhile. Sentinel is not asked for addresses. Its URLs are refused.
+///
+/// In a *cluster* this works only if one shard has all slots; with more, [`connect`](Self::connect) fails. The keys of
+/// each topic have one slot.
+///
+/// # Bounds
+///
+/// The feed holds [`RedisOptions::feed_messages`] and [`RedisOptions::feed_bytes`] that nobody has taken. Then it drops
+/// them and says [`Fed::Cut`]. Each call ends after [`RedisOptions::timeout`]. All calls are cancel-safe in so far as
+/// nothing breaks: a call that was dropped may have happened.
+pub struct Redis {
+    names: Arc<Names>,
+    commands: Arc<Commands>,
+    queue: Arc<Queue>,
+    requests: mpsc::Sender<Request>,
+    feed: JoinHandle<()>,
+    /// The nodes that were alive when this one asked last.
+    alive: Mutex<HashSet<NodeId>>,
+    /// Makes each announcement another one than the one before, so that an old one is never taken for a new one.
+    announced: AtomicU64,
+}
+
+/// How a node uses its Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedisOptions {
+    /// What the names of all keys and channels begin with. Hubs with different ones, or with different databases, know
+    /// nothing of each other. At most 128 bytes, without `{` and `}`. Default: `openline:`.
+    pub prefix: String,
+    /// How long a call and the making of a connection may take. At most 8 seconds count. Default: 5 seconds.
+    pub timeout: Duration,
+    /// How many messages of the feed may wait in this process. Default: 65,536.
+    pub feed_messages: usize,
+    /// How many bytes of the feed may wait in this process. It should be more than
+    /// [`Retain::bytes`](crate::Retain::bytes): a longer message is never fed but read from the log. Default: 32 MiB.
+    pub feed_bytes: usize,
+}
+
+impl Default for RedisOptions {
+    fn default() -> RedisOptions {
+        RedisOptions {
+            prefix: "openline:".to_owned(),
+            timeout: Duration::from_secs(5),
+            feed_messages: 65_536,
+            feed_bytes: 32 << 20,
+        }
+    }
+}
+
+impl Redis {
+    /// Connects with the default options.
+    ///
+    /// The URL is `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`.
+    ///
+    /// # Errors
+    ///
+    /// The URL is none, or nobody is there, or it is no Redis that will do. The error says which, and where.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn connect(url: &str) -> Result<Redis, RedisError> {
+        Redis::connect_with(url, RedisOptions::default()).await
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and if the prefix is not allowed.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn connect_with(url: &str, options: RedisOptions) -> Result<Redis, RedisError> {
+        let dialer = Dialer::new(url, options.timeout.min(LONGEST))?;
+        let names = Names::new(&options.prefix, dialer.database);
+        let names = Arc::new(names.ok_or_else(|| dialer.error(Reason::Prefix))?);
+        let commands = Arc::new(Commands::connect(dialer).await?);
+        commands.probe(&names).await?;
+        let queue = Arc::new(Queue::new(options.feed_messages, options.feed_bytes));
+        let line = Feed::dial(&commands, &queue).await?;
+        let (requests, receiver) = mpsc::channel(64);
+        let feed = Feed { commands: commands.clone(), queue: queue.clone(), names: names.clone(), requests: receiver };
+        let feed = tokio::spawn(feed.run(line));
+        let (alive, announced) = (Mutex::default(), AtomicU64::new(0));
+        Ok(Redis { names, commands, queue, requests, feed, alive, announced })
+    }
+
+    /// Renews a lease, or only looks if there is no node.
+    async fn leases(&self, node: &[u8], time: Duration) -> Result<Lease, Away> {
+        let keys = [self.names.leases()];
+        let answer = self.commands.script(&LEASE, &keys, |call| _ = call.arg(node).arg(millis(time))).await?;
+        let lease = words::parse_lease(answer).ok_or(Away)?;
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = lease.alive.iter().copied().collect();
+        Ok(lease)
+    }
+
+    fn are_alive(&self, nodes: &HashSet<NodeId>) -> bool {
+        nodes.is_subset(&self.alive.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Removes what dead nodes have left. An entry that was announced anew meanwhile has another value, and stays.
+    async fn forget(&self, topic: &str, entries: &[&(Vec<u8>, Vec<u8>)]) -> Result<(), Away> {
+        let arguments = |call: &mut Cmd| {
+            entries.iter().for_each(|(field, value)| _ = call.arg(&field[..]).arg(&value[..]));
+        };
+        self.commands.script(&FORGET, &[self.names.presence(topic)], arguments).await?;
+        Ok(())
+    }
+}
+
+impl Backplane for Redis {
+    async fn append(&self, append: Append) -> Result<Position, PublishError> {
+        let Append { topic, id, payload, expect, retain, fresh } = append;
+        let hash = id::hash(&payload);
+        let arguments = |call: &mut Cmd| {
+            call.arg(fresh.to_string()).arg(self.names.channel(&topic)).arg(&payload[..]);
+            call.arg(count(retain.messages.max(1))).arg(count(retain.bytes)).arg(millis(retain.age));
+            call.arg(id.map_or_else(Vec::new, |id| id.to_bytes().to_vec())).arg(&hash[..]);
+            call.arg(expect.map(|at| at.to_string()).unwrap_or_default());
+        };
+        match self.commands.script(&APPEND, &self.names.log(&topic), arguments).await {
+            Ok(answer) => words::parse_append(answer).unwrap_or(Err(PublishError::Unknown)),
+            Err(Trouble::Never) => Err(PublishError::Failed),
+            Err(Trouble::Maybe) => Err(PublishError::Unknown),
+        }
+    }
+
+    async fn after(&self, topic: Arc<str>, after: Option<Position>, most: usize, fresh: Epoch) -> Result<Page, Away> {
+        let (epoch, offset) = after.map(|at| (at.epoch.to_string(), at.offset.to_string())).unwrap_or_default();
+        let arguments = |call: &mut Cmd| {
+            call.arg(fresh.to_string()).arg(&epoch).arg(&offset).arg(count(most.max(1)));
+        };
+        let answer = self.commands.script(&AFTER, &self.names.log(&topic), arguments).await?;
+        words::parse_after(answer).ok_or(Away)
+    }
+
+    async fn interest(&self, add: Vec<Arc<str>>, remove: Vec<Arc<str>>) -> Result<(), Away> {
+        let whole = async {
+            let (done, answer) = oneshot::channel();
+            self.requests.send(Request { add, remove, done }).await.map_err(|_| Away)?;
+            answer.await.map_err(|_| Away)?
+        };
+        timeout(self.commands.dialer.timeout, whole).await.unwrap_or(Err(Away))
+    }
+
+    async fn fed(&self) -> Fed {
+        self.queue.next().await
+    }
+
+    async fn lease(&self, node: NodeId, time: Duration) -> Result<Lease, Away> {
+        self.leases(&node.0, time).await
+    }
+
+    async fn announce(&self, announce: Announce) -> Result<(), Away> {
+        let Announce { topic, node, joined, gone } = &announce;
+        let stamp = self.announced.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let arguments = |call: &mut Cmd| {
+            call.arg(self.names.channel(topic)).arg(words::announcement(&announce)).arg(PRESENCE_KEPT);
+            call.arg(&stamp[..]).arg(joined.len());
+            joined.iter().chain(gone).for_each(|name| _ = call.arg(words::entry(*node, name)));
+        };
+        self.commands.script(&ANNOUNCE, &[self.names.presence(topic)], arguments).await?;
+        Ok(())
+    }
+
+    async fn here(&self, topic: Arc<str>) -> Result<Vec<Present>, Away> {
+        let answer = self.commands.command(::redis::cmd("HGETALL").arg(self.names.presence(&topic))).await?;
+        let entries: Vec<(Vec<u8>, Vec<u8>)> = ::redis::from_redis_value(answer).map_err(|_| Away)?;
+        let node_of = |(field, _): &(Vec<u8>, Vec<u8>)| words::parse_entry(field).map(|(node, _)| node);
+        let nodes: HashSet<NodeId> = entries.iter().filter_map(node_of).collect();
+        // Asked after the entries were read: who is dead now was dead when it wrote them, or has died since.
+        if !self.are_alive(&nodes) {
+            self.leases(&[], Duration::ZERO).await?;
+        }
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (kept, dead): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|entry| node_of(entry).is_some_and(|node| alive.contains(&node)));
+        if !dead.is_empty() {
+            // Who asks next tries again.
+            _ = self.forget(&topic, &dead).await;
+        }
+        let mut here = std::collections::BTreeMap::<NodeId, Vec<Arc<str>>>::new();
+        for (node, name) in kept.iter().filter_map(|(field, _)| words::parse_entry(field)) {
+            here.entry(node).or_default().push(name);
+        }
+        Ok(here.into_iter().map(|(node, names)| Present { node, names }).collect())
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.feed.abort();
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").finish_non_exhaustive()
+    }
+}
+
+impl From<Trouble> for Away {
+    fn from(_: Trouble) -> Away {
+        Away
+    }
+}
+
+/// Why there is no connection to Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisError {
+    address: String,
+    reason: Reason,
+}
+
+/// What was wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reason {
+    Url(String),
+    Tls,
+    Prefix,
+    Version(String),
+    Cluster(String),
+    Replica,
+    Time(Duration),
+    Rights(String),
+    /// As the connection, the operating system or the server says it.
+    Other(String),
+}
+
+impl RedisError {
+    fn new(address: &str, reason: Reason) -> RedisError {
+        RedisError { address: address.to_owned(), reason }
+    }
+}
+
+impl fmt::Display for RedisError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        match &self.reason {
+            Reason::Url(error) => write!(f, "this is no URL of a Redis server: {error}"),
+            Reason::Tls => write!(
+                f,
+                "Redis at {address}: this program was built without TLS for Redis \
+                 (the feature tokio-rustls-comp of the crate redis)"
+            ),
+            Reason::Prefix => f.write_str("the prefix for Redis has more than 128 bytes, or a brace"),
+            Reason::Version(version) => write!(f, "Redis at {address}: version {version} is older than 7.0"),
+            Reason::Cluster(shards) => {
+                write!(f, "Redis at {address}: a cluster of {shards} shards, and only one of 1 is supported")
+            }
+            Reason::Replica => write!(f, "Redis at {address}: this is a replica, which takes no messages"),
+            Reason::Time(time) => write!(f, "Redis at {address}: no answer within {time:?}"),
+            Reason::Rights(error) => write!(f, "Redis at {address}: the user may not do what is needed: {error}"),
+            Reason::Other(error) => write!(f, "Redis at {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RedisError {}
+
+fn millis(time: Duration) -> String {
+    time.as_millis().min(CENTURY).to_string()
+}
+
+/// Lua's numbers are exact up to 2^53.
+fn count(count: usize) -> String {
+    count.min(1 << 53).to_string()
+}
+
+static APPEND: Script =
+    Script::new(concat!("#!lua\n", include_str!("redis/stand.lua"), include_str!("redis/append.lua")));
+static AFTER: Script =
+    Script::new(concat!("#!lua\n", include_str!("redis/stand.lua"), include_str!("redis/after.lua")));
+static LEASE: Script = Script::new(concat!("#!lua\n", include_str!("redis/lease.lua")));
+static ANNOUNCE: Script = Script::new(concat!("#!lua\n", include_str!("redis/announce.lua")));
+static FORGET: Script = Script::new(concat!("#!lua\n", include_str!("redis/forget.lua")));
+
+/// In milliseconds: Redis adds it to the time of day, in 63 bits.
+const CENTURY: u128 = 100 * 365 * 86_400_000;
+/// For how many milliseconds it is known who is in a topic that no node has.
+const PRESENCE_KEPT: u64 = 3_600_000;
+/// The hub gives a call up after 10 seconds.
+const LONGEST: Duration = Duration::from_secs(8);

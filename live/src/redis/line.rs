@@ -1,0 +1,317 @@
+//! Connections to the server: how one is made, and the one that carries all commands.
+//!
+//! The run of the server is asked for on each new connection before anything else, so that it always belongs to it. An
+//! error says whether the command certainly has not run.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, Value,
+};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+
+use super::words::{self, Names};
+use super::{Reason, RedisError};
+
+/// Makes connections.
+pub(super) struct Dialer {
+    client: Client,
+    /// Host and port, without a password.
+    address: String,
+    pub(super) database: i64,
+    pub(super) timeout: Duration,
+}
+
+/// A connection, and which server is behind it. It ends with its last clone.
+pub(super) struct Line {
+    connection: MultiplexedConnection,
+    /// One life of one server process.
+    pub(super) run: Arc<str>,
+    pub(super) lost: Arc<Lost>,
+}
+
+/// Whether a connection may still be used.
+#[derive(Default)]
+pub(super) struct Lost {
+    lost: AtomicBool,
+    told: Notify,
+}
+
+impl Lost {
+    pub(super) fn set(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
+
+    pub(super) fn is(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn wait(&self) {
+        let told = self.told.notified();
+        if !self.is() {
+            told.await;
+        }
+    }
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It certainly has not run.
+    Never,
+    /// It may have run, or a part of it.
+    Maybe,
+}
+
+impl Dialer {
+    pub(super) fn new(url: &str, timeout: Duration) -> Result<Dialer, RedisError> {
+        let wrong = |error: ::redis::RedisError| RedisError::new("the URL", Reason::Url(error.to_string()));
+        let info = url.into_connection_info().map_err(wrong)?;
+        let address = info.addr().to_string();
+        if !info.addr().is_supported() {
+            return Err(RedisError::new(&address, Reason::Tls));
+        }
+        // RESP3 tells messages from answers, so that a connection with subscriptions can be asked for more.
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let settings = settings.set_lib_name("openline-live", env!("CARGO_PKG_VERSION"));
+        let database = settings.db();
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
+        Ok(Dialer { client: Client::open(info).map_err(wrong)?, address, database, timeout })
+    }
+
+    /// A connection to a server that can be written to. `push` must not wait.
+    pub(super) async fn dial(
+        &self,
+        lost: Arc<Lost>,
+        push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<Line, RedisError> {
+        let told = lost.clone();
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(None)
+            .set_push_sender(move |info: PushInfo| {
+                if info.kind == PushKind::Disconnection {
+                    told.set()
+                } else {
+                    push(info)
+                }
+                Ok::<(), ::redis::aio::SendError>(())
+            });
+        let made = async {
+            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            let mut ask = ::redis::pipe();
+            ask.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+            let answers: Vec<Value> = ask.query_async(&mut connection).await?;
+            let info = answers.iter().flat_map(words::parse_info).collect::<std::collections::HashMap<_, _>>();
+            if info.get("redis_mode").is_some_and(|mode| mode == "cluster") {
+                let cluster = Cmd::new().arg("CLUSTER").arg("INFO").query_async(&mut connection).await?;
+                let shards = words::parse_info(&cluster).get("cluster_size").cloned().unwrap_or_default();
+                if shards != "1" {
+                    return Ok::<_, ::redis::RedisError>(Err(Reason::Cluster(shards)));
+                }
+            }
+            let of = |key| info.get(key).map_or("", String::as_str);
+            let version = of("redis_version");
+            if version.split('.').next().and_then(|major| major.parse().ok()).is_none_or(|major: u32| major < 7) {
+                return Ok(Err(Reason::Version(version.to_owned())));
+            }
+            if of("role") != "master" {
+                return Ok(Err(Reason::Replica));
+            }
+            Ok(Ok(Line { connection, run: Arc::from(of("run_id")), lost }))
+        };
+        let reason = match timeout(self.timeout, made).await {
+            Ok(Ok(Ok(line))) => return Ok(line),
+            Ok(Ok(Err(reason))) => reason,
+            Ok(Err(error)) => Reason::Other(error.to_string()),
+            Err(_) => Reason::Time(self.timeout),
+        };
+        Err(RedisError::new(&self.address, reason))
+    }
+
+    pub(super) fn error(&self, reason: Reason) -> RedisError {
+        RedisError::new(&self.address, reason)
+    }
+}
+
+impl Line {
+    pub(super) async fn pipe(&self, pipe: &Pipeline) -> Result<Vec<Value>, ::redis::RedisError> {
+        pipe.query_async(&mut self.connection.clone()).await
+    }
+
+    async fn command(&self, command: &Cmd) -> Result<Value, ::redis::RedisError> {
+        command.query_async(&mut self.connection.clone()).await
+    }
+}
+
+/// A script, and what the server calls it.
+pub(super) struct Script {
+    text: &'static str,
+    sha1: OnceLock<String>,
+}
+
+impl Script {
+    pub(super) const fn new(text: &'static str) -> Script {
+        Script { text, sha1: OnceLock::new() }
+    }
+
+    fn sha1(&self) -> &str {
+        use sha1::{Digest, Sha1};
+        let hex = || Sha1::digest(self.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.sha1.get_or_init(hex)
+    }
+}
+
+/// The connection for commands. It is made again when it is needed.
+pub(super) struct Commands {
+    pub(super) dialer: Dialer,
+    line: Mutex<Option<Arc<Line>>>,
+    /// Only one dials at a time. When the last attempt failed, if it did.
+    dialing: tokio::sync::Mutex<Option<Instant>>,
+    /// Attempts that have failed.
+    failures: AtomicU64,
+    /// The run of the server of the last connection. The feed must come from the same one.
+    run: watch::Sender<Arc<str>>,
+}
+
+impl Commands {
+    pub(super) async fn connect(dialer: Dialer) -> Result<Commands, RedisError> {
+        let line = dialer.dial(Arc::default(), |_| ()).await?;
+        let run = watch::Sender::new(line.run.clone());
+        let (line, dialing) = (Mutex::new(Some(Arc::new(line))), tokio::sync::Mutex::new(None));
+        Ok(Commands { dialer, line, dialing, failures: AtomicU64::new(0), run })
+    }
+
+    /// Whether the user may do what a message needs. Asked at the beginning, when there is somebody to tell.
+    pub(super) async fn probe(&self, names: &Names) -> Result<(), RedisError> {
+        let Some(line) = self.standing() else { return Ok(()) };
+        let mut pipe = ::redis::pipe();
+        // A topic with an empty name does not exist.
+        names.log("").iter().for_each(|key| _ = pipe.cmd("EXISTS").arg(key));
+        pipe.cmd("SPUBLISH").arg(names.channel("")).arg("");
+        match timeout(self.dialer.timeout, line.pipe(&pipe)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.dialer.error(Reason::Rights(error.to_string()))),
+            Err(_) => Err(self.dialer.error(Reason::Time(self.dialer.timeout))),
+        }
+    }
+
+    pub(super) fn run(&self) -> watch::Receiver<Arc<str>> {
+        self.run.subscribe()
+    }
+
+    /// The feed comes from the server with this run. Leaves a connection to another one.
+    pub(super) fn follow(&self, run: &Arc<str>) {
+        if let Some(line) = self.standing().filter(|line| line.run != *run) {
+            line.lost.set();
+        }
+        self.run.send_replace(run.clone());
+    }
+
+    fn standing(&self) -> Option<Arc<Line>> {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.as_ref().is_some_and(|line| line.lost.is()) {
+            // Others may still wait for answers on it. It ends with the last of them.
+            *line = None;
+        }
+        line.clone()
+    }
+
+    /// An attempt that fails fails for all who waited for it, and for who comes soon after it.
+    async fn line(&self) -> Result<Arc<Line>, Trouble> {
+        if let Some(line) = self.standing() {
+            return Ok(line);
+        }
+        let failures = self.failures.load(Ordering::Acquire);
+        let mut failed = self.dialing.lock().await;
+        if let Some(line) = self.standing() {
+            return Ok(line);
+        }
+        let soon = failed.is_some_and(|at| at.elapsed() < PAUSE);
+        if soon || self.failures.load(Ordering::Acquire) != failures {
+            return Err(Trouble::Never);
+        }
+        let Ok(line) = self.dialer.dial(Arc::default(), |_| ()).await else {
+            *failed = Some(Instant::now());
+            self.failures.fetch_add(1, Ordering::Release);
+            return Err(Trouble::Never);
+        };
+        let line = Arc::new(line);
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.clone());
+        self.run.send_replace(line.run.clone());
+        Ok(line)
+    }
+
+    /// Runs a script. Its first argument is the run of the server, then come those that `arguments` adds.
+    pub(super) async fn script(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<Value, Trouble> {
+        let eval = |name: &str, script: &str, run: &str| {
+            let mut command = ::redis::cmd(name);
+            command.arg(script).arg(keys.len()).arg(keys).arg(run);
+            arguments(&mut command);
+            command
+        };
+        self.on_line(async |line| {
+            match line.command(&eval("EVALSHA", script.sha1(), &line.run)).await {
+                // The server has started again, or somebody has told it to forget.
+                Err(error) if error.code() == Some("NOSCRIPT") => {
+                    line.command(&eval("EVAL", script.text, &line.run)).await
+                }
+                known => known,
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn command(&self, command: &Cmd) -> Result<Value, Trouble> {
+        self.on_line(async |line| line.command(command).await).await
+    }
+
+    /// Says what an error means. A connection that has not answered in time is left: behind it may be nobody.
+    async fn on_line<T>(&self, work: impl AsyncFnOnce(&Line) -> Result<T, ::redis::RedisError>) -> Result<T, Trouble> {
+        let used = OnceLock::new();
+        let whole = async {
+            let line = self.line().await?;
+            let line = used.get_or_init(|| line);
+            work(line).await.map_err(|error| trouble(line, &error))
+        };
+        let result = timeout(self.dialer.timeout, whole).await;
+        result.unwrap_or_else(|_| match used.get() {
+            Some(line) => {
+                line.lost.set();
+                Err(Trouble::Maybe)
+            }
+            None => Err(Trouble::Never),
+        })
+    }
+}
+
+/// These answers are given before a script has begun, and the others perhaps in the middle of one.
+fn trouble(line: &Line, error: &::redis::RedisError) -> Trouble {
+    match error.code() {
+        // This server is no longer, or not yet, the one to ask.
+        Some("READONLY" | "LOADING" | "MASTERDOWN" | "MOVED" | "CLUSTERDOWN" | "NOAUTH") => {
+            line.lost.set();
+            Trouble::Never
+        }
+        Some("OOM" | "NOSCRIPT" | "BUSY" | "MISCONF" | "NOREPLICAS" | "CROSSSLOT" | "TRYAGAIN") => Trouble::Never,
+        Some(_) => Trouble::Maybe,
+        None => {
+            line.lost.set();
+            Trouble::Maybe
+        }
+    }
+}
+
+/// How long nobody dials after a failure, so that many publishers do not make many attempts.
+const PAUSE: Duration = Duration::from_millis(100);
