@@ -54,9 +54,9 @@ use crate::position::{Epoch, Position};
 ///   missing (`appendfsync everysec`).
 /// - **Slow nodes.** `client-output-buffer-limit pubsub 32mb 8mb 60`, the default, is good. A feed that was cut by it is
 ///   read again from the logs.
-/// - **Rights.** A user needs the keys `PREFIX*`, the channels `PREFIX*`, and these commands: `HELLO AUTH SELECT CLIENT|SETINFO INFO PING EVALSHA EVAL TIME EXISTS DEL
-///   PEXPIRE HMGET HGET HSET HDEL HGETALL RPUSH LINDEX LPOP XADD XRANGE XTRIM SPUBLISH SSUBSCRIBE SUNSUBSCRIBE MULTI EXEC`,
-///   where a cluster has one shard also `CLUSTER|INFO`.
+/// - **Rights.** A user needs the keys `PREFIX*`, the channels `PREFIX*`, and these commands: `HELLO AUTH SELECT INFO PING
+///   EVALSHA EVAL TIME EXISTS DEL PEXPIRE HMGET HGET HSET HDEL HGETALL RPUSH LINDEX LPOP XADD XRANGE XTRIM SPUBLISH
+///   SSUBSCRIBE SUNSUBSCRIBE`, and `CLUSTER|INFO` in a cluster. `CLIENT|SETINFO` may be refused.
 /// - **TLS** (`rediss://`) works if the program enables the feature `tokio-rustls-comp` or `tokio-native-tls-comp` of the
 ///   crate `redis` 1.x. Otherwise such a URL is an error. `redis+unix:///path` is a socket of this machine.
 ///

@@ -71,11 +71,14 @@ pub(super) enum Trouble {
 impl Dialer {
     pub(super) fn new(url: &str, timeout: Duration) -> Result<Dialer, RedisError> {
         let wrong = |error: ::redis::RedisError| RedisError::new("the URL", Reason::Url(error.to_string()));
-        let info = url.into_connection_info().map_err(wrong)?;
-        let address = info.addr().to_string();
-        if !info.addr().is_supported() {
+        if let Some(parsed) = ::redis::parse_redis_url(url).filter(|parsed| TLS.contains(&parsed.scheme()))
+            && !can_tls()
+        {
+            let address = format!("{}:{}", parsed.host_str().unwrap_or_default(), parsed.port().unwrap_or(6379));
             return Err(RedisError::new(&address, Reason::Tls));
         }
+        let info = url.into_connection_info().map_err(wrong)?;
+        let address = info.addr().to_string();
         // RESP3 tells messages from answers, so that a connection with subscriptions can be asked for more.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let settings = settings.set_lib_name("openline-live", env!("CARGO_PKG_VERSION"));
@@ -311,6 +314,15 @@ fn trouble(line: &Line, error: &::redis::RedisError) -> Trouble {
             Trouble::Maybe
         }
     }
+}
+
+/// The schemes of URLs for TLS.
+const TLS: [&str; 2] = ["rediss", "valkeys"];
+
+/// Whether the crate `redis` was built with TLS, for whatever reason.
+fn can_tls() -> bool {
+    let (host, port) = (String::new(), 0);
+    ::redis::ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }.is_supported()
 }
 
 /// How long nobody dials after a failure, so that many publishers do not make many attempts.
