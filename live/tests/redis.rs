@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "redis/address.rs"]
+mod address;
 #[path = "redis/server.rs"]
 mod server;
 
@@ -13,6 +15,7 @@ mod contract;
 use std::sync::Arc;
 use std::time::Duration;
 
+use address::Address;
 use bytes::Bytes;
 use contract::{append, epoch, fed, fed_message, here, node, offsets, page, said, say, until, wants};
 use openline_live::{Backplane, Fed, Id, Position, PublishError, Redis, RedisOptions};
@@ -379,6 +382,60 @@ async fn a_replica_takes_nothing() {
         _ => (page(&one, "t", None, 9).await.at == at).then_some(()),
     })
     .await;
+}
+
+/// The old server still stands, and one of the two connections is still there. It must not stay.
+#[tokio::test]
+async fn commands_and_feed_are_never_at_two_servers() {
+    let Some(old) = Server::start(&[]).await else { return };
+    let Some(new) = Server::start(&[]).await else { return };
+    for lost in ["feed", "commands"] {
+        let address = Address::new(old.port).await;
+        let one = Redis::connect(&address.url()).await.unwrap();
+        let topic = format!("{lost} lost");
+        wants(&one, &[&topic]).await;
+        say(&one, &topic, "old").await;
+        assert_eq!(fed_message(&one).await.2, "old");
+        address.turn_to(new.port);
+        for (id, last) in old.connections() {
+            if (last == "ssubscribe") == (lost == "feed") {
+                let () = old.ask(&["CLIENT", "KILL", "ID", &id.to_string()]);
+            }
+        }
+        if lost == "commands" {
+            say_again(&one, &topic, "new").await;
+        }
+        cut(&one).await;
+        let at = say_again(&one, &topic, "new").await;
+        assert_eq!(at, Position { epoch: epoch(7), offset: 1 });
+        say(&one, &topic, "more").await;
+        until("the feed is that of the new server", async || (fed_message(&one).await.2 == "more").then_some(())).await;
+        until("the old one is left", async || old.connections().is_empty().then_some(())).await;
+        drop(one);
+        until("the new one is left", async || new.connections().is_empty().then_some(())).await;
+    }
+}
+
+/// A cluster of one shard is one server. What it takes away, it takes without a word but this one.
+#[tokio::test]
+async fn a_topic_that_the_server_takes_away_is_a_cut() {
+    let Some(server) = Server::start(&["--cluster-enabled", "yes"]).await else { return };
+    let () = server.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    until("the cluster is up", async || {
+        let info: String = server.ask(&["CLUSTER", "INFO"]);
+        info.contains("cluster_state:ok").then_some(())
+    })
+    .await;
+    let (one, two) = (server.node().await, server.node().await);
+    contract::a_feed_has_what_is_wanted_and_no_more(&one, &two).await;
+    contract::names_are_here_by_node(&two, &one).await;
+    wants(&one, &["here", "gone"]).await;
+    let slot: u64 = server.ask(&["CLUSTER", "KEYSLOT", "openline:{gone}:log"]);
+    let () = server.ask(&["CLUSTER", "DELSLOTS", &slot.to_string()]);
+    let () = server.ask(&["CLUSTER", "ADDSLOTS", &slot.to_string()]);
+    cut(&one).await;
+    say_again(&two, "gone", "again").await;
+    until("the feed goes on", async || (fed_message(&one).await.2 == "again").then_some(())).await;
 }
 
 #[tokio::test]
