@@ -176,6 +176,26 @@ async fn a_server_that_stands_still_is_noticed_in_time() {
     until("two connections for each node", async || (server.connections().len() == 4).then_some(())).await;
 }
 
+/// The server is well, but these two connections lead nowhere, and nobody says so.
+#[tokio::test]
+async fn connections_that_lead_nowhere_are_given_up() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let address = Address::new(server.port).await;
+    let mut options = RedisOptions::default();
+    options.timeout = Duration::from_millis(700);
+    let (one, two) = (Redis::connect_with(&address.url(), options).await.unwrap(), server.node().await);
+    wants(&one, &["t"]).await;
+    say(&two, "t", "before").await;
+    contract::collect(&one, 1).await;
+    address.freeze();
+    say(&two, "t", "missed").await;
+    // Nothing but the feed itself can notice it.
+    cut(&one).await;
+    assert_eq!(one.append(append("t", "lost")).await, Err(PublishError::Unknown));
+    assert_eq!(say(&one, "t", "again").await.offset, 3);
+    assert_eq!(fed_message(&one).await, ("t".into(), 3, "again".to_owned()));
+}
+
 #[tokio::test]
 async fn connections_that_are_killed_are_made_again() {
     let Some((server, one, two)) = nodes().await else { return };
@@ -322,6 +342,56 @@ async fn ids_have_a_bound_in_the_server() {
         assert_eq!(server.ask::<u64>(&[command, &format!("openline:{{t}}:{key}")]), 4096);
     }
     assert_eq!(server.ask::<u64>(&["XLEN", "openline:{t}:messages"]), 256);
+}
+
+/// The server's clock cannot be moved, so what it has written down is.
+#[tokio::test]
+async fn ids_are_known_for_five_minutes() {
+    let Some((server, one, _two)) = nodes().await else { return };
+    let earlier = "
+        local function earlier(text)
+            local before, came, after = string.match(text, '^(................)(%d+)(.*)$')
+            return before .. string.format('%.0f', tonumber(came) - ARGV[1]) .. after
+        end
+        local ids = redis.call('HGETALL', KEYS[1])
+        for at = 1, #ids, 2 do redis.call('HSET', KEYS[1], ids[at], earlier(ids[at + 1])) end
+        for at = 1, redis.call('LLEN', KEYS[2]) do
+            redis.call('LSET', KEYS[2], at - 1, earlier(redis.call('LINDEX', KEYS[2], at - 1)))
+        end
+        return #ids";
+    let earlier = |milliseconds| -> u64 {
+        server.ask(&["EVAL", earlier, "2", "openline:{t}:ids", "openline:{t}:order", milliseconds])
+    };
+    let say = async |id: &str| {
+        let mut message = append("t", "x");
+        message.id = Some(Id::new(id));
+        one.append(message).await.unwrap().offset
+    };
+    for number in 1..=40 {
+        assert_eq!(say(&number.to_string()).await, number);
+    }
+    assert_eq!(earlier("240000"), 80);
+    assert_eq!((say("1").await, say("41").await), (1, 41));
+    assert_eq!(earlier("61000"), 82);
+    assert_eq!((say("1").await, say("41").await, say("1").await), (42, 41, 42));
+    // What is too old goes a part at a time, and never what has come again.
+    assert_eq!((say("43").await, say("44").await, say("45").await, say("1").await), (43, 44, 45, 42));
+    for (command, key) in [("HLEN", "ids"), ("LLEN", "order")] {
+        assert_eq!(server.ask::<u64>(&[command, &format!("openline:{{t}}:{key}")]), 5);
+    }
+}
+
+/// Between a look at who is here and the removal of what the dead have left, one of them may come back.
+#[tokio::test]
+async fn only_what_was_seen_is_forgotten() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let forget = |value: &str| {
+        let script = include_str!("../src/redis/forget.lua");
+        let () = server.ask(&["EVAL", script, "1", "key", "run", "name", value]);
+        server.ask::<u64>(&["HLEN", "key"])
+    };
+    let () = server.ask(&["HSET", "key", "name", "new"]);
+    assert_eq!((forget("old"), forget("new")), (1, 0));
 }
 
 /// A node died, came back, and said again that Ann is there: what others remember of its death must not remove her.
