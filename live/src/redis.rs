@@ -57,8 +57,9 @@ use crate::position::{Epoch, Position};
 /// - **Rights.** A user needs the keys `PREFIX*`, the channels `PREFIX*`, and these commands: `HELLO AUTH SELECT INFO PING
 ///   EVALSHA EVAL TIME EXISTS DEL PEXPIRE HMGET HGET HSET HDEL HGETALL RPUSH LINDEX LPOP XADD XRANGE XTRIM SPUBLISH
 ///   SSUBSCRIBE SUNSUBSCRIBE`, and `CLUSTER|INFO` in a cluster. `CLIENT|SETINFO` may be refused.
-/// - **TLS** (`rediss://`) works if the program enables the feature `tokio-rustls-comp` or `tokio-native-tls-comp` of the
-///   crate `redis` 1.x. Otherwise such a URL is an error. `redis+unix:///path` is a socket of this machine.
+/// - **TLS** (`rediss://`) works if the program itself depends on the crate `redis` 1.x with the feature
+///   `tokio-rustls-comp`, and on `rustls` with one provider (`ring` or `aws_lc_rs`). Otherwise such a URL is an error. The
+///   platform's certificates are trusted. `redis+unix:///path` is a socket of this machine.
 ///
 /// # Failover
 ///

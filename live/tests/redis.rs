@@ -134,6 +134,17 @@ async fn a_log_that_lost_a_part_is_told_as_a_gap_or_a_new_epoch() {
     );
     assert_eq!(say(&two, "t", "six").await, Position { epoch: epoch(1), offset: 6 });
     assert_eq!(said(&page(&one, "t", None, 9).await), [(6, "six".to_owned())]);
+    // What is gone takes no room.
+    let fill = async |length: usize| {
+        let mut append = append("u", &"x".repeat(length));
+        append.retain.bytes = 100;
+        one.append(append).await.unwrap();
+    };
+    fill(90).await;
+    let () = server.ask(&["DEL", "openline:{u}:messages"]);
+    fill(60).await;
+    fill(30).await;
+    assert_eq!(offsets(&page(&two, "u", None, 9).await), [2, 3]);
     let () = server.ask(&["DEL", "openline:{t}:log"]);
     let mut next = append("t", "new");
     next.fresh = epoch(8);
@@ -183,7 +194,9 @@ async fn connections_that_lead_nowhere_are_given_up() {
     let address = Address::new(server.port).await;
     let mut options = RedisOptions::default();
     options.timeout = Duration::from_millis(700);
-    let (one, two) = (Redis::connect_with(&address.url(), options).await.unwrap(), server.node().await);
+    let one = Redis::connect_with(&address.url(), options.clone()).await.unwrap();
+    let without_topics = Redis::connect_with(&address.url(), options).await.unwrap();
+    let two = server.node().await;
     wants(&one, &["t"]).await;
     say(&two, "t", "before").await;
     contract::collect(&one, 1).await;
@@ -191,6 +204,7 @@ async fn connections_that_lead_nowhere_are_given_up() {
     say(&two, "t", "missed").await;
     // Nothing but the feed itself can notice it.
     cut(&one).await;
+    cut(&without_topics).await;
     assert_eq!(one.append(append("t", "lost")).await, Err(PublishError::Unknown));
     assert_eq!(say(&one, "t", "again").await.offset, 3);
     assert_eq!(fed_message(&one).await, ("t".into(), 3, "again".to_owned()));

@@ -112,7 +112,9 @@ impl Dialer {
             ask.cmd("INFO").arg("server").cmd("INFO").arg("replication");
             let answers: Vec<Value> = ask.query_async(&mut connection).await?;
             let info = answers.iter().flat_map(words::parse_info).collect::<std::collections::HashMap<_, _>>();
-            if info.get("redis_mode").is_some_and(|mode| mode == "cluster") {
+            // Redis and Valkey call it differently.
+            let modes = ["redis_mode", "server_mode"].map(|key| info.get(key).is_some_and(|mode| mode == "cluster"));
+            if modes.contains(&true) {
                 let cluster = Cmd::new().arg("CLUSTER").arg("INFO").query_async(&mut connection).await?;
                 let shards = words::parse_info(&cluster).get("cluster_size").cloned().unwrap_or_default();
                 if shards != "1" {
