@@ -52,7 +52,7 @@ pub trait Backplane: Send + Sync + 'static {
     /// Appends a message to its topic's log and feeds it to all nodes, atomically. Answers with its position.
     ///
     /// In this order: a known id gives the position of its message, or [`PublishError::IdTaken`] if that had another
-    /// payload; then [`PublishError::Conflict`] if the log does not stand where [`Append::expect`] says; then it is
+    /// [`fingerprint`](Id::fingerprint); then [`PublishError::Conflict`] if the log does not stand where [`Append::expect`] says; then it is
     /// appended, and what exceeds [`Append::retain`] goes. Ids are known for 5 minutes and 4,096 ids of a topic.
     ///
     /// # Errors

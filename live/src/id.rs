@@ -18,27 +18,63 @@ use crate::limits::Stamp;
 /// assert_eq!(Id::new("8c1c43c4-2b1b"), Id::new("8c1c43c4-2b1b"));
 /// assert_ne!(Id::new("8c1c43c4-2b1b"), Id::new("8c1c43c4-2b1c"));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id([u8; 16]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id {
+    key: Key,
+    content: Option<[u8; 16]>,
+}
+
+/// What a topic knows an id by.
+pub(crate) type Key = [u8; 16];
 
 impl Id {
     /// The id that is written like this.
     #[must_use]
     pub fn new(text: &str) -> Id {
-        Id(hash(text.as_bytes()))
+        Id { key: hash(text.as_bytes()), content: None }
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Id {
-        Id(bytes)
+    /// Says by which part of it the message is the same one when it comes again. Without this it is the whole payload.
+    ///
+    /// For payloads that hold more than the publisher has said, such as the number of the connection: after a reconnect
+    /// the same message then has another payload.
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use openline_live::{EpochSeed, Hub, Id, PublishError, Retain};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let hub = Hub::local(Retain::default(), EpochSeed::from_os()?, |_, _, payload: &Bytes| payload.clone());
+    /// let room = hub.topic("room")?;
+    /// let id = Id::new("8c1c43c4-2b1b").of(b"hello");
+    /// let said = room.publish(Some(id), Bytes::from("socket 1: hello"), None).await?;
+    /// assert_eq!(room.publish(Some(id), Bytes::from("socket 2: hello"), None).await, Ok(said));
+    /// let other = Id::new("8c1c43c4-2b1b").of(b"good morning");
+    /// let answer = room.publish(Some(other), Bytes::from("socket 2: good morning"), None).await;
+    /// assert_eq!(answer, Err(PublishError::IdTaken));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn of(self, content: &[u8]) -> Id {
+        Id { content: Some(hash(content)), ..self }
     }
 
-    pub(crate) fn to_bytes(self) -> [u8; 16] {
-        self.0
+    /// The 16 bytes by which a topic knows the id, for engines.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.key
+    }
+
+    /// The 16 bytes by which this message is known to be the same one when its id comes again, for engines.
+    #[must_use]
+    pub fn fingerprint(self, payload: &[u8]) -> [u8; 16] {
+        self.content.unwrap_or_else(|| hash(payload))
     }
 }
 
 /// Tells messages apart that were published under the same id.
-pub(crate) fn hash(bytes: &[u8]) -> [u8; 16] {
+fn hash(bytes: &[u8]) -> [u8; 16] {
     let long: [u8; 20] = Sha1::digest(bytes).into();
     std::array::from_fn(|at| long.get(at).copied().unwrap_or_default())
 }
@@ -53,18 +89,18 @@ pub(crate) struct Seen {
 /// The ids that a topic still knows.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
-    seen: HashMap<Id, Seen>,
+    seen: HashMap<Key, Seen>,
     /// The same ids, the oldest first.
-    order: VecDeque<(Id, Stamp)>,
+    order: VecDeque<(Key, Stamp)>,
 }
 
 impl Ids {
-    pub(crate) fn get(&self, id: Id) -> Option<Seen> {
+    pub(crate) fn get(&self, id: Key) -> Option<Seen> {
         self.seen.get(&id).copied()
     }
 
     /// Remembers an id that is not known yet.
-    pub(crate) fn insert(&mut self, id: Id, seen: Seen, now: Stamp) {
+    pub(crate) fn insert(&mut self, id: Key, seen: Seen, now: Stamp) {
         if self.order.len() >= MOST {
             self.forget_oldest();
         }
@@ -97,7 +133,7 @@ impl Ids {
         self.order.len() * WEIGHT
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Id, Stamp, Seen)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, Stamp, Seen)> {
         self.order.iter().filter_map(|(id, at)| Some((*id, *at, self.get(*id)?)))
     }
 }
@@ -113,6 +149,10 @@ mod tests {
     use super::*;
     use openline::Time;
 
+    fn key(text: &str) -> Key {
+        Id::new(text).to_bytes()
+    }
+
     fn seen(offset: u64) -> Seen {
         Seen { offset, hash: hash(&offset.to_be_bytes()) }
     }
@@ -121,18 +161,18 @@ mod tests {
     fn ids_are_known_for_five_minutes_and_4096_ids() {
         let mut ids = Ids::default();
         let at = |seconds| Stamp::from(Time::ZERO + Duration::from_secs(seconds));
-        ids.insert(Id::new("first"), seen(1), at(0));
+        ids.insert(key("first"), seen(1), at(0));
         for number in 2..=4096 {
-            ids.insert(Id::new(&number.to_string()), seen(number), at(1));
+            ids.insert(key(&number.to_string()), seen(number), at(1));
         }
-        assert_eq!(ids.get(Id::new("first")), Some(seen(1)));
-        ids.insert(Id::new("another"), seen(4097), at(2));
-        assert_eq!((ids.get(Id::new("first")), ids.get(Id::new("2"))), (None, Some(seen(2))));
+        assert_eq!(ids.get(key("first")), Some(seen(1)));
+        ids.insert(key("another"), seen(4097), at(2));
+        assert_eq!((ids.get(key("first")), ids.get(key("2"))), (None, Some(seen(2))));
         assert_eq!((ids.seen.len(), ids.order.len()), (4096, 4096));
         ids.expire(at(301));
-        assert_eq!(ids.get(Id::new("2")), Some(seen(2)), "exactly five minutes are kept");
+        assert_eq!(ids.get(key("2")), Some(seen(2)), "exactly five minutes are kept");
         ids.expire(at(302));
-        assert_eq!(ids.iter().map(|(id, ..)| id).collect::<Vec<_>>(), [Id::new("another")]);
+        assert_eq!(ids.iter().map(|(id, ..)| id).collect::<Vec<_>>(), [key("another")]);
         ids.expire(at(303));
         assert!(ids.is_empty() && ids.weight() == 0 && ids.order.capacity() == 0);
     }

@@ -25,7 +25,6 @@ use self::queue::Queue;
 use self::words::Names;
 use crate::backplane::{Announce, Append, Away, Backplane, Fed, Lease, NodeId, Page, Present};
 use crate::error::PublishError;
-use crate::id;
 use crate::position::{Epoch, Position};
 
 /// A [`Backplane`] over one Redis server, 7.0 or later, or Valkey.
@@ -185,7 +184,7 @@ impl Redis {
 impl Backplane for Redis {
     async fn append(&self, append: Append) -> Result<Position, PublishError> {
         let Append { topic, id, payload, expect, retain, fresh } = append;
-        let hash = id::hash(&payload);
+        let hash = id.map_or_else(Vec::new, |id| id.fingerprint(&payload).to_vec());
         let arguments = |call: &mut Cmd| {
             call.arg(fresh.to_string()).arg(self.names.channel(&topic)).arg(&payload[..]);
             call.arg(count(retain.messages.max(1))).arg(count(retain.bytes)).arg(millis(retain.age));

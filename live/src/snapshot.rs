@@ -17,7 +17,7 @@ use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 use crate::error::SnapshotError;
-use crate::id::{Id, Ids, Seen};
+use crate::id::{Ids, Key, Seen};
 use crate::limits::MAX_NAME;
 use crate::log::{Entry, Log};
 use crate::position::{Epoch, Position};
@@ -56,7 +56,7 @@ struct Saved {
     at: Position,
     /// Age and payload of the last messages.
     messages: Vec<(Duration, Bytes)>,
-    ids: Vec<(Id, Duration, Seen)>,
+    ids: Vec<(Key, Duration, Seen)>,
 }
 
 pub(crate) fn take<M>(topics: impl Iterator<Item = Arc<Inner<M>>>) -> Snapshot {
@@ -118,7 +118,7 @@ impl Snapshot {
             }
             number(&mut bytes, saved.ids.len() as u64);
             for (id, age, seen) in &saved.ids {
-                bytes.extend_from_slice(&id.to_bytes());
+                bytes.extend_from_slice(id);
                 number(&mut bytes, nanos(*age));
                 number(&mut bytes, seen.offset);
                 bytes.extend_from_slice(&seen.hash);
@@ -161,7 +161,7 @@ impl Snapshot {
             }
             let mut ids = Vec::new();
             for _ in 0..reader.number()? {
-                let (id, age) = (Id::from_bytes(reader.array()?), Duration::from_nanos(reader.number()?));
+                let (id, age) = (reader.array()?, Duration::from_nanos(reader.number()?));
                 ids.push((id, age, Seen { offset: reader.number()?, hash: reader.array()? }));
             }
             // Offsets begin with 1, and end long before the numbers do.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::backplane::{Append, Away, Fed, Kept, NodeId, Page};
 use crate::error::PublishError;
-use crate::id::{Id, Ids, Seen, WEIGHT, hash};
+use crate::id::{Ids, Seen, WEIGHT};
 use crate::limits::{Limits, Stamp};
 use crate::position::{Epoch, Position};
 
@@ -167,7 +167,7 @@ impl Log {
     }
 
     fn append(&mut self, append: &Append, room: usize, now: Stamp) -> Result<Position, PublishError> {
-        let named: Option<(Id, _)> = append.id.map(|id| (id, hash(&append.payload)));
+        let named = append.id.map(|id| (id.to_bytes(), id.fingerprint(&append.payload)));
         if let Some((id, hash)) = named
             && let Some(seen) = self.ids.get(id)
         {

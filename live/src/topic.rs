@@ -12,7 +12,7 @@ use crate::backplane::Append;
 use crate::bell::{Bell, Seat};
 use crate::delivery::{Lag, Start};
 use crate::error::PublishError;
-use crate::id::{Id, Ids, Seen, WEIGHT, hash};
+use crate::id::{Id, Ids, Seen, WEIGHT};
 use crate::limits::Stamp;
 use crate::log::{Entry, Log};
 use crate::phase::Phase;
@@ -189,7 +189,7 @@ impl<M> Inner<M> {
         if payload.len() > retain.bytes {
             return Err(PublishError::TooLong);
         }
-        let named = id.map(|id| (id, hash(payload)));
+        let named = id.map(|id| (id.to_bytes(), id.fingerprint(payload)));
         let mut ids = lock(&self.ids);
         let now = self.shared.now();
         self.change_ids(&mut ids, |ids| ids.expire(now));

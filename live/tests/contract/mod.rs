@@ -201,6 +201,14 @@ pub async fn ids_are_known(one: &impl Backplane, two: &impl Backplane) {
     say(one, "t", "b").await;
     assert_eq!(two.append(with_id("t", "a", "id")).await, Ok(first));
     assert_eq!(two.append(with_id("t", "x", "id")).await, Err(PublishError::IdTaken));
+    let of = |payload: &str, content: &str| {
+        let mut append = append("t", payload);
+        append.id = Some(Id::new("of").of(content.as_bytes()));
+        append
+    };
+    let first = one.append(of("socket 1: hello", "hello")).await.unwrap();
+    assert_eq!(two.append(of("socket 2: hello", "hello")).await, Ok(first));
+    assert_eq!(two.append(of("socket 1: hello", "good morning")).await, Err(PublishError::IdTaken));
     // A known id is found before the log is looked at.
     let mut again = with_id("t", "a", "id");
     again.expect = Some(Position { epoch: epoch(9), offset: 77 });
