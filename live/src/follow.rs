@@ -75,13 +75,11 @@ impl<M> Inner<M> {
             let next = at.epoch == log.epoch && at.offset == log.offset + 1;
             match &mut state.phase {
                 Phase::Live if known => Err(Then::Nothing),
-                Phase::Live if next => Ok(payload),
+                Phase::Live | Phase::Again(_) if next => Ok(payload),
                 Phase::Live => {
                     state.phase = Phase::Again(Step::Queued);
                     Err(Then::Read)
                 }
-                Phase::Again(Step::Asked(held)) if next && held.is_empty() => Ok(payload),
-                Phase::Again(Step::Queued | Step::Wanted) if next => Ok(payload),
                 Phase::Again(Step::Asked(held)) | Phase::Loading { step: Step::Asked(held), .. } => {
                     held.push(at, payload, now, retain);
                     Err(Then::Nothing)

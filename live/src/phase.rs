@@ -108,10 +108,6 @@ impl Held {
         Some(oldest)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
     /// Whether all there was has been taken, and nothing may be missing.
     pub(crate) fn is_done(&self) -> bool {
         self.messages.is_empty() && !self.missing

@@ -24,7 +24,7 @@ use crate::sync::{Mutex, lock};
 /// A named log of messages. [`Hub::topic`](crate::Hub::topic) makes it.
 ///
 /// A clone is another handle to the same topic. While there is a handle or a subscriber the topic stays; see
-/// [`Retain::linger`].
+/// [`Retain::linger`](crate::Retain::linger).
 pub struct Topic<M>(pub(crate) Arc<Inner<M>>);
 
 pub(crate) struct Inner<M> {
