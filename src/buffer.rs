@@ -7,10 +7,13 @@
               and a stream's bytes are counted in 64 bits"
 )]
 
-use alloc::collections::VecDeque;
+mod beside;
+
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
+use beside::Beside;
 use bytes::{Buf, Bytes};
 
 /// A queue of bytes. Small writes are gathered in one run; large blocks are kept by
@@ -30,9 +33,10 @@ use bytes::{Buf, Bytes};
 ///   or the 16th part of what has been sent, unless somebody else holds the block too. For the
 ///   moment in which it is copied, that rest is held twice.
 ///
-/// No byte is moved by growth more than three times (256 bytes, 4 KiB, 17 KiB and 68 KiB are
-/// the steps), none more than once to make room where others have been sent, and to free blocks
-/// no more is copied than [`RUN`] and the 15th part of a block.
+/// No byte is moved by growth more than three times (4 KiB, 17 KiB and 68 KiB are the steps after
+/// the first), and the first few once more (256 bytes). None is moved more than once to make room
+/// where others have been sent, and to free blocks no more is copied than [`RUN`] and the 15th part
+/// of a block.
 ///
 /// # Two ways to send
 ///
@@ -44,23 +48,13 @@ pub(crate) struct SendBuffer {
     run: Vec<u8>,
     /// How much of `run` has been sent or taken.
     sent: usize,
-    /// Where `run` begins in the stream of all bytes that went into runs since the queue was
-    /// last empty.
-    base: u64,
-    /// Blocks, each with its place in that stream: it goes out when all before it has.
-    blocks: VecDeque<(u64, Bytes)>,
-    /// How much of the first block has been sent or taken.
-    block_sent: usize,
-    /// The bytes that have not been transmitted and do not lie in `run`: those in `blocks`, and
-    /// those that were taken.
-    beside: usize,
-    /// The bytes that were taken and have not been transmitted.
-    taken: usize,
+    /// Blocks, and what was taken: mostly there is nothing.
+    beside: Option<Box<Beside>>,
     /// All bytes ever transmitted, for [`written`](Self::written).
     transmitted: u64,
-    /// How many bytes went into runs last time, until the queue was empty: what to allocate first
-    /// this time.
-    usual: usize,
+    /// How many bytes went into runs last time, until the queue was empty, but no more than [`RUN`]: what to allocate
+    /// first this time.
+    usual: u32,
 }
 
 /// Makes room for `more` bytes, which make no more than `most` in all. The memory becomes four times as large, so that
@@ -79,13 +73,16 @@ impl SendBuffer {
     /// How many bytes have not been transmitted.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.run.len() - self.sent + self.beside
+        self.run.len() - self.sent + self.beside.as_ref().map_or(0, |beside| beside.len)
     }
 
     /// Whether something waits that was not taken.
     #[inline]
     pub(crate) fn has_untaken(&self) -> bool {
-        self.len() > self.taken
+        match &self.beside {
+            None => self.run.len() > self.sent,
+            Some(beside) => self.len() > beside.taken,
+        }
     }
 
     #[inline]
@@ -116,21 +113,25 @@ impl SendBuffer {
     #[inline(never)]
     fn make_room(&mut self, wanted: usize) {
         if self.run.is_empty() {
-            self.run = Vec::with_capacity(wanted.max(self.usual).max(LITTLE));
+            self.run = Vec::with_capacity(wanted.max(self.usual as usize + UNUSED));
             return;
         }
         let waits = self.run.len() - self.sent;
         if self.run.len() <= RUN && waits <= self.sent {
             // Moves no more than has been sent, and nothing twice: by then it will have been sent.
             self.run.drain(..self.sent);
-            self.base += mem::take(&mut self.sent) as u64;
+            let sent = mem::take(&mut self.sent);
+            if let Some(beside) = &mut self.beside {
+                beside.base += sent as u64;
+            }
             if self.run.capacity() - waits >= wanted {
                 return;
             }
         }
         let needed = self.run.len().saturating_add(wanted);
         if needed <= RUN {
-            let step = self.run.capacity().saturating_mul(4).clamp(SECOND_STEP, RUN);
+            let grown = self.run.capacity().saturating_mul(4).clamp(SECOND_STEP, RUN);
+            let step = if needed <= LITTLE { LITTLE } else { grown };
             self.run.reserve_exact(step.max(needed) - self.run.len());
         } else {
             self.close_run();
@@ -144,49 +145,54 @@ impl SendBuffer {
         if run.capacity() - run.len() >= SLACK {
             run.shrink_to_fit();
         }
-        let (at, end) = (self.base + sent as u64, self.base + run.len() as u64);
+        let beside = self.beside.get_or_insert_default();
+        let (at, end) = (beside.base + sent as u64, beside.base + run.len() as u64);
         let mut bytes = Bytes::from(run);
         bytes.advance(sent);
-        self.beside += bytes.len();
-        self.base = end;
+        beside.len += bytes.len();
+        beside.base = end;
         // The blocks that have their places in what waits of the run.
-        let behind = self.blocks.split_off(self.blocks.partition_point(|(place, _)| *place <= at));
-        if self.blocks.is_empty() {
-            self.block_sent = sent;
+        let behind = beside.blocks.split_behind(at);
+        if beside.blocks.is_empty() {
+            beside.block_sent = sent;
         }
         let mut from = at;
         for (place, block) in behind {
             if place > from {
-                self.blocks.push_back((end, bytes.split_to((place - from) as usize)));
+                beside.blocks.push_back((end, bytes.split_to((place - from) as usize)));
                 from = place;
             }
-            self.blocks.push_back((end, block));
+            beside.blocks.push_back((end, block));
         }
         if !bytes.is_empty() {
-            self.blocks.push_back((end, bytes));
+            beside.blocks.push_back((end, bytes));
         }
-        self.free_front();
+        beside.free_front();
     }
 
     /// Appends a block without copying it.
     pub(crate) fn push_block(&mut self, block: Bytes) {
         if !block.is_empty() {
-            self.beside += block.len();
-            self.blocks.push_back((self.base + self.run.len() as u64, block));
+            let beside = self.beside.get_or_insert_default();
+            beside.len += block.len();
+            beside.blocks.push_back((beside.base + self.run.len() as u64, block));
         }
     }
 
     /// The first of [`slices`](Self::slices); empty if there is none.
     #[inline]
     pub(crate) fn first_slice(&self) -> &[u8] {
-        if self.blocks.is_empty() { self.run.get(self.sent..).unwrap_or_default() } else { self.first_of_blocks() }
+        match &self.beside {
+            None => self.run.get(self.sent..).unwrap_or_default(),
+            Some(beside) => self.first_with(beside),
+        }
     }
 
     /// Never inlined: mostly there is no block.
     #[inline(never)]
-    fn first_of_blocks(&self) -> &[u8] {
-        let Some((place, block)) = self.blocks.front() else { return &[] };
-        match self.index(*place) {
+    fn first_with<'b>(&'b self, beside: &'b Beside) -> &'b [u8] {
+        let Some((place, block)) = beside.blocks.front() else { return self.run.get(self.sent..).unwrap_or_default() };
+        match beside.index(*place) {
             index if index > self.sent => self.run.get(self.sent..index).unwrap_or_default(),
             _ => block,
         }
@@ -199,18 +205,15 @@ impl SendBuffer {
     )]
     pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let mut from = self.sent;
-        let blocks = self.blocks.iter().flat_map(move |(place, block)| {
-            let before = &self.run[from..self.index(*place).max(from)];
+        let beside = self.beside.as_deref();
+        let last = beside.and_then(|beside| Some(beside.index(beside.blocks.back()?.0))).unwrap_or(0).max(self.sent);
+        let blocks = beside.into_iter().flat_map(|beside| beside.blocks.iter().map(move |block| (beside, block)));
+        let blocks = blocks.flat_map(move |(beside, (place, block))| {
+            let before = &self.run[from..beside.index(*place).max(from)];
             from += before.len();
             [before, &block[..]]
         });
-        let last = self.blocks.back().map_or(self.sent, |(place, _)| self.index(*place).max(self.sent));
         blocks.chain([&self.run[last..]]).filter(|slice| !slice.is_empty())
-    }
-
-    /// Where a place in the stream of runs lies in the run: at its front, if before it.
-    fn index(&self, place: u64) -> usize {
-        place.saturating_sub(self.base) as usize
     }
 
     /// `len` more bytes have been transmitted (all, if fewer wait): those that were taken first,
@@ -219,35 +222,11 @@ impl SendBuffer {
     pub(crate) fn advance(&mut self, len: usize) {
         let len = len.min(self.len());
         self.transmitted += len as u64;
-        if self.beside == 0 {
-            self.sent += len;
-        } else {
-            self.advance_beside(len);
+        match &mut self.beside {
+            None => self.sent += len,
+            Some(beside) => self.sent += beside.advance(self.sent, len),
         }
         self.tidy();
-    }
-
-    fn advance_beside(&mut self, len: usize) {
-        let flown = len.min(self.taken);
-        self.taken -= flown;
-        self.beside -= flown;
-        let mut left = len - flown;
-        while let Some((place, block)) = self.blocks.front_mut() {
-            let before = left.min(place.saturating_sub(self.base + self.sent as u64) as usize);
-            let within = (left - before).min(block.len());
-            block.advance(within);
-            self.sent += before;
-            self.block_sent += within;
-            self.beside -= within;
-            left -= before + within;
-            if !block.is_empty() {
-                break;
-            }
-            self.pop_block();
-        }
-        // What is left lies behind the last block; nothing is, if one remains.
-        self.sent += left;
-        self.free_front();
     }
 
     /// Takes the next bytes away, `most` at the most and one at least, to be transmitted by
@@ -262,19 +241,28 @@ impl SendBuffer {
         if most == 0 {
             return None;
         }
-        let position = self.base + self.sent as u64;
-        if self.run.len() > self.sent && self.blocks.front().is_none_or(|(place, _)| *place > position) {
+        // What is next lies in the run unless a block comes before it.
+        let is_at_block = |beside: &Beside| beside.blocks.front().is_some_and(|(at, _)| beside.index(*at) <= self.sent);
+        if self.run.len() > self.sent && !self.beside.as_deref().is_some_and(is_at_block) {
             self.close_run();
         }
-        let (_, block) = self.blocks.front_mut()?;
+        let beside = self.beside.as_mut()?;
+        let (_, block) = beside.blocks.front_mut()?;
         let bytes = block.split_to(most.min(block.len()));
-        self.block_sent += bytes.len();
-        self.taken += bytes.len();
+        beside.block_sent += bytes.len();
+        beside.taken += bytes.len();
         if block.is_empty() {
-            self.pop_block();
+            beside.pop_block();
         }
         self.tidy();
         Some(bytes)
+    }
+
+    /// Gives back the memory that an empty buffer keeps, and forgets what was usual: what comes next is of another kind.
+    pub(crate) fn forget_usual(&mut self) {
+        if self.run.is_empty() {
+            (self.run, self.usual) = (Vec::new(), 0);
+        }
     }
 
     /// Drops all that waits.
@@ -282,41 +270,30 @@ impl SendBuffer {
         *self = SendBuffer { transmitted: self.transmitted, ..SendBuffer::default() };
     }
 
-    fn pop_block(&mut self) {
-        self.blocks.pop_front();
-        self.block_sent = 0;
-        // The queue's own memory follows the number of blocks, at a constant cost for each.
-        if self.blocks.len() < self.blocks.capacity() / 4 && self.blocks.capacity() > MANY_BLOCKS {
-            self.blocks.shrink_to(self.blocks.capacity() / 2);
+    /// No block is left. Returns how many bytes went into earlier runs. Never inlined: mostly there was no block.
+    #[inline(never)]
+    fn tidy_beside(&mut self) -> usize {
+        let Some(beside) = &mut self.beside else { return 0 };
+        let before = mem::take(&mut beside.base) as usize;
+        // What was taken is still counted.
+        if beside.taken == 0 {
+            self.beside = None;
         }
-    }
-
-    /// Frees a long block of which little is left.
-    fn free_front(&mut self) {
-        if self.block_sent > RUN
-            && let Some((_, block)) = self.blocks.front_mut()
-            && block.len() <= RUN.max(self.block_sent / 16)
-            && block.is_unique()
-        {
-            *block = Bytes::copy_from_slice(block);
-            self.block_sent = 0;
-        }
+        before
     }
 
     /// Gives memory back: all but a little when nothing is left here, and a long run, which can
     /// be freed as a block when little of it is left.
     #[inline]
     fn tidy(&mut self) {
-        if self.run.len() == self.sent && self.blocks.is_empty() {
-            self.usual = self.run.len().saturating_add(self.base as usize).min(RUN);
+        let is_empty = |beside: &Beside| beside.blocks.is_empty();
+        if self.run.len() == self.sent && self.beside.as_deref().is_none_or(is_empty) {
+            let before = if self.beside.is_some() { self.tidy_beside() } else { 0 };
+            self.usual = self.run.len().saturating_add(before).min(RUN) as u32;
             self.run.clear();
             self.sent = 0;
-            self.base = 0;
             if self.run.capacity() > LITTLE {
                 self.run = Vec::new();
-            }
-            if self.blocks.capacity() > 0 {
-                self.blocks = VecDeque::new();
             }
         } else if self.run.len() > RUN && self.sent > 0 {
             self.close_run();
@@ -329,16 +306,19 @@ impl fmt::Debug for SendBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendBuffer")
             .field("len", &self.len())
-            .field("taken", &self.taken)
-            .field("blocks", &self.blocks.len())
+            .field("taken", &self.beside.as_ref().map_or(0, |beside| beside.taken))
+            .field("blocks", &self.beside.as_ref().map_or(0, |beside| beside.blocks.len()))
             .field("transmitted", &self.transmitted)
             .finish_non_exhaustive()
     }
 }
 
-/// The first allocation, unless more is usual. An empty buffer keeps it, so that small
-/// messages go on being sent without the allocator.
+/// As much an empty buffer keeps, so that small messages go on being sent without the allocator. The first allocation
+/// has only what is asked for, or is usual: most connections send one short answer at a time, and never need more.
 const LITTLE: usize = 256;
+
+/// Who appends asks for the longest header, and uses less.
+const UNUSED: usize = 16;
 
 /// What a run grows to next. From then on it grows fourfold: doubling from a little would copy a
 /// burst of answers several times.
@@ -350,9 +330,6 @@ const RUN: usize = 16 * SECOND_STEP;
 
 /// A closed run gives back the room that it has left over, from this many bytes on.
 const SLACK: usize = 256;
-
-/// From here on the queue of blocks shrinks when few are left.
-const MANY_BLOCKS: usize = 64;
 
 #[cfg(test)]
 mod tests;

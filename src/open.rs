@@ -1,7 +1,6 @@
 //! How to open a connection: values without IO. This file knows both the opening handshake and the connection, so
 //! that neither of them knows the other.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -304,7 +303,7 @@ impl Connection {
     /// `now` on.
     #[must_use]
     pub fn server(server: &Server, now: Time) -> Connection {
-        let opening = Box::new(ServerOpening::new(Arc::clone(&server.handshake)));
+        let opening = ServerOpening::new(Arc::clone(&server.handshake));
         let by = now + server.handshake.timeout;
         Connection::opening(Role::Server, opening, &[], by, Arc::clone(&server.config), now)
     }
@@ -316,7 +315,7 @@ impl Connection {
     pub fn client(client: &Client, seed: impl Into<Seed>, now: Time) -> Connection {
         let mut request = Vec::new();
         let handshake = Arc::clone(&client.handshake);
-        let opening = Box::new(ClientOpening::new(&client.request, handshake, seed.into(), &mut request));
+        let opening = ClientOpening::new(&client.request, handshake, seed.into(), &mut request);
         let by = now + client.handshake.timeout;
         Connection::opening(Role::Client, opening, &request, by, Arc::clone(&client.config), now)
     }

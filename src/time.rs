@@ -66,6 +66,45 @@ impl AddAssign<Duration> for Time {
     }
 }
 
+/// A moment, or none, in the memory of one moment: connections have several of them. The last moment that a [`Time`] can
+/// show, 584 years after the epoch, stands for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MaybeTime(u64);
+
+impl MaybeTime {
+    pub(crate) const NONE: MaybeTime = MaybeTime(u64::MAX);
+
+    #[inline]
+    pub(crate) fn get(self) -> Option<Time> {
+        if self.is_some() { Some(Time(self.0)) } else { None }
+    }
+
+    #[inline]
+    pub(crate) fn is_some(self) -> bool {
+        self != MaybeTime::NONE
+    }
+}
+
+impl From<Time> for MaybeTime {
+    fn from(time: Time) -> MaybeTime {
+        MaybeTime(time.0)
+    }
+}
+
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_moment_counts_as_none() {
+        assert_eq!(MaybeTime::NONE.get(), None);
+        for time in [0, 1, u64::MAX - 1].map(Time) {
+            assert_eq!(MaybeTime::from(time).get(), Some(time));
+        }
+        assert_eq!(MaybeTime::from(Time(u64::MAX)), MaybeTime::NONE);
+    }
 }

@@ -277,3 +277,45 @@ fn a_message_to_keep_holds_no_more_than_itself() {
     };
     assert_eq!(data.into_owned().capacity(), 1001);
 }
+
+/// What a server's connection takes while nothing happens, after all that an idle one has seen: its opening handshake, a
+/// message and its answer, a Ping of the peer, and a Ping of its own. The host's slot, its timer and the configuration that
+/// connections share are not in it.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn an_idle_connection_takes_little() {
+    let server = openline::Server::default();
+    let mut request = b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        .to_vec();
+    let mut message = frame(Client, TEXT, [b'x'; 20]);
+    let mut ping = frame(Client, PING, "ping");
+    // The payload of the first Ping that keepalive sends is its number.
+    let mut pong = frame(Client, PONG, 1_u64.to_be_bytes());
+    let mut kept = None;
+    let mut most = vec![];
+    let mut step = |what: &'static str, bytes: &mut [u8], at: u64| {
+        let info = measure(|| {
+            let us = kept.get_or_insert_with(|| Box::new(Connection::server(&server, s(0))));
+            us.handle_timeout(s(at));
+            us.handle_transmitted(us.queued(), s(at));
+            let mut input = bytes;
+            while let Some(event) = us.receive(&mut input, s(at)).unwrap() {
+                match event {
+                    Event::Request => us.accept(openline::Accept::default(), s(at)).unwrap(),
+                    Event::Message(message) => us.queue(message).unwrap(),
+                    Event::Pong { latency, .. } => assert_eq!(latency, Some(std::time::Duration::ZERO)),
+                    _ => {}
+                }
+            }
+            us.handle_transmitted(us.queued(), s(at));
+        });
+        most.push((what, info.bytes_current));
+    };
+    step("handshake", &mut request, 0);
+    step("message", &mut message, 1);
+    step("Ping", &mut ping, 2);
+    step("keepalive", &mut pong, 25);
+    let total: i64 = most.iter().map(|(_, bytes)| bytes).sum();
+    assert!(most[0].1 <= 240 && total <= 288, "{total} bytes: {most:?}");
+}

@@ -828,7 +828,7 @@ async fn a_long_message_comes_whole_and_in_chunks() {
 
 #[test]
 fn a_websocket_is_small() {
-    // On a 64-bit machine it is 112 bytes, and what a connection always needs 648 more.
+    // On a 64-bit machine it is 112 bytes, and what a connection always needs 304 more.
     let size = size_of::<WebSocket<TcpStream>>();
     assert!(size <= 112, "{size} bytes");
 }

@@ -4,33 +4,33 @@
 //! There are two signs of life: bytes that came, and bytes that the transport took after it had been blocked. (A write
 //! that succeeds at once is none: the bytes may lie in the socket buffer of this machine.)
 
-#![expect(clippy::arithmetic_side_effects, reason = "a count of Pings, in 64 bits")]
-
 use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::config::Config;
 use super::state::Cause;
-use crate::time::Time;
+use crate::time::{MaybeTime, Time};
 
 /// The state of keepalive, of a blocked transport, and of the latency.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     /// When keepalive sends its next Ping.
     next_ping: Time,
-    /// How many Pings keepalive has sent. The number is the payload of the last one.
-    count: u64,
     /// When the last sign of life came.
     seen: Time,
     /// Since when the transport has been blocked: it takes nothing while bytes wait, or cannot pass on what it has
     /// taken.
-    blocked: Option<Time>,
+    blocked: MaybeTime,
+    /// It is boxed, since most of the time there is none.
+    waiting: Option<Box<Waiting>>,
+    /// The latency, as the moment that is so long after zero.
+    latency: MaybeTime,
+    /// How many Pings keepalive has sent. The number is the payload of the last one. After the last number comes the first:
+    /// it only tells a Ping from the one before it.
+    count: u32,
     /// Whether it could not pass on what it had taken. Then it is no sign of life if it takes bytes into a buffer of
     /// its own.
     stuck: bool,
-    /// It is boxed, since most of the time there is none.
-    waiting: Option<Box<Waiting>>,
-    latency: Option<Duration>,
 }
 
 /// The last Ping, which has not been answered, and since when the peer has not answered any Ping.
@@ -74,7 +74,15 @@ pub(crate) enum Due {
 impl Liveness {
     pub(crate) fn new(config: &Config, now: Time) -> Liveness {
         let next_ping = config.keepalive.map_or(now, |keepalive| now + keepalive.interval);
-        Liveness { next_ping, count: 0, seen: now, blocked: None, stuck: false, waiting: None, latency: None }
+        Liveness {
+            next_ping,
+            seen: now,
+            blocked: MaybeTime::NONE,
+            waiting: None,
+            latency: MaybeTime::NONE,
+            count: 0,
+            stuck: false,
+        }
     }
 
     /// Begins anew, because the connection is open now. What is known of the transport is kept.
@@ -84,7 +92,7 @@ impl Liveness {
     }
 
     pub(crate) fn latency(&self) -> Option<Duration> {
-        self.latency
+        self.latency.get().map(Time::since_epoch)
     }
 
     /// Whether [`transmitted`](Self::transmitted) needs the right time.
@@ -127,7 +135,9 @@ impl Liveness {
 
     /// The transport takes nothing. If nothing waits, it cannot pass on what it has taken.
     pub(crate) fn blocked(&mut self, nothing_waits: bool, now: Time) {
-        self.blocked.get_or_insert(now);
+        if !self.is_blocked() {
+            self.blocked = now.into();
+        }
         self.stuck |= nothing_waits;
     }
 
@@ -139,14 +149,14 @@ impl Liveness {
 
     /// When the peer is given up because it takes nothing, if the transport is blocked.
     pub(crate) fn stall_deadline(&self, config: &Config) -> Option<Time> {
-        self.blocked.zip(config.stall_timeout).map(|(blocked, timeout)| blocked + timeout)
+        self.blocked.get().zip(config.stall_timeout).map(|(blocked, timeout)| blocked + timeout)
     }
 
     /// The transport took bytes. If it had been blocked, the peer must have taken bytes, which is a sign of life.
     #[inline]
     pub(crate) fn took(&mut self, now: Time) {
         if self.blocked.is_some() && !self.stuck {
-            self.blocked = None;
+            self.blocked = MaybeTime::NONE;
             self.heard(now);
         }
     }
@@ -159,7 +169,7 @@ impl Liveness {
         // bytes that it does not take, the time only begins anew.
         if core::mem::take(&mut self.stuck) {
             self.heard(now);
-            self.blocked = waits.then_some(now);
+            self.blocked = if waits { now.into() } else { MaybeTime::NONE };
         }
         let Some(waiting) = &mut self.waiting else { return };
         // The time to answer counts from when the Ping has left. As long as the peer takes bytes before it, the peer
@@ -178,8 +188,8 @@ impl Liveness {
         let waiting = self.waiting.take_if(|waiting| *waiting.payload == *payload)?;
         // A host may report the Pong before it reports that the Ping has left. Then there is no latency.
         let latency = now.since(waiting.left?);
-        self.latency = Some(latency);
-        self.latency
+        self.latency = Time::from_epoch(latency).into();
+        Some(latency)
     }
 
     /// Reading goes on after it was suspended. The time to answer begins anew: the Pong may lie unread in the
@@ -220,8 +230,8 @@ impl Liveness {
         self.waiting = None;
         // Time must go on before the next one, or a host that handles what is due never comes to an end.
         self.next_ping = now + keepalive.interval.max(LEAST_INTERVAL);
-        self.count += 1;
-        Due::Ping(self.count.to_be_bytes())
+        self.count = self.count.wrapping_add(1);
+        Due::Ping(u64::from(self.count).to_be_bytes())
     }
 }
 

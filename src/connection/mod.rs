@@ -36,7 +36,7 @@ use liveness::Liveness;
 use reading::Ahead;
 pub use reading::Reading;
 pub use send::Unsent;
-use state::Phase;
+use state::{Begun, Phase};
 pub use state::{Cause, Closed, State};
 pub use wants::{Ready, Step, Wants};
 
@@ -78,13 +78,12 @@ pub use wants::{Ready, Step, Wants};
 pub struct Connection {
     role: Role,
     config: Arc<Config>,
-    agreement: Agreement,
     phase: Phase,
     liveness: Liveness,
-    /// The server's answer, in a client.
-    response: Option<Box<Response>>,
-    /// The 101 of a server, until it has left.
-    answer: Option<Answer>,
+    /// `None` if it is nothing, as for most servers.
+    agreed: Option<Box<Agreed>>,
+    /// What is rarely there. While it is there, the general paths are taken.
+    cold: Option<Box<Cold>>,
 
     // Reading.
     reading: Reading,
@@ -92,28 +91,18 @@ pub struct Connection {
     delivery: Delivery,
     decoder: Decoder,
     assembler: Assembler,
-    /// The payload of a control frame that did not come in one piece.
-    control: Vec<u8>,
     /// It is boxed, since most of the time there is none.
     ahead: Option<Box<Ahead>>,
 
     // Writing.
-    #[cfg(feature = "deflate")]
-    deflater: Option<Box<Deflater>>,
     encoder: Encoder,
     out: SendBuffer,
     /// The type of the message that is being sent in fragments.
     sending: Option<Opcode>,
-    /// The payload of a Pong that is not queued yet, see `queue_pong`.
-    pong: Option<Vec<u8>>,
     /// The mark where the last Pong ends.
     pong_end: u64,
-    /// The mark where our Close frame ends, once it is queued.
-    close_end: Option<u64>,
     /// The mark up to which the transport has passed on the outgoing stream.
     passed_on: u64,
-    /// The mark up to which the transport had taken it when it failed. Those bytes are not waited for.
-    lost: u64,
     /// Whether bytes were dropped that had to leave.
     has_lost: bool,
     /// Whether the writing side of the transport has been shut down.
@@ -125,7 +114,7 @@ impl Connection {
     #[must_use]
     pub fn new(upgrade: Upgrade, config: impl Into<Arc<Config>>, now: Time) -> Connection {
         let mut connection = Connection::in_phase(Phase::Open, upgrade.role(), config.into(), now);
-        connection.begin(upgrade, now);
+        connection.begin(upgrade, None, now);
         connection
     }
 
@@ -133,13 +122,13 @@ impl Connection {
     /// must be over at the time `by`.
     pub(crate) fn opening(
         role: Role,
-        opening: Box<dyn Opening>,
+        opening: impl Opening + 'static,
         out: &[u8],
         by: Time,
         config: Arc<Config>,
         now: Time,
     ) -> Connection {
-        let phase = Phase::Opening { by, opening, eof: false };
+        let phase = Phase::Opening(Box::new(Begun { by, eof: false, opening }));
         let mut connection = Connection::in_phase(phase, role, config, now);
         if !out.is_empty() {
             connection.out.run(out.len()).extend_from_slice(out);
@@ -150,27 +139,20 @@ impl Connection {
     fn in_phase(phase: Phase, role: Role, config: Arc<Config>, now: Time) -> Connection {
         Connection {
             role,
-            agreement: Agreement::default(),
             phase,
             liveness: Liveness::new(&config, now),
-            response: None,
-            answer: None,
+            agreed: None,
+            cold: None,
             reading: Reading::Events,
             delivery: Delivery::Messages,
             decoder: Decoder::new(role),
-            assembler: Assembler::new(limits(&config)),
-            control: Vec::new(),
+            assembler: Assembler::default(),
             ahead: None,
-            #[cfg(feature = "deflate")]
-            deflater: None,
             encoder: Encoder::new(None),
             out: SendBuffer::default(),
             sending: None,
-            pong: None,
             pong_end: 0,
-            close_end: None,
             passed_on: 0,
-            lost: 0,
             has_lost: false,
             shut_down: false,
             config,
@@ -178,16 +160,25 @@ impl Connection {
     }
 
     /// The opening handshake is done. What was agreed on holds from now on.
-    fn begin(&mut self, upgrade: Upgrade, now: Time) {
+    fn begin(&mut self, upgrade: Upgrade, response: Option<Box<Response>>, now: Time) {
+        let Upgrade { agreement, entropy } = upgrade;
+        self.liveness.opened(&self.config, now);
+        self.encoder = Encoder::new(entropy);
+        if response.is_none() && agreement == NOTHING_AGREED {
+            return;
+        }
         #[cfg(feature = "deflate")]
-        if let Some(agreed) = &upgrade.agreement.deflate {
+        let deflater = agreement.deflate.as_ref().map(|agreed| {
             self.decoder = Decoder::with_rsv(self.role, deflate::RSV1);
             self.assembler.inflate_with(Inflater::new(agreed.receive));
-            self.deflater = Some(Box::new(Deflater::new(agreed)));
-        }
-        self.liveness.opened(&self.config, now);
-        self.encoder = Encoder::new(upgrade.entropy);
-        self.agreement = upgrade.agreement;
+            Deflater::new(agreed)
+        });
+        self.agreed = Some(Box::new(Agreed {
+            agreement,
+            response,
+            #[cfg(feature = "deflate")]
+            deflater,
+        }));
     }
 
     // Ask.
@@ -201,7 +192,7 @@ impl Connection {
     /// What was agreed on in the opening handshake.
     #[must_use]
     pub fn agreement(&self) -> &Agreement {
-        &self.agreement
+        self.agreed.as_ref().map_or(&NOTHING_AGREED, |agreed| &agreed.agreement)
     }
 
     /// Where the connection stands.
@@ -222,7 +213,7 @@ impl Connection {
     #[inline]
     #[cfg(feature = "std")]
     pub(crate) fn has_begun_to_close(&self) -> bool {
-        !matches!(self.phase, Phase::Open | Phase::Opening { .. })
+        !matches!(self.phase, Phase::Open | Phase::Opening(_))
     }
 
     /// How the connection ended, once it has.
@@ -256,7 +247,6 @@ impl Connection {
             self.liveness.begin_keepalive();
         }
         self.config = config;
-        self.assembler.set_limits(limits(&self.config));
     }
 
     /// Whether fewer than [`Config::high_water`] bytes wait to be transmitted, or none: then [`send`](Self::send) does
@@ -286,7 +276,7 @@ impl Connection {
     /// may follow it; before that it is [`written`](Self::written).
     #[must_use]
     pub fn owed(&self) -> u64 {
-        self.close_end.unwrap_or_else(|| self.written())
+        self.close_end().unwrap_or_else(|| self.written())
     }
 
     /// How many bytes the transport has taken so far. If it has a buffer of its own, those that it has passed on.
@@ -331,17 +321,95 @@ impl Connection {
     /// follow our Close frame (§5.5.2) need not leave.
     #[inline]
     fn is_unsent(&self) -> bool {
-        match self.close_end {
+        match self.close_end() {
             Some(end) => self.passed_on < end,
             None => !self.out.is_empty() || self.is_unflushed(),
         }
     }
 
+    /// The part of the configuration that the assembler needs.
+    #[inline]
+    fn limits(&self) -> Limits {
+        Limits { message_size: self.config.max_message_size, fragments: self.config.max_fragments }
+    }
+
     fn clear_out(&mut self) {
         self.has_lost |= self.is_unsent();
         self.out.clear();
-        (self.pong, self.answer) = (None, None);
-        self.lost = self.out.transmitted();
+        let lost = self.out.transmitted();
+        let cold = self.cold();
+        (cold.pong, cold.answer) = (None, None);
+        cold.lost = lost;
+    }
+
+    // What is rarely there.
+
+    fn cold(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_default()
+    }
+
+    /// To be called when something in it has been taken out.
+    fn tidy_cold(&mut self) {
+        self.cold.take_if(|cold| cold.is_empty());
+    }
+
+    #[inline]
+    fn answer(&self) -> Option<&Answer> {
+        self.cold.as_ref()?.answer.as_ref()
+    }
+
+    fn close_end(&self) -> Option<u64> {
+        self.cold.as_ref()?.close_end
+    }
+
+    fn lost(&self) -> u64 {
+        self.cold.as_ref().map_or(0, |cold| cold.lost)
+    }
+
+    #[inline]
+    #[cfg(feature = "deflate")]
+    fn deflater(&self) -> Option<&Deflater> {
+        self.agreed.as_ref()?.deflater.as_ref()
+    }
+}
+
+/// What the opening handshake has brought.
+#[derive(Default)]
+struct Agreed {
+    agreement: Agreement,
+    /// The server's answer, in a client.
+    response: Option<Box<Response>>,
+    #[cfg(feature = "deflate")]
+    deflater: Option<Deflater>,
+}
+
+/// What most servers agree on.
+static NOTHING_AGREED: Agreement = Agreement {
+    subprotocol: None,
+    #[cfg(feature = "deflate")]
+    deflate: None,
+};
+
+/// What is there while a 101 leaves, while a control frame comes in pieces, while the peer does not take what is sent,
+/// and when the connection ends. An idle connection has none of it.
+#[derive(Default)]
+struct Cold {
+    /// The 101 of a server, until it has left.
+    answer: Option<Answer>,
+    /// The payload of a control frame that did not come in one piece.
+    control: Vec<u8>,
+    /// The payload of a Pong that is not queued yet, see `queue_pong`.
+    pong: Option<Vec<u8>>,
+    /// The mark where our Close frame ends, once it is queued.
+    close_end: Option<u64>,
+    /// The mark up to which the transport had taken it when it failed. Those bytes are not waited for.
+    lost: u64,
+}
+
+impl Cold {
+    fn is_empty(&self) -> bool {
+        let Cold { answer, control, pong, close_end, lost } = self;
+        answer.is_none() && control.is_empty() && pong.is_none() && close_end.is_none() && *lost == 0
     }
 }
 
@@ -351,11 +419,6 @@ struct Answer {
     end: u64,
     /// When it must have left.
     by: Time,
-}
-
-/// The part of a configuration that the assembler needs.
-fn limits(config: &Config) -> Limits {
-    Limits { message_size: config.max_message_size, fragments: config.max_fragments }
 }
 
 /// `Debug` shows no payload.

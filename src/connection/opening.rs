@@ -1,8 +1,10 @@
 //! The opening handshake (§4) of a connection. It uses the connection's queue, deadline and end.
 
+use alloc::boxed::Box;
+
 use super::event::Event;
 use super::state::{Cause, Input, Phase};
-use super::{Answer, Connection};
+use super::{Agreed, Answer, Connection};
 use crate::error::{Fault, HandshakeError};
 use crate::http::{Accept, Request, Response};
 use crate::opening::Opened;
@@ -15,7 +17,7 @@ impl Connection {
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
         match &self.phase {
-            Phase::Opening { opening, .. } => opening.request(),
+            Phase::Opening(begun) => begun.opening.request(),
             _ => None,
         }
     }
@@ -24,7 +26,7 @@ impl Connection {
     /// [`HandshakeConfig::max_body`](crate::HandshakeConfig::max_body) allows.
     #[must_use]
     pub fn response(&self) -> Option<&Response> {
-        self.response.as_deref()
+        self.agreed.as_ref()?.response.as_deref()
     }
 
     /// Accepts the request. The 101 is queued, and messages may be sent after it at once. It must leave within the
@@ -58,19 +60,19 @@ impl Connection {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn accept(&mut self, answer: Accept, now: Time) -> Result<(), HandshakeError> {
-        let Phase::Opening { by, opening, eof } = &mut self.phase else { return Err(HandshakeError::NothingToDecide) };
-        if opening.request().is_none() {
+        let Phase::Opening(begun) = &mut self.phase else { return Err(HandshakeError::NothingToDecide) };
+        if begun.opening.request().is_none() {
             return Err(HandshakeError::NothingToDecide);
         }
-        let (by, eof) = (*by, *eof);
+        let (by, eof) = (begun.by, begun.eof);
         if by <= now {
             self.opening_timed_out(now);
             return Err(HandshakeError::TimedOut);
         }
-        let upgrade = opening.accept(answer, self.out.run(0))?;
-        self.begin(upgrade, now);
+        let upgrade = begun.opening.accept(answer, self.out.run(0))?;
+        self.begin(upgrade, None, now);
         self.phase.on(Input::Opened);
-        self.answer = Some(Answer { end: self.out.written(), by });
+        self.cold().answer = Some(Answer { end: self.out.written(), by });
         self.forget_request(now);
         if eof {
             self.handle_eof(now);
@@ -87,28 +89,29 @@ impl Connection {
     /// [`HandshakeError::NothingToDecide`] if no request waits, and
     /// [`HandshakeError::TimedOut`] as for [`accept`](Self::accept).
     pub fn reject(&mut self, response: Response, now: Time) -> Result<(), HandshakeError> {
-        let Phase::Opening { by, opening, .. } = &mut self.phase else { return Err(HandshakeError::NothingToDecide) };
-        if opening.request().is_none() {
+        let Phase::Opening(begun) = &mut self.phase else { return Err(HandshakeError::NothingToDecide) };
+        if begun.opening.request().is_none() {
             return Err(HandshakeError::NothingToDecide);
         }
-        if *by <= now {
+        if begun.by <= now {
             self.opening_timed_out(now);
             return Err(HandshakeError::TimedOut);
         }
-        let error = opening.reject(response, self.out.run(0));
+        let error = begun.opening.reject(response, self.out.run(0));
         self.opening_failed(error, None, now);
         Ok(())
     }
 
     /// Whether a request waits for a decision.
     pub(super) fn is_deciding(&self) -> bool {
-        matches!(&self.phase, Phase::Opening { opening, .. } if opening.request().is_some())
+        matches!(&self.phase, Phase::Opening(begun) if begun.opening.request().is_some())
     }
 
     /// Takes bytes of the opening handshake.
     pub(super) fn receive_opening(&mut self, input: &mut &[u8], now: Time) -> Result<Option<Event<'static>>, Fault> {
         let held = self.held();
-        let Phase::Opening { opening, .. } = &mut self.phase else { return Ok(None) };
+        let Phase::Opening(begun) = &mut self.phase else { return Ok(None) };
+        let opening = &mut begun.opening;
         if opening.request().is_some() {
             // §4.1: a client must wait for the answer. Bytes that come before it are held, up to a limit.
             let most = opening.max_held();
@@ -125,8 +128,8 @@ impl Connection {
             Ok(None) => Ok(None),
             Ok(Some(Opened::Request)) => Ok(Some(Event::Request)),
             Ok(Some(Opened::Agreed(upgrade))) => {
-                self.response = opening.take_response();
-                self.begin(upgrade, now);
+                let response = opening.take_response();
+                self.begin(upgrade, response, now);
                 self.phase.on(Input::Opened);
                 Ok(Some(Event::Opened))
             }
@@ -139,9 +142,9 @@ impl Connection {
 
     /// The peer has ended its side during the opening handshake.
     pub(super) fn opening_eof(&mut self, now: Time) {
-        let Phase::Opening { opening, eof, .. } = &mut self.phase else { return };
-        *eof = true;
-        if let Some(error) = opening.handle_eof(self.out.run(0)) {
+        let Phase::Opening(begun) = &mut self.phase else { return };
+        begun.eof = true;
+        if let Some(error) = begun.opening.handle_eof(self.out.run(0)) {
             self.opening_failed(error, None, now);
         }
     }
@@ -149,17 +152,17 @@ impl Connection {
     /// The transport has failed during the opening handshake.
     pub(super) fn opening_reset(&mut self) {
         self.clear_out();
-        let Phase::Opening { opening, .. } = &mut self.phase else { return };
+        let Phase::Opening(begun) = &mut self.phase else { return };
         // The error is the same as after an ordinary end of the transport. But nobody gets an answer.
-        let error = opening.handle_eof(self.out.run(0)).unwrap_or(HandshakeError::UnexpectedEof);
+        let error = begun.opening.handle_eof(self.out.run(0)).unwrap_or(HandshakeError::UnexpectedEof);
         self.out.clear();
         self.opening_failed(error, None, Time::ZERO);
     }
 
     /// The time for the opening handshake is over. The answer is offered to the transport once, without waiting.
     pub(super) fn opening_timed_out(&mut self, now: Time) -> HandshakeError {
-        let Phase::Opening { opening, .. } = &mut self.phase else { return HandshakeError::TimedOut };
-        let error = opening.handle_timeout(self.out.run(0));
+        let Phase::Opening(begun) = &mut self.phase else { return HandshakeError::TimedOut };
+        let error = begun.opening.handle_timeout(self.out.run(0));
         self.opening_failed(error, Some(now), now)
     }
 
@@ -167,9 +170,11 @@ impl Connection {
     /// within the time of the opening handshake.
     fn opening_failed(&mut self, error: HandshakeError, by: Option<Time>, now: Time) -> HandshakeError {
         let ended = self.has_ended();
-        let Phase::Opening { by: deadline, opening, eof } = &mut self.phase else { return error };
-        let (by, eof) = (by.unwrap_or(*deadline), *eof || ended);
-        self.response = opening.take_response();
+        let Phase::Opening(begun) = &mut self.phase else { return error };
+        let (by, eof) = (by.unwrap_or(begun.by), begun.eof || ended);
+        if let Some(response) = begun.opening.take_response() {
+            self.agreed = Some(Box::new(Agreed { response: Some(response), ..Agreed::default() }));
+        }
         self.ahead = None;
         self.phase.on(match self.role {
             // There is an answer, which must reach the client.

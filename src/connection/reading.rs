@@ -95,11 +95,11 @@ impl Connection {
     /// As [`receive`](Self::receive).
     pub fn receive_ahead(&mut self, input: &mut &mut [u8], now: Time) -> Result<(), Fault> {
         // Bytes that have no meaning any more are not kept.
-        if !self.phase.may_look() && !matches!(self.phase, Phase::Opening { .. }) {
+        if !self.phase.may_look() && !matches!(self.phase, Phase::Opening(_)) {
             return self.next_unheld(input, now, Delivery::Messages, OnClose::Act).map(drop);
         }
         while self.may_take_ahead() {
-            if !matches!(self.phase, Phase::Opening { .. }) && !self.may_gather() && self.is_at_data(input) {
+            if !matches!(self.phase, Phase::Opening(_)) && !self.may_gather() && self.is_at_data(input) {
                 self.ahead.get_or_insert_default().full = true;
                 break;
             }
@@ -176,7 +176,7 @@ impl Connection {
         // §5.5.1: bytes behind the peer's Close frame have none.
         let is_held = || self.held() > 0;
         match self.phase {
-            Phase::Opening { .. } => is_held(),
+            Phase::Opening(_) => is_held(),
             _ => self.phase.may_look() && (is_held() || self.assembler.has_rest() || is_filled()),
         }
     }

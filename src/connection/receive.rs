@@ -9,7 +9,7 @@ use bytes::BufMut;
 use super::Connection;
 use super::event::Event;
 use super::reading::{OnClose, Reading};
-use super::state::{Cause, Closed, Input, Phase};
+use super::state::{Cause, Input, Phase};
 use crate::error::{Fault, ProtocolError};
 use crate::frame::{CloseFrame, Opcode, Piece, Whole};
 use crate::message::{Chunk, Delivery, Message};
@@ -44,7 +44,7 @@ impl Connection {
     pub fn receive_owned(&mut self, input: &mut &mut [u8], now: Time) -> Result<Option<Event<'static>>, Fault> {
         self.delivery = Delivery::Messages;
         let Some(found) = self.find_message(input) else { return self.next_owned(input, now) };
-        if found.opcode == Opcode::Binary && self.assembler.allows_whole(found.len) {
+        if found.opcode == Opcode::Binary && self.limits().allow_whole(found.len) {
             self.liveness.heard(now);
             return Ok(Some(Event::Message(Message::from(self.decoder.copy_message(found, input)))));
         }
@@ -63,19 +63,19 @@ impl Connection {
         self.delivery = Delivery::Messages;
         if let Some(found) = self.find_message(input)
             && found.opcode == Opcode::Binary
-            && self.assembler.allows_whole(found.len)
+            && self.limits().allow_whole(found.len)
         {
             self.liveness.heard(now);
             return Ok(Some(Event::Message(Message::from(self.decoder.copy_unchanged(found, input)))));
         }
-        if matches!(self.phase, Phase::Opening { .. }) {
+        if matches!(self.phase, Phase::Opening(_)) {
             // What was read before comes before this, and may move the connection on.
             if let Some(event) = self.next_ahead(now, Delivery::Messages)? {
                 return Ok(Some(event));
             }
-            if matches!(self.phase, Phase::Opening { .. }) {
+            if matches!(self.phase, Phase::Opening(_)) {
                 self.keep_limits_of_reading(input.is_empty(), now);
-                if matches!(self.phase, Phase::Opening { .. }) {
+                if matches!(self.phase, Phase::Opening(_)) {
                     return self.receive_opening(input, now);
                 }
                 // The time is over. What came too late has no meaning.
@@ -217,7 +217,7 @@ impl Connection {
     /// It is never inlined, so that the search for a message does not keep its result in a register.
     #[inline(never)]
     fn is_at_rest(&self) -> bool {
-        self.is_between_messages() && self.answer.is_none() && !self.liveness.is_blocked()
+        self.is_between_messages() && self.cold.is_none() && !self.liveness.is_blocked()
     }
 
     /// Takes the message that was found. Its payload stays where it lies.
@@ -225,7 +225,7 @@ impl Connection {
     fn take_message<'b>(&mut self, found: Whole, input: &mut &'b mut [u8], now: Time) -> Result<Message<'b>, Fault> {
         self.liveness.heard(now);
         let payload = self.decoder.take_message(found, input);
-        self.assembler.accept_whole(found.opcode, payload).map_err(|error| self.fail(error, input, now))
+        self.assembler.accept_whole(found.opcode, payload, self.limits()).map_err(|error| self.fail(error, input, now))
     }
 
     #[inline(never)]
@@ -272,26 +272,26 @@ impl Connection {
     ) -> Result<Option<Event<'b>>, Fault> {
         match &mut self.phase {
             Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } | Phase::CutOff(_) => {}
-            Phase::Opening { .. } => {
+            Phase::Opening(_) => {
                 let mut rest = &**input;
                 let event = self.receive_opening(&mut rest, now);
                 let taken = input.len().saturating_sub(rest.len());
                 *input = mem::take(input).split_at_mut(taken).1;
                 return event;
             }
-            Phase::Failing { fault, ignored, .. } => {
-                let fault = *fault;
-                *ignored = ignored.saturating_add(input.len());
+            Phase::Failing { failed, .. } => {
+                let fault = failed.fault;
+                failed.ignored = failed.ignored.saturating_add(input.len());
                 *input = &mut [];
                 // The rest of a refused request is read, up to a limit, so that no reset destroys the answer.
-                if matches!(fault, Fault::Opening(_)) && *ignored > MOST_IGNORED {
+                if matches!(fault, Fault::Opening(_)) && failed.ignored > MOST_IGNORED {
                     self.handle_reset();
                 }
                 return Err(fault);
             }
-            Phase::Flushing { closed: Closed { cause, .. }, .. } | Phase::Closed(Closed { cause, .. }) => {
+            Phase::Flushing { closed, .. } | Phase::Closed(closed) => {
                 *input = &mut [];
-                return match *cause {
+                return match closed.cause {
                     Cause::Protocol(error) => Err(Fault::Protocol(error)),
                     Cause::Opening(error) => Err(Fault::Opening(error)),
                     _ => Ok(None),
@@ -317,7 +317,7 @@ impl Connection {
         on_close: OnClose,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         #[cfg(feature = "deflate")]
-        if let Some(received) = self.assembler.resume(delivery)? {
+        if let Some(received) = self.assembler.resume(delivery, self.limits())? {
             return Ok(Some(received.into()));
         }
         while let Some(piece) = self.decoder.decode(input)? {
@@ -325,7 +325,7 @@ impl Connection {
                 if let Some(event) = self.control(piece, now, on_close)? {
                     return Ok(Some(event));
                 }
-            } else if let Some(received) = self.assembler.accept(piece, delivery)? {
+            } else if let Some(received) = self.assembler.accept(piece, delivery, self.limits())? {
                 return Ok(Some(received.into()));
             }
         }
@@ -342,14 +342,17 @@ impl Connection {
         let payload = if piece.first && piece.last {
             Cow::Borrowed(&*piece.payload)
         } else {
-            self.control.extend_from_slice(piece.payload);
+            let control = &mut self.cold().control;
+            control.extend_from_slice(piece.payload);
             if !piece.last {
                 if piece.header.opcode == Opcode::Close {
-                    CloseFrame::check_front(&self.control)?;
+                    CloseFrame::check_front(control)?;
                 }
                 return Ok(None);
             }
-            Cow::Owned(mem::take(&mut self.control))
+            let control = mem::take(control);
+            self.tidy_cold();
+            Cow::Owned(control)
         };
         Ok(Some(match piece.header.opcode {
             Opcode::Ping => {

@@ -9,6 +9,8 @@ use core::fmt;
 
 use bytes::Bytes;
 
+#[cfg(feature = "deflate")]
+use super::Agreed;
 use super::Connection;
 use super::state::{Input, Phase};
 use crate::buffer::SendBuffer;
@@ -209,7 +211,7 @@ impl Connection {
         // §5.5.1: no more data frames after a Close frame.
         match self.phase {
             Phase::Open => Ok(()),
-            Phase::Opening { .. } => Err(SendError::NotOpen),
+            Phase::Opening(_) => Err(SendError::NotOpen),
             _ => Err(SendError::Closed),
         }
     }
@@ -265,7 +267,7 @@ impl Connection {
             return None;
         }
         #[cfg(feature = "deflate")]
-        if let Some(deflater) = &self.deflater {
+        if let Some(deflater) = self.deflater() {
             return message.deflated(deflater);
         }
         Some(message.uncompressed())
@@ -273,7 +275,7 @@ impl Connection {
 
     fn queue_copy(&mut self, fin: bool, opcode: Opcode, payload: &[u8]) {
         #[cfg(feature = "deflate")]
-        if self.deflater.is_some() {
+        if self.deflater().is_some() {
             return self.queue_deflated(fin, opcode, Payload::Borrowed(payload));
         }
         let out = self.out.run(Header::MAX_SIZE + payload.len());
@@ -282,7 +284,7 @@ impl Connection {
 
     fn queue_data(&mut self, fin: bool, opcode: Opcode, payload: Payload<'_>) {
         #[cfg(feature = "deflate")]
-        if self.deflater.is_some() {
+        if self.deflater().is_some() {
             return self.queue_deflated(fin, opcode, payload);
         }
         queue_frame(&mut self.encoder, &mut self.out, FirstByte { fin, rsv: 0, opcode }, payload);
@@ -293,7 +295,8 @@ impl Connection {
     #[cfg(feature = "deflate")]
     #[inline(never)]
     fn queue_deflated(&mut self, fin: bool, opcode: Opcode, payload: Payload<'_>) {
-        let Connection { deflater: Some(deflater), encoder, out, .. } = self else { return };
+        let Connection { agreed: Some(agreed), encoder, out, .. } = self else { return };
+        let Agreed { deflater: Some(deflater), .. } = &mut **agreed else { return };
         let begins = opcode != Opcode::Continuation;
         // RFC 7692 §6.1: only the first frame has RSV1.
         let uncompressed = FirstByte { fin, rsv: 0, opcode };
@@ -338,7 +341,7 @@ impl Connection {
             self.pong_end = self.out.written();
         } else {
             // §5.5.3: it is enough to answer "the most recently processed Ping frame".
-            self.pong = Some(payload.into());
+            self.cold().pong = Some(payload.into());
         }
     }
 
@@ -346,10 +349,17 @@ impl Connection {
     pub(super) fn queue_late_pong(&mut self) {
         // The same condition as in `queue_pong`: if a new Pong could be queued now, so can this one, and
         // it goes first.
-        if self.pong.is_some()
-            && self.has_pong_room()
-            && let Some(payload) = self.pong.take()
+        if self.cold.is_some() {
+            self.queue_cold_pong();
+        }
+    }
+
+    #[inline(never)]
+    fn queue_cold_pong(&mut self) {
+        if self.has_pong_room()
+            && let Some(payload) = self.cold().pong.take()
         {
+            self.tidy_cold();
             self.queue_pong(&payload);
         }
     }
@@ -366,11 +376,11 @@ impl Connection {
 
     /// Queues a Close frame. A Pong that `pong` keeps goes before it.
     fn queue_last(&mut self, payload: &[u8]) {
-        if let Some(pong) = self.pong.take() {
+        if let Some(pong) = self.cold.as_mut().and_then(|cold| cold.pong.take()) {
             self.queue_control(Opcode::Pong, &pong);
         }
         self.queue_control(Opcode::Close, payload);
-        self.close_end = Some(self.out.written());
+        self.cold().close_end = Some(self.out.written());
     }
 }
 

@@ -87,27 +87,23 @@ impl From<Fault> for Cause {
 }
 
 /// Where a connection stands, see the diagram. `by` is when the phase must be over.
+///
+/// What a phase needs besides is boxed, since most connections are open most of the time.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// `eof` says that the peer has ended its side; its request waits for a decision.
-    Opening {
-        by: Time,
-        opening: Box<dyn Opening>,
-        eof: bool,
-    },
+    Opening(Box<Begun<dyn Opening>>),
     Open,
     CloseSent {
         by: Time,
     },
+    /// The peer's Close frame has come. If nothing else happens, the connection ends as `closed` says.
     Draining {
         by: Time,
-        frame: CloseFrame,
+        closed: Box<Closed>,
     },
-    /// `ignored` is how many bytes have come since.
     Failing {
         by: Time,
-        fault: Fault,
-        ignored: usize,
+        failed: Box<Failed>,
     },
     /// The transport takes nothing any more. What the peer has sent is still received, since it may have the reason
     /// for the failure.
@@ -118,13 +114,31 @@ pub(crate) enum Phase {
     /// `closed` says.
     Flushing {
         by: Time,
-        closed: Closed,
+        closed: Box<Closed>,
     },
     /// It is over, in the middle of what the peer says: the transport has failed, the peer was given up, or the time to
     /// close is over. What was read before that is still looked at: an application that was busy loses no message by
     /// it.
-    CutOff(Closed),
-    Closed(Closed),
+    CutOff(Box<Closed>),
+    Closed(Box<Closed>),
+}
+
+/// An opening handshake that is under way.
+#[derive(Debug)]
+pub(crate) struct Begun<O: ?Sized> {
+    /// When it must be over.
+    pub(crate) by: Time,
+    /// Whether the peer has ended its side; its request waits for a decision.
+    pub(crate) eof: bool,
+    pub(crate) opening: O,
+}
+
+/// How this end has failed the connection.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) fault: Fault,
+    /// How many bytes have come since.
+    pub(crate) ignored: usize,
 }
 
 /// What can change the phase. `by` is when the new phase must be over. `unsent` says that our answer or Close frame has
@@ -168,17 +182,23 @@ impl Phase {
     pub(crate) fn on(&mut self, input: Input) {
         use Phase::*;
         *self = match (mem::replace(self, Open), input) {
-            (Opening { .. }, Input::Opened) => Open,
+            (Opening(_), Input::Opened) => Open,
             // There is no answer to send, so there is nothing to wait for.
-            (Opening { .. }, Input::Dead(cause)) => Closed(abnormal(cause)),
+            (Opening(_), Input::Dead(cause)) => Closed(abnormal(cause)),
 
             (Open, Input::CloseQueued { by }) => CloseSent { by },
-            (Open, Input::CloseReceived { by, frame }) => Draining { by, frame },
+            (Open, Input::CloseReceived { by, frame }) => Draining { by, closed: said(frame, Cause::Clean) },
             // If our own Close frame came first, the time to close counts from it.
-            (CloseSent { by }, Input::CloseReceived { frame, .. }) => Draining { by, frame },
+            (CloseSent { by }, Input::CloseReceived { frame, .. }) => {
+                Draining { by, closed: said(frame, Cause::Clean) }
+            }
             (ReadOnly { .. }, Input::CloseReceived { frame, .. }) => Closed(said(frame, Cause::Eof)),
-            (Opening { .. } | Open, Input::Failed { by, fault }) => Failing { by, fault, ignored: 0 },
-            (CloseSent { by }, Input::Failed { fault, .. }) => Failing { by, fault, ignored: 0 },
+            (Opening(_) | Open, Input::Failed { by, fault }) => {
+                Failing { by, failed: Box::new(Failed { fault, ignored: 0 }) }
+            }
+            (CloseSent { by }, Input::Failed { fault, .. }) => {
+                Failing { by, failed: Box::new(Failed { fault, ignored: 0 }) }
+            }
             (ReadOnly { .. }, Input::Failed { fault, .. }) => Closed(abnormal(fault.into())),
 
             (Open, Input::WriteFailed { by, .. }) => ReadOnly { by },
@@ -231,12 +251,14 @@ impl Phase {
     }
 
     /// How the connection ended if it ends in this phase. `cause` is used if the phase has no cause of its own.
-    fn ended(self, cause: Cause) -> Closed {
+    fn ended(self, cause: Cause) -> Box<Closed> {
         match self {
-            Phase::Draining { frame, .. } => said(frame, Cause::Clean),
-            Phase::Failing { fault, .. } => abnormal(fault.into()),
-            Phase::Flushing { closed, .. } | Phase::CutOff(closed) | Phase::Closed(closed) => closed,
-            Phase::Opening { .. } => abnormal(Cause::Opening(HandshakeError::UnexpectedEof)),
+            Phase::Failing { failed, .. } => abnormal(failed.fault.into()),
+            Phase::Draining { closed, .. }
+            | Phase::Flushing { closed, .. }
+            | Phase::CutOff(closed)
+            | Phase::Closed(closed) => closed,
+            Phase::Opening(_) => abnormal(Cause::Opening(HandshakeError::UnexpectedEof)),
             Phase::Open | Phase::CloseSent { .. } | Phase::ReadOnly { .. } => abnormal(cause),
         }
     }
@@ -244,7 +266,7 @@ impl Phase {
     #[inline]
     pub(crate) fn state(&self) -> State {
         match self {
-            Phase::Opening { .. } => State::Opening,
+            Phase::Opening(_) => State::Opening,
             Phase::Open => State::Open,
             Phase::CloseSent { .. }
             | Phase::Draining { .. }
@@ -280,7 +302,7 @@ impl Phase {
             | Phase::Failing { by, .. }
             | Phase::ReadOnly { by }
             | Phase::Flushing { by, .. } => Some(*by),
-            Phase::Opening { .. } | Phase::Open | Phase::CutOff(_) | Phase::Closed(_) => None,
+            Phase::Opening(_) | Phase::Open | Phase::CutOff(_) | Phase::Closed(_) => None,
         }
     }
 
@@ -289,7 +311,7 @@ impl Phase {
     pub(crate) fn deadline(&self) -> Option<Time> {
         match self {
             Phase::Open | Phase::Closed(_) => None,
-            Phase::Opening { by, .. } => Some(*by),
+            Phase::Opening(begun) => Some(begun.by),
             closing => closing.close_deadline(),
         }
     }
@@ -298,29 +320,28 @@ impl Phase {
     pub(crate) fn put_off(&mut self, later: Time) {
         match self {
             // The time limit of the opening handshake is never moved.
-            Phase::Flushing { closed: Closed { cause: Cause::Opening(_), .. }, .. } => {}
-            Phase::Draining { by, .. }
-            | Phase::Failing { by, fault: Fault::Protocol(_), .. }
-            | Phase::Flushing { by, .. } => *by = later.max(*by),
+            Phase::Flushing { closed, .. } if matches!(closed.cause, Cause::Opening(_)) => {}
+            Phase::Failing { failed, .. } if matches!(failed.fault, Fault::Opening(_)) => {}
+            Phase::Draining { by, .. } | Phase::Failing { by, .. } | Phase::Flushing { by, .. } => *by = later.max(*by),
             _ => {}
         }
     }
 }
 
 /// Our Close frame never left, so the end is not clean; then `cause` is the cause.
-fn cut_short(closed: Closed, cause: Cause) -> Closed {
-    match closed.cause {
-        Cause::Clean => Closed { cause, ..closed },
-        _ => closed,
+fn cut_short(mut closed: Box<Closed>, cause: Cause) -> Box<Closed> {
+    if closed.cause == Cause::Clean {
+        closed.cause = cause;
     }
+    closed
 }
 
 /// §7.1.5, §7.1.6: the code and the reason are those of the peer's Close frame.
-fn said(frame: CloseFrame, cause: Cause) -> Closed {
-    Closed { code: frame.code, reason: frame.reason, cause }
+fn said(frame: CloseFrame, cause: Cause) -> Box<Closed> {
+    Box::new(Closed { code: frame.code, reason: frame.reason, cause })
 }
 
 /// §7.1.5: without a Close frame from the peer the code is 1006.
-pub(super) fn abnormal(cause: Cause) -> Closed {
-    Closed { code: CloseCode::ABNORMAL, reason: String::new(), cause }
+pub(super) fn abnormal(cause: Cause) -> Box<Closed> {
+    Box::new(Closed { code: CloseCode::ABNORMAL, reason: String::new(), cause })
 }

@@ -35,7 +35,7 @@ impl Connection {
         if self.liveness.needs_time() {
             self.liveness.transmitted(before, self.passed_on, self.out.has_untaken(), now);
         }
-        if !matches!(self.phase, Phase::Open) || self.answer.is_some() {
+        if !matches!(self.phase, Phase::Open) || self.cold.is_some() {
             self.passed_on_otherwise();
         }
     }
@@ -45,15 +45,17 @@ impl Connection {
         if matches!(self.phase, Phase::Flushing { .. }) && !self.is_unsent() {
             self.phase.on(Input::Flushed);
         }
-        if self.answer.as_ref().is_some_and(|answer| self.passed_on >= answer.end) {
-            self.answer = None;
+        if self.answer().is_some_and(|answer| self.passed_on >= answer.end) {
+            self.cold().answer = None;
+            self.tidy_cold();
+            self.out.forget_usual();
         }
     }
 
     /// Whether the transport has taken more than it has passed on.
     #[inline]
     pub(super) fn is_unflushed(&self) -> bool {
-        self.passed_on.max(self.lost) < self.out.transmitted()
+        self.passed_on < self.out.transmitted() && self.lost() < self.out.transmitted()
     }
 
     /// The transport took nothing of what waits. Or nothing waits, and it could not pass on what it has taken. The host
@@ -75,7 +77,7 @@ impl Connection {
 
     /// Whether a 101 has not left in the time of the opening handshake.
     fn is_answer_late(&self, now: Time) -> bool {
-        self.answer.as_ref().is_some_and(|answer| answer.by <= now)
+        self.answer().is_some_and(|answer| answer.by <= now)
     }
 
     /// The peer has ended its side of the transport (for TCP, a read of 0 bytes). There is nothing more to read.
@@ -96,8 +98,8 @@ impl Connection {
     /// The peer has ended its side, and all that came before has been looked at.
     pub(super) fn end_of_input(&mut self, now: Time) {
         match self.phase {
-            Phase::Opening { eof: false, .. } => self.opening_eof(now),
-            Phase::Opening { .. } => {}
+            Phase::Opening(ref begun) if begun.eof => {}
+            Phase::Opening(_) => self.opening_eof(now),
             _ => {
                 self.act_on_close_ahead(now);
                 let by = now + self.config.close_timeout;
@@ -121,7 +123,7 @@ impl Connection {
     /// still be given to [`receive`](Self::receive); if the peer's Close frame or a
     /// fault of the peer is in it, [`closed`](Self::closed) then says so.
     pub fn handle_reset(&mut self) {
-        if matches!(self.phase, Phase::Opening { .. }) {
+        if matches!(self.phase, Phase::Opening(_)) {
             return self.opening_reset();
         }
         // Nothing is waited for any more, so the time does not matter.
@@ -168,7 +170,7 @@ impl Connection {
                 Due::Ping(payload) => self.queue_ping(&payload, now),
                 Due::Dead(cause) => self.end_dead(cause),
             },
-            Phase::Opening { .. } => {
+            Phase::Opening(_) => {
                 self.opening_timed_out(now);
             }
             _ => {

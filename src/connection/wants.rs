@@ -110,7 +110,7 @@ impl Connection {
         let usual = matches!(self.phase, Phase::Open)
             && self.reading != Reading::Paused
             && self.ahead.is_none()
-            && self.answer.is_none()
+            && self.cold.is_none()
             && !self.liveness.needs_time();
         if !usual {
             return self.wants_of_any();
@@ -136,7 +136,7 @@ impl Connection {
             Phase::Failing { .. } => (!self.has_ended(), last(), end()),
             Phase::Flushing { .. } => (false, last(), end()),
             // While a request waits for a decision, nothing is read.
-            Phase::Opening { opening, eof, .. } => (!*eof && opening.request().is_none() && reads, waits, false),
+            Phase::Opening(begun) => (!begun.eof && begun.opening.request().is_none() && reads, waits, false),
             Phase::CutOff(_) | Phase::Closed(_) => return None,
         };
         Some(Wants { read, write, end, until: self.deadline(self.sight()), timed: self.liveness.needs_time() })
@@ -160,7 +160,7 @@ impl Connection {
             Phase::Open => Time::earlier(self.liveness.stall_deadline(&self.config), self.close_ahead_by()),
             _ => self.phase.deadline(),
         };
-        match &self.answer {
+        match self.answer() {
             Some(answer) => Time::earlier(usual, Some(answer.by)),
             None => usual,
         }

@@ -47,21 +47,26 @@ pub struct Decoder {
     receiver: Role,
     /// The reserved bits that an agreed extension defines.
     rsv: u8,
-    /// How many bytes of `partial` are in use. [`FAILED`] after an error: then `held` is not 0, which
-    /// keeps every call off the fast paths.
-    held: u8,
-    /// The front of a header that the end of the input cut.
-    partial: [u8; Header::MAX_SIZE],
-    /// The frame that is being read, from its header to its last byte.
-    frame: Option<Header>,
-    /// How many bytes of its payload are still to come.
-    remaining: u64,
-    /// The rule that the peer has broken.
-    error: Option<ProtocolError>,
+    at: At,
 }
 
-/// The value of `held` after an error. No header is as long.
-const FAILED: u8 = u8::MAX;
+/// Where the next byte of the input stands. It is one enum, so that a decoder has 32 bytes and the fast paths ask one
+/// question: all of them begin between two frames.
+enum At {
+    Between,
+    /// In a header, the front of which is `partial[..held]`: the end of the input cut it.
+    Header {
+        partial: [u8; Header::MAX_SIZE],
+        held: u8,
+    },
+    /// In the payload of a frame; so many bytes of it are still to come.
+    Payload {
+        header: Header,
+        remaining: u64,
+    },
+    /// Nowhere: the peer has broken this rule.
+    Failed(ProtocolError),
+}
 
 impl Decoder {
     /// A decoder at the start of a connection, for what `receiver` gets.
@@ -74,7 +79,7 @@ impl Decoder {
     /// first frames of messages. RSV1 counts as 4, RSV2 as 2, RSV3 as 1.
     #[must_use]
     pub fn with_rsv(receiver: Role, rsv: u8) -> Decoder {
-        Decoder { receiver, rsv, held: 0, partial: [0; Header::MAX_SIZE], frame: None, remaining: 0, error: None }
+        Decoder { receiver, rsv, at: At::Between }
     }
 
     /// Takes the next piece from the front of `input` and moves `input` past it.
@@ -91,8 +96,7 @@ impl Decoder {
     pub fn decode<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
         // The common case: the frame lies whole in the input, and the decoder need not remember it.
         // Speed only; whatever does not match takes the general path, an error too.
-        if self.frame.is_none()
-            && self.held == 0
+        if matches!(self.at, At::Between)
             && let Ok(Some((header, size))) = Header::decode(input, self.receiver, self.rsv)
             && let Some(end) = usize::try_from(header.len).ok().and_then(|len| size.checked_add(len))
             && end <= input.len()
@@ -108,7 +112,7 @@ impl Decoder {
     /// Speed only; whatever does not match takes the general path.
     #[inline]
     pub(crate) fn find_message(&self, input: &[u8]) -> Option<Whole> {
-        if self.held != 0 || self.frame.is_some() {
+        if !matches!(self.at, At::Between) {
             return None;
         }
         let (opcode, key, size, len) = Header::decode_common(input, self.receiver)?;
@@ -119,10 +123,11 @@ impl Decoder {
     pub(crate) fn is_at_data(&self, input: &[u8]) -> bool {
         // §5.2: the opcode is the low half of the first byte. 0, 1 and 2 are data.
         let is_data = |first: u8| first & 0x0f <= 2;
-        match (&self.frame, self.held) {
-            (Some(header), _) => !header.opcode.is_control(),
-            (None, 0) => input.first().is_some_and(|first| is_data(*first)),
-            (None, _) => self.partial.first().is_some_and(|first| is_data(*first)),
+        match &self.at {
+            At::Between => input.first().is_some_and(|first| is_data(*first)),
+            At::Header { partial: [first, ..], .. } => is_data(*first),
+            At::Payload { header, .. } => !header.opcode.is_control(),
+            At::Failed(_) => false,
         }
     }
 
@@ -163,41 +168,40 @@ impl Decoder {
 
     /// [`decode`](Self::decode) for a frame of which the input has only a part.
     fn decode_cut<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Piece<'b>>, ProtocolError> {
-        if let Some(error) = self.error {
-            return Err(error);
-        }
-        let first = self.frame.is_none();
-        let header = match self.frame {
-            Some(header) => header,
-            None => {
+        let (header, remaining, first) = match &self.at {
+            At::Failed(error) => return Err(*error),
+            At::Payload { header, remaining } => (*header, *remaining, false),
+            At::Between | At::Header { .. } => {
                 let Some(header) = self.header(input)? else { return Ok(None) };
-                self.remaining = header.len;
-                header
+                (header, header.len, true)
             }
         };
-        let len = usize::try_from(self.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
-        if len == 0 && self.remaining != 0 && !first {
+        let len = usize::try_from(remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
+        if len == 0 && remaining != 0 && !first {
             return Ok(None);
         }
-        self.remaining -= len as u64;
-        let last = self.remaining == 0;
+        let remaining = remaining - len as u64;
+        let last = remaining == 0;
         let (header, piece) = unmask(header, advance(input, len), first, last);
-        self.frame = if last { None } else { Some(header) };
+        self.at = if last { At::Between } else { At::Payload { header, remaining } };
         Ok(Some(piece))
     }
 
     /// The frame whose payload is unfinished, and how many bytes of it are to come.
     pub(crate) fn unfinished(&self) -> Option<(&Header, u64)> {
-        self.frame.as_ref().map(|header| (header, self.remaining))
+        match &self.at {
+            At::Payload { header, remaining } => Some((header, *remaining)),
+            _ => None,
+        }
     }
 
     /// Unmasks payload that was read straight into its own memory and not through
     /// [`decode`](Self::decode), and counts it. `data` must not be longer than what remains of the
     /// frame. If it ends the frame, the next call to `decode` returns the last piece, which is empty.
     pub(crate) fn claim(&mut self, data: &mut [u8]) {
-        if let Some(header) = &mut self.frame {
+        if let At::Payload { header, remaining } = &mut self.at {
             header.mask = header.mask.map(|key: MaskKey| key.apply(data));
-            self.remaining = self.remaining.saturating_sub(data.len() as u64);
+            *remaining = remaining.saturating_sub(data.len() as u64);
         }
     }
 
@@ -206,7 +210,11 @@ impl Decoder {
         reason = "no header is longer than `partial`, so one is whole before `held` gets there"
     )]
     fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
-        if self.held == 0
+        let (mut partial, mut held) = match &self.at {
+            At::Header { partial, held } => (*partial, usize::from(*held)),
+            _ => ([0; Header::MAX_SIZE], 0),
+        };
+        if held == 0
             && let Ok(Some((header, size))) = Header::decode(input, self.receiver, self.rsv)
         {
             advance(input, size);
@@ -214,19 +222,17 @@ impl Decoder {
         }
         // The header is cut, or it is wrong. Gathered byte by byte, it fails at the first wrong byte.
         while let [byte, ..] = **input {
-            let held = usize::from(self.held);
-            self.partial[held] = byte;
-            self.held += 1;
+            partial[held] = byte;
+            held += 1;
             advance(input, 1);
-            match Header::decode(&self.partial[..=held], self.receiver, self.rsv) {
-                Ok(None) => {}
+            match Header::decode(&partial[..held], self.receiver, self.rsv) {
+                Ok(None) => self.at = At::Header { partial, held: held as u8 },
                 Ok(Some((header, _))) => {
-                    self.held = 0;
+                    self.at = At::Between;
                     return Ok(Some(header));
                 }
                 Err(error) => {
-                    self.held = FAILED;
-                    self.error = Some(error);
+                    self.at = At::Failed(error);
                     return Err(error);
                 }
             }
@@ -238,15 +244,16 @@ impl Decoder {
 impl fmt::Debug for Decoder {
     // `Debug` hides `partial`, which may hold a part of a masking key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Decoder { receiver, rsv, held, frame, remaining, error, partial: _ } = self;
-        f.debug_struct("Decoder")
-            .field("receiver", receiver)
-            .field("rsv", rsv)
-            .field("held", held)
-            .field("frame", frame)
-            .field("remaining", remaining)
-            .field("error", error)
-            .finish_non_exhaustive()
+        let Decoder { receiver, rsv, at } = self;
+        let mut shown = f.debug_struct("Decoder");
+        shown.field("receiver", receiver).field("rsv", rsv);
+        match at {
+            At::Between => {}
+            At::Header { held, .. } => drop(shown.field("held", held)),
+            At::Payload { header, remaining } => drop(shown.field("frame", header).field("remaining", remaining)),
+            At::Failed(error) => drop(shown.field("error", error)),
+        }
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -341,7 +348,7 @@ mod tests {
                 let (mut ours, mut theirs, mut copies) = (piece.to_vec(), piece.to_vec(), piece.to_vec());
                 let (mut ours, mut theirs) = (&mut ours[..], &mut theirs[..]);
                 loop {
-                    let at_rest = general.held == 0 && general.frame.is_none();
+                    let at_rest = matches!(general.at, At::Between);
                     let left = theirs.len();
                     let expected = general.decode(&mut theirs);
                     let Some(found) = fast.find_message(ours) else {

@@ -37,6 +37,12 @@ pub(crate) enum Delivery {
 }
 
 impl Limits {
+    /// Whether a whole message of this length is allowed.
+    #[inline]
+    pub(crate) fn allow_whole(self, len: usize) -> bool {
+        self.check(len as u64, 1, false).is_ok()
+    }
+
     /// How many bytes the frames after this one may add to those that are `announced` so far.
     fn beyond(self, header: &Header, announced: u64) -> u64 {
         if header.fin { 0 } else { self.message_size.saturating_sub(announced) }
@@ -69,10 +75,10 @@ pub(crate) enum Received<'b> {
     Chunk(Chunk<'b>),
 }
 
-/// Joins the data frames that one end receives to messages or chunks.
-#[derive(Debug)]
+/// Joins the data frames that one end receives to messages or chunks. The limits stand in the configuration, which
+/// connections share: they are given with each call.
+#[derive(Debug, Default)]
 pub(crate) struct Assembler {
-    limits: Limits,
     /// It is boxed, so that a connection between two messages is small.
     unfinished: Option<Box<Unfinished>>,
     /// What compressed messages need, if compression was agreed on.
@@ -129,20 +135,6 @@ impl fmt::Debug for Gathered {
 }
 
 impl Assembler {
-    pub(crate) fn new(limits: Limits) -> Assembler {
-        Assembler {
-            limits,
-            unfinished: None,
-            #[cfg(feature = "deflate")]
-            inflate: None,
-        }
-    }
-
-    /// Sets other limits. They hold from the next frame on.
-    pub(crate) fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
-    }
-
     /// Whether no message is unfinished.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
@@ -162,16 +154,15 @@ impl Assembler {
         })
     }
 
-    /// Whether the limits allow a whole message of this length.
-    #[inline]
-    pub(crate) fn allows_whole(&self, len: usize) -> bool {
-        self.limits.check(len as u64, 1, false).is_ok()
-    }
-
     /// Takes a whole message. No other may be unfinished ([`is_idle`](Self::is_idle)).
     #[inline]
-    pub(crate) fn accept_whole<'b>(&self, opcode: Opcode, payload: &'b [u8]) -> Result<Message<'b>, ProtocolError> {
-        self.limits.check(payload.len() as u64, 1, false)?;
+    pub(crate) fn accept_whole<'b>(
+        &self,
+        opcode: Opcode,
+        payload: &'b [u8],
+        limits: Limits,
+    ) -> Result<Message<'b>, ProtocolError> {
+        limits.check(payload.len() as u64, 1, false)?;
         whole(opcode, payload)
     }
 
@@ -181,9 +172,10 @@ impl Assembler {
         &mut self,
         piece: Piece<'b>,
         delivery: Delivery,
+        limits: Limits,
     ) -> Result<Option<Received<'b>>, ProtocolError> {
         if piece.first {
-            self.begin(&piece.header)?;
+            self.begin(&piece.header, limits)?;
             // The common case: the message is whole in one piece, and stays in the input buffer.
             let header = &piece.header;
             if piece.last && header.fin && header.opcode != Opcode::Continuation && header.rsv == 0 {
@@ -194,7 +186,7 @@ impl Assembler {
                 }));
             }
         }
-        self.append(piece, delivery)
+        self.append(piece, delivery, limits)
     }
 
     /// Space to read more of a binary message into; `remaining` bytes of its frame are to come. `None` if it
@@ -266,29 +258,34 @@ impl Assembler {
 
     /// Judges the header of a data frame, before its payload has come.
     #[inline]
-    fn begin(&mut self, header: &Header) -> Result<(), ProtocolError> {
+    fn begin(&mut self, header: &Header, limits: Limits) -> Result<(), ProtocolError> {
         match (&mut self.unfinished, header.opcode) {
             // §5.4: "fragments of one message MUST NOT be interleaved" with another's.
             (Some(_), Opcode::Text | Opcode::Binary) => Err(ProtocolError::ExpectedContinuation),
             // §5.4: a message begins with a frame whose opcode is not 0.
             (None, Opcode::Continuation) => Err(ProtocolError::UnexpectedContinuation),
-            (None, _) => self.limits.check(header.len, 1, header.rsv != 0),
+            (None, _) => limits.check(header.len, 1, header.rsv != 0),
             (Some(message), _) => {
                 message.announced = message.announced.saturating_add(header.len);
                 message.fragments = message.fragments.saturating_add(1);
-                message.beyond = self.limits.beyond(header, message.announced);
-                self.limits.check(message.announced, message.fragments, message.compressed)
+                message.beyond = limits.beyond(header, message.announced);
+                limits.check(message.announced, message.fragments, message.compressed)
             }
         }
     }
 
-    fn append<'b>(&mut self, piece: Piece<'b>, delivery: Delivery) -> Result<Option<Received<'b>>, ProtocolError> {
+    fn append<'b>(
+        &mut self,
+        piece: Piece<'b>,
+        delivery: Delivery,
+        limits: Limits,
+    ) -> Result<Option<Received<'b>>, ProtocolError> {
         let Piece { header, payload, last, .. } = piece;
         let ends = last && header.fin;
-        let message = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(&header, self.limits)));
+        let message = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(&header, limits)));
         #[cfg(feature = "deflate")]
         if message.compressed {
-            return self.accept_compressed(payload, ends, delivery);
+            return self.accept_compressed(payload, ends, delivery, limits);
         }
         let received = message.take_in(payload, ends, delivery);
         if ends {

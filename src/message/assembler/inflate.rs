@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{Assembler, Delivery, Received};
+use super::{Assembler, Delivery, Limits, Received};
 use crate::error::ProtocolError;
 use crate::message::deflate::{Inflater, SCRATCH_SIZE, with_scratch};
 
@@ -55,9 +55,10 @@ impl Assembler {
         payload: &[u8],
         ends: bool,
         delivery: Delivery,
+        limits: Limits,
     ) -> Result<Option<Received<'static>>, ProtocolError> {
         let mut left = payload;
-        let (received, done) = self.inflate(&mut left, ends, delivery)?;
+        let (received, done) = self.inflate(&mut left, ends, delivery, limits)?;
         if let (false, Some(inflate)) = (done, &mut self.inflate) {
             inflate.rest = Some(Rest { bytes: left.to_vec(), taken: 0, ends });
         }
@@ -68,10 +69,14 @@ impl Assembler {
     /// before more payload is accepted.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "`taken` is what inflating left of them")]
-    pub(crate) fn resume(&mut self, delivery: Delivery) -> Result<Option<Received<'static>>, ProtocolError> {
+    pub(crate) fn resume(
+        &mut self,
+        delivery: Delivery,
+        limits: Limits,
+    ) -> Result<Option<Received<'static>>, ProtocolError> {
         let Some(mut rest) = self.inflate.as_mut().and_then(|inflate| inflate.rest.take()) else { return Ok(None) };
         let mut left = &rest.bytes[rest.taken..];
-        let (received, done) = self.inflate(&mut left, rest.ends, delivery)?;
+        let (received, done) = self.inflate(&mut left, rest.ends, delivery, limits)?;
         rest.taken = rest.bytes.len() - left.len();
         if let (false, Some(inflate)) = (done, &mut self.inflate) {
             inflate.rest = Some(rest);
@@ -87,20 +92,21 @@ impl Assembler {
         payload: &mut &[u8],
         ends: bool,
         delivery: Delivery,
+        limits: Limits,
     ) -> Result<(Option<Received<'static>>, bool), ProtocolError> {
         let (Some(message), Some(inflate)) = (&mut self.unfinished, &mut self.inflate) else { return Ok((None, true)) };
         let (received, done) = with_scratch(|scratch| {
             loop {
                 // The application may have lowered the limit since the last call.
-                let left = self.limits.message_size.saturating_sub(inflate.inflated);
+                let left = limits.message_size.saturating_sub(inflate.inflated);
                 // §10.4: a few bytes may inflate to very many, so no more is inflated than the limit allows. When the
                 // limit has been reached, one more byte is inflated to see whether the message exceeds it.
                 let left = usize::try_from(left).unwrap_or(usize::MAX);
                 let scratch = &mut scratch[..left.clamp(1, SCRATCH_SIZE)];
                 let (len, done) = inflate.inflater.inflate(payload, ends, scratch)?;
                 inflate.inflated += len as u64;
-                self.limits.check_size(inflate.inflated)?;
-                message.beyond = self.limits.message_size.saturating_sub(inflate.inflated);
+                limits.check_size(inflate.inflated)?;
+                message.beyond = limits.message_size.saturating_sub(inflate.inflated);
                 let received = message.take_in(&scratch[..len], ends && done, delivery)?.map(Received::into_owned);
                 if done || received.is_some() {
                     return Ok((received, done));
