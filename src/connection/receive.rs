@@ -176,6 +176,26 @@ impl Connection {
         matches!(self.phase, Phase::Open) && self.assembler.is_idle() && self.ahead.is_none()
     }
 
+    /// The common case of [`receive`](Self::receive): takes a whole message of `input`, and leaves it there. Returns
+    /// whether it is text, and its payload. The payload has been judged, but no `str` has been made of it: for a caller
+    /// that cannot return a borrow now, and would have to make the `str` once more. `None` if there is anything else.
+    #[inline]
+    #[cfg(feature = "std")]
+    pub(crate) fn receive_in_place<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        now: Time,
+    ) -> Result<Option<(bool, &'b [u8])>, Fault> {
+        self.delivery = Delivery::Messages;
+        let Some(found) = self.find_message(input) else { return Ok(None) };
+        self.liveness.heard(now);
+        let payload = self.decoder.take_message(found, input);
+        match self.assembler.judge_whole(found.opcode, payload, self.limits()) {
+            Ok(()) => Ok(Some((found.opcode == Opcode::Text, payload))),
+            Err(error) => Err(self.fail(error, input, now)),
+        }
+    }
+
     /// The common case: `input` begins with a whole message in one frame.
     /// Speed only; whatever does not match takes the general path.
     #[inline]

@@ -27,8 +27,9 @@ pub struct Wants {
     /// When to call [`Connection::handle_timeout`], if nothing else happens before. Every other call may make it
     /// earlier or later.
     pub until: Option<Time>,
-    /// Whether [`Connection::handle_transmitted`] needs the right time. If not, the host need not ask its clock, which
-    /// takes time.
+    /// Whether [`Connection::handle_transmitted`] and [`Connection::receive`] need the right time. If not, the host need
+    /// not ask its clock, which takes time, and may give them an earlier one. But if the connection begins to close
+    /// in `receive`, the host then calls [`Connection::handle_late`] with the right one.
     pub timed: bool,
 }
 
@@ -107,12 +108,7 @@ impl Connection {
     pub fn wants(&self) -> Option<Wants> {
         // Speed only; whatever does not match takes the general path. Always inlined, so that a host does not
         // pay for answers that it does not look at.
-        let usual = matches!(self.phase, Phase::Open)
-            && self.reading != Reading::Paused
-            && self.ahead.is_none()
-            && self.cold.is_none()
-            && !self.liveness.needs_time();
-        if !usual {
+        if !self.is_usual() {
             return self.wants_of_any();
         }
         let write = self.out.has_untaken() || self.is_unflushed();
@@ -121,6 +117,17 @@ impl Connection {
         // Both paths agree: each test that drives a connection sees to it.
         debug_assert_eq!(wants, self.wants_of_any());
         wants
+    }
+
+    /// Whether the connection is open, and nothing of what is rarely there is there. Then no time limit runs but the
+    /// one until the next Ping.
+    #[inline(always)]
+    fn is_usual(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+            && self.reading != Reading::Paused
+            && self.ahead.is_none()
+            && self.cold.is_none()
+            && !self.liveness.needs_time()
     }
 
     /// The general path of [`wants`](Self::wants).
@@ -139,7 +146,7 @@ impl Connection {
             Phase::Opening(begun) => (!begun.eof && begun.opening.request().is_none() && reads, waits, false),
             Phase::CutOff(_) | Phase::Closed(_) => return None,
         };
-        Some(Wants { read, write, end, until: self.deadline(self.sight()), timed: self.liveness.needs_time() })
+        Some(Wants { read, write, end, until: self.deadline(self.sight()), timed: !self.is_usual() })
     }
 
     /// The next deadline of any kind.

@@ -124,6 +124,12 @@ impl Driver {
         }
         let (base, closed_before) = (self.input.address(), connection.has_begun_to_close());
         self.input.take(|input| {
+            // Speed only; whatever does not match takes the general path. A fault is not lost: the connection keeps it.
+            if form == Form::Whole
+                && let Ok(Some((text, payload))) = connection.receive_in_place(input, now)
+            {
+                return Some(NextEvent::in_place(base, text, payload, None));
+            }
             let event = match form {
                 Form::Whole => connection.receive(input, now),
                 Form::Chunks => connection.receive_chunk(input, now),

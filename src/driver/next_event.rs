@@ -27,15 +27,20 @@ pub struct InPlace {
 }
 
 impl NextEvent {
+    /// A message or chunk that lies in the read buffer, of which `base` is the address.
+    #[inline]
+    pub(super) fn in_place(base: usize, text: bool, payload: &[u8], chunk: Option<(bool, bool)>) -> NextEvent {
+        let len = payload.len();
+        // An empty slice may lie anywhere.
+        let at = if len == 0 { 0 } else { payload.as_ptr().addr().wrapping_sub(base) };
+        NextEvent::InPlace(InPlace { text, at, len, chunk })
+    }
+
     /// A message or chunk. `base` is the address of the read buffer, from which the place of the payload follows.
     pub(super) fn data(base: usize, data: Message<'_>, chunk: Option<(bool, bool)>) -> NextEvent {
-        let (text, len) = (data.is_text(), data.len());
-        // An empty slice may lie anywhere.
-        let at = if len == 0 { 0 } else { data.as_bytes().as_ptr().addr().wrapping_sub(base) };
         match data {
-            Message::Text(Cow::Borrowed(_)) | Message::Binary(Cow::Borrowed(_)) => {
-                NextEvent::InPlace(InPlace { text, at, len, chunk })
-            }
+            Message::Text(Cow::Borrowed(text)) => NextEvent::in_place(base, true, text.as_bytes(), chunk),
+            Message::Binary(Cow::Borrowed(data)) => NextEvent::in_place(base, false, data, chunk),
             owned => NextEvent::Owned(match chunk {
                 Some((first, last)) => Event::Chunk(Chunk { data: owned.into_owned(), first, last }),
                 None => Event::Message(owned.into_owned()),

@@ -166,6 +166,18 @@ impl Assembler {
         whole(opcode, payload)
     }
 
+    /// As [`accept_whole`](Self::accept_whole), but makes no message of it.
+    #[inline]
+    #[cfg(feature = "std")]
+    pub(crate) fn judge_whole(&self, opcode: Opcode, payload: &[u8], limits: Limits) -> Result<(), ProtocolError> {
+        limits.check(payload.len() as u64, 1, false)?;
+        if opcode == Opcode::Binary || utf8::is_short_ascii(payload) {
+            Ok(())
+        } else {
+            whole(opcode, payload).map(drop)
+        }
+    }
+
     /// Takes a piece of a data frame.
     #[inline]
     pub(crate) fn accept<'b>(

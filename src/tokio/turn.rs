@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     Poll::Ready(_) => self.driver.connection.handle_shutdown(),
                     Poll::Pending => ready.write = false,
                 },
-                Step::Read => match self.poll_read(cx) {
+                Step::Read => match self.poll_read(cx, wants.timed) {
                     Read::Done => return Poll::Ready(()),
                     // The transport has not been asked, and the missing Pong may lie there.
                     Read::Later => {
@@ -223,14 +223,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count])
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Read {
+    fn poll_read(&mut self, cx: &mut Context<'_>, timed: bool) -> Read {
         if self.lately >= FAIR_SHARE {
             // Other tasks must run too, even if bytes come without end.
             self.lately = 0;
             cx.waker().wake_by_ref();
             return Read::Later;
         }
-        match self.poll_read_some(cx) {
+        match self.poll_read_some(cx, timed) {
             Poll::Ready(len) => {
                 self.reads = self.reads.wrapping_add(1);
                 self.lately = self.lately.saturating_add(u32::try_from(len).unwrap_or(u32::MAX).max(LEAST_SHARE));
@@ -250,19 +250,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Reads once. Returns how many bytes came, which is 0 at the end.
-    fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+    fn poll_read_some(&mut self, cx: &mut Context<'_>, timed: bool) -> Poll<usize> {
         let appended = match self.driver.spare() {
             Some(mut spare) => Some(ready!(pin!(self.io.read_buf(&mut spare)).poll(cx))),
             None => None,
         };
         let read = if let Some(read) = appended {
-            read.inspect(|len| self.driver.appended(*len, self.clock.now()))
+            read.inspect(|len| self.driver.appended(*len, self.read_time(*len, timed)))
         } else {
             let mut buffer = ReadBuf::new(self.driver.space());
             let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
             let len = buffer.filled().len();
             read.map(|()| {
-                self.driver.filled(len, self.clock.now());
+                self.driver.filled(len, self.read_time(len, timed));
                 len
             })
         };
@@ -270,6 +270,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             self.driver.read_failed(error, self.clock.now());
             0
         }))
+    }
+}
+
+impl<S> WebSocket<S> {
+    /// The time of a read of `len` bytes. The clock is asked only if it matters, since that takes as long as to receive
+    /// several short messages.
+    #[inline]
+    fn read_time(&self, len: usize, timed: bool) -> Time {
+        if timed || len == 0 { self.clock.now() } else { self.driver.read_at() }
     }
 }
 
