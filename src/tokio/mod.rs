@@ -22,6 +22,7 @@ mod wakers;
 
 use std::boxed::Box;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -448,11 +449,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Ends a command that failed because the connection is closing. What was accepted before leaves first: after
     /// this error many programs drop the socket.
-    async fn refuse(&mut self, error: Error) -> Result<(), Error> {
-        if error.is_closed() {
-            poll_fn(|cx| self.poll_farewell(cx)).await;
-        }
-        Err(error)
+    ///
+    /// It is boxed, since it is rare: a task has room for the largest of its futures, for as long as it lives.
+    fn refuse(&mut self, error: Error) -> Pin<Box<impl Future<Output = Result<(), Error>> + '_>> {
+        Box::pin(async move {
+            if error.is_closed() {
+                poll_fn(|cx| self.poll_farewell(cx)).await;
+            }
+            Err(error)
+        })
     }
 
     /// Waits until what is queued has left, or never will. It returns no error.
