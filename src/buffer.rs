@@ -220,12 +220,15 @@ impl SendBuffer {
     /// then those at the front of [`slices`](Self::slices).
     #[inline]
     pub(crate) fn advance(&mut self, len: usize) {
-        let len = len.min(self.len());
+        let len = match &mut self.beside {
+            None => len.min(self.run.len() - self.sent),
+            Some(_) => len.min(self.len()),
+        };
         self.transmitted += len as u64;
-        match &mut self.beside {
-            None => self.sent += len,
-            Some(beside) => self.sent += beside.advance(self.sent, len),
-        }
+        self.sent += match &mut self.beside {
+            None => len,
+            Some(beside) => beside.advance(self.sent, len),
+        };
         self.tidy();
     }
 
@@ -270,25 +273,28 @@ impl SendBuffer {
         *self = SendBuffer { transmitted: self.transmitted, ..SendBuffer::default() };
     }
 
-    /// No block is left. Returns how many bytes went into earlier runs. Never inlined: mostly there was no block.
+    /// If no block is left, how many bytes went into earlier runs. Never inlined: mostly there was no block.
     #[inline(never)]
-    fn tidy_beside(&mut self) -> usize {
-        let Some(beside) = &mut self.beside else { return 0 };
+    fn tidy_beside(&mut self) -> Option<usize> {
+        let beside = self.beside.as_mut().filter(|beside| beside.blocks.is_empty())?;
         let before = mem::take(&mut beside.base) as usize;
         // What was taken is still counted.
         if beside.taken == 0 {
             self.beside = None;
         }
-        before
+        Some(before)
     }
 
     /// Gives memory back: all but a little when nothing is left here, and a long run, which can
     /// be freed as a block when little of it is left.
     #[inline]
     fn tidy(&mut self) {
-        let is_empty = |beside: &Beside| beside.blocks.is_empty();
-        if self.run.len() == self.sent && self.beside.as_deref().is_none_or(is_empty) {
-            let before = if self.beside.is_some() { self.tidy_beside() } else { 0 };
+        let before = match &self.beside {
+            _ if self.run.len() != self.sent => None,
+            None => Some(0),
+            Some(_) => self.tidy_beside(),
+        };
+        if let Some(before) = before {
             self.usual = self.run.len().saturating_add(before).min(RUN) as u32;
             self.run.clear();
             self.sent = 0;

@@ -34,6 +34,9 @@ impl Beside {
     }
 
     /// `len` more bytes have been transmitted, `sent` of the run before. Returns how many of them lay in the run.
+    ///
+    /// Never inlined: it would give the common case, where there is nothing beside the run, a large stack frame.
+    #[inline(never)]
     pub(super) fn advance(&mut self, sent: usize, len: usize) -> usize {
         let flown = len.min(self.taken);
         self.taken -= flown;

@@ -337,9 +337,10 @@ impl Connection {
         self.has_lost |= self.is_unsent();
         self.out.clear();
         let lost = self.out.transmitted();
-        let cold = self.cold();
-        (cold.pong, cold.answer) = (None, None);
-        cold.lost = lost;
+        if lost > 0 || self.cold.is_some() {
+            let cold = self.cold();
+            (cold.pong, cold.answer, cold.lost) = (None, None, lost);
+        }
     }
 
     // What is rarely there.
