@@ -138,7 +138,7 @@ fn an_answer_costs_a_handful_of_allocations() {
         let info = allocation_counter::measure(|| {
             assert!(connection.receive_copied(&mut answer.as_bytes(), Time::ZERO).is_err(), "{name}");
         });
-        assert!(info.count_total <= 4, "{name}: {} allocations", info.count_total);
+        assert!(info.count_total <= 6, "{name}: {} allocations", info.count_total);
     }
 }
 

@@ -140,7 +140,7 @@ mod tests {
 
     /// The answer to the key that it has sent.
     fn accept(opening: &ClientOpening) -> String {
-        opening.pending.as_ref().unwrap().accept.clone().unwrap()
+        String::from_utf8(opening.pending.as_ref().unwrap().accept.unwrap().to_vec()).unwrap()
     }
 
     /// What it makes of the answer with this first line and these fields besides the key's.

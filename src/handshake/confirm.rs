@@ -20,7 +20,7 @@ use crate::upgrade::{Agreement, Upgrade};
 pub struct PendingUpgrade {
     config: Arc<HandshakeConfig>,
     /// The value of Sec-WebSocket-Accept that answers the key. An extended CONNECT has no key.
-    pub(super) accept: Option<String>,
+    pub(super) accept: Option<[u8; 28]>,
     subprotocols: Vec<String>,
     /// The connection goes on with this generator, so that no random number is used twice.
     entropy: Box<Entropy>,
@@ -60,7 +60,8 @@ impl PendingUpgrade {
     /// extended CONNECT. A redirect is a no: its Location is in the headers of `response`. Another
     /// error says what was wrong with a yes. The connection is to be closed then.
     pub fn confirm(self, response: &Response) -> Result<Upgrade, HandshakeError> {
-        let agreement = self.config.confirm(response, self.accept.as_deref(), &self.subprotocols)?;
+        let agreement =
+            self.config.confirm(response, self.accept.as_ref().map(<[u8; 28]>::as_slice), &self.subprotocols)?;
         Ok(Upgrade::client_with(agreement, self.entropy))
     }
 }
@@ -78,7 +79,7 @@ impl HandshakeConfig {
     fn confirm(
         &self,
         response: &Response,
-        accept: Option<&str>,
+        accept: Option<&[u8]>,
         subprotocols: &[String],
     ) -> Result<Agreement, HandshakeError> {
         match (accept, response.status) {
@@ -106,7 +107,7 @@ impl HandshakeConfig {
 }
 
 /// §4.1, 2 to 4: judges the fields by which HTTP/1.1 changes to another protocol.
-fn check_switch(headers: &Headers, accept: &str) -> Result<(), HandshakeError> {
+fn check_switch(headers: &Headers, accept: &[u8]) -> Result<(), HandshakeError> {
     // §4.1, 2: "lacks an |Upgrade| header field or [it] contains a value that is not an ASCII
     // case-insensitive match for the value "websocket"". No other value may stand beside it.
     let mut protocols = headers.list("Upgrade").peekable();
@@ -118,7 +119,7 @@ fn check_switch(headers: &Headers, accept: &str) -> Result<(), HandshakeError> {
         return Err(HandshakeError::ConnectionInvalid);
     }
     // §4.1, 4: Sec-WebSocket-Accept stands there once, and answers our key.
-    match headers.only("Sec-WebSocket-Accept") == Some(accept.as_bytes()) {
+    match headers.only("Sec-WebSocket-Accept") == Some(accept) {
         true => Ok(()),
         false => Err(HandshakeError::AcceptInvalid),
     }
@@ -156,11 +157,11 @@ mod tests {
             response.headers.append(name, value).unwrap();
         }
         let subprotocols = ["b".to_string()];
-        assert_eq!(config.confirm(&response, Some("x"), &subprotocols), Ok(Agreement::default()));
-        assert_eq!(config.confirm(&response, Some("y"), &subprotocols), Err(HandshakeError::AcceptInvalid));
+        assert_eq!(config.confirm(&response, Some(b"x"), &subprotocols), Ok(Agreement::default()));
+        assert_eq!(config.confirm(&response, Some(b"y"), &subprotocols), Err(HandshakeError::AcceptInvalid));
         assert_eq!(config.confirm(&response, None, &subprotocols), Err(HandshakeError::Refused { status: 101 }));
         response.status = 200;
-        assert_eq!(config.confirm(&response, Some("x"), &subprotocols), Err(HandshakeError::Refused { status: 200 }));
+        assert_eq!(config.confirm(&response, Some(b"x"), &subprotocols), Err(HandshakeError::Refused { status: 200 }));
         // An extended CONNECT needs none of the three fields.
         response.headers = Headers::new();
         assert_eq!(config.confirm(&response, None, &subprotocols), Ok(Agreement::default()));

@@ -132,6 +132,11 @@ impl<'a> Scanner<'a> {
 /// elements are all `well_formed`. `wanted` may stand there more than once: RFC 6455 asks for fields that
 /// "include" it (§4.2.1), and RFC 9110 does not forbid equal elements in these lists.
 pub(super) fn includes(headers: &Headers, name: &str, wanted: &[u8], well_formed: fn(&[u8]) -> bool) -> bool {
+    // The common case: one field with this element only.
+    // Speed only; whatever does not match takes the general path.
+    if headers.only(name).is_some_and(|only| only.eq_ignore_ascii_case(wanted)) {
+        return true;
+    }
     let mut included = false;
     let all = headers.list(name).all(|element| {
         let is_wanted = element.eq_ignore_ascii_case(wanted);

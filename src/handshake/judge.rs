@@ -202,8 +202,10 @@ fn check_target(target: &str) -> Result<(), HandshakeError> {
     if target.contains('#') {
         return Err(HandshakeError::TargetFragment);
     }
+    if target.starts_with('/') {
+        return Ok(());
+    }
     match split_absolute(target) {
-        _ if target.starts_with('/') => Ok(()),
         // RFC 9110 §4.2.4: a userinfo is an error here. It is likely to deceive people about the host.
         Some((authority, _)) if split_authority(authority).is_some() => Ok(()),
         _ => Err(HandshakeError::TargetInvalid),

@@ -23,8 +23,12 @@ pub(super) fn is_valid(key: &[u8]) -> bool {
 const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_allow_trailing_bits(true));
 
 /// §4.2.2, 5: the value of Sec-WebSocket-Accept for a key.
-pub(super) fn accept(key: &[u8]) -> String {
-    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
+pub(super) fn accept(key: &[u8]) -> [u8; 28] {
+    let mut value = [0; 28];
+    let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    let len = STANDARD.encode_slice(hash, &mut value);
+    debug_assert_eq!(len, Ok(value.len()), "20 bytes make 28 letters");
+    value
 }
 
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -36,7 +40,7 @@ mod tests {
     #[test]
     fn the_example_of_section_1_3() {
         assert_eq!(encode(*b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
-        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(&accept(b"dGhlIHNhbXBsZSBub25jZQ=="), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]

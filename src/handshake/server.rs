@@ -96,9 +96,12 @@ impl Opening for ServerOpening {
 
     fn accept(&mut self, answer: Accept, out: &mut Vec<u8>) -> Result<Upgrade, HandshakeError> {
         let Stage::Deciding(request) = &self.stage else { return Err(HandshakeError::NothingToDecide) };
-        let (response, upgrade) = self.config.accept(request, &answer)?;
-        write_switch(out, &response.headers);
-        Ok(upgrade)
+        let before = out.len();
+        let accepted = write_switch(out, |add| self.config.accept_into(request, &answer, add));
+        if accepted.is_err() {
+            out.truncate(before);
+        }
+        accepted.map(|(_, upgrade)| upgrade)
     }
 
     fn reject(&mut self, response: Response, out: &mut Vec<u8>) -> HandshakeError {

@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::http::{Headers, Request, Response, is_framing};
+use crate::http::{Request, Response, is_framing};
 
 /// Appends a request, which has no body.
 pub(crate) fn write_request(out: &mut Vec<u8>, request: &Request) {
@@ -14,12 +14,13 @@ pub(crate) fn write_request(out: &mut Vec<u8>, request: &Request) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends a 101. After it, frames follow on the connection.
-pub(super) fn write_switch(out: &mut Vec<u8>, headers: &Headers) {
+/// Appends a 101, with the fields that `fields` gives. After it, frames follow on the connection.
+pub(super) fn write_switch<T>(out: &mut Vec<u8>, fields: impl FnOnce(&mut dyn FnMut(&[u8], &[u8])) -> T) -> T {
     out.reserve(USUAL_SWITCH);
     out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-    headers.raw().for_each(|(name, value)| write_field(out, name, value));
+    let result = fields(&mut |name, value| write_field(out, name, value));
     out.extend_from_slice(b"\r\n");
+    result
 }
 
 /// Appends an answer other than 101. The answer to a HEAD has no body. The connection ends after the

@@ -79,7 +79,8 @@ impl Headers {
         others.raw().for_each(|(name, value)| self.push(name, value));
     }
 
-    fn push(&mut self, name: &[u8], value: &[u8]) {
+    /// Adds a field that is known to be valid.
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         let middle = self.bytes.len();
