@@ -316,6 +316,26 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_what_has_passed_has_lagged_and_holds_nothing() {
+        let (mut log, retain) = (log(), retain(3, 10));
+        say(&mut log, 2, 1, &retain);
+        log.enter(3, Lag::Leave);
+        log.enter(3, Lag::Skip);
+        log.enter(1, Lag::Leave);
+        log.pass(5);
+        assert_eq!((log.first(), log.kept(), log.head(), log.len()), (6, 6, 5, 0));
+        assert_eq!((log.waiting.all, log.waiting.skipping), (1, 1));
+        log.exit(3, Lag::Leave);
+        log.exit(1, Lag::Leave);
+        log.exit(3, Lag::Skip);
+        say(&mut log, 9, 1, &retain);
+        assert_eq!((log.first(), log.head(), log.lag(), log.weight()), (12, 14, 0, 3 + 3 * size_of::<Entry<u64>>()));
+        log.enter(15, Lag::Latest);
+        log.pass(9);
+        assert_eq!((log.head(), log.len(), log.waiting.all), (14, 0, 1), "they were all that has passed");
+    }
+
+    #[test]
     fn a_burst_gives_its_memory_back() {
         let (mut log, retain) = (log(), retain(3, 5000));
         log.enter(1, Lag::Leave);

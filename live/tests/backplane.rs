@@ -494,6 +494,32 @@ async fn a_call_that_does_not_end_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_failed_is_tried_again_after_a_pause_that_doubles() {
+    for read in [false, true] {
+        let memory = Memory::new();
+        let (hub, plan) = faulty(&memory, retain(10, 100));
+        let mut client = Subscriber::new();
+        if read {
+            client = reader(&hub.topic("t").unwrap()).await;
+            plan.feed(|_| vec![Fed::Cut]);
+            publish(&hub.topic("t").unwrap(), 1).await;
+        }
+        plan.asked();
+        plan.mood(Mood::Fails);
+        client.join(&hub.topic("t").unwrap(), Oldest, Leave);
+        let began = Instant::now();
+        let mut tried = vec![];
+        while began.elapsed() < Duration::from_secs(22) {
+            sleep(Duration::from_millis(50)).await;
+            if !plan.asked().is_empty() {
+                tried.push(began.elapsed().as_millis() / 100);
+            }
+        }
+        assert_eq!(tried, [0, 1, 3, 7, 15, 31, 63, 113, 163, 213], "{read}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engine_whose_reads_fail_or_hang_stops_nothing_else() {
     for mood in [Mood::Fails, Mood::Hangs] {
         let memory = Memory::new();
@@ -689,6 +715,26 @@ async fn a_topic_that_comes_and_goes_while_the_engine_is_told_is_fed_in_the_end(
         sleep(Duration::from_secs(60)).await;
         plan.asked();
     }
+}
+
+/// The engine was never told that nobody wants it, so it feeds the topic already.
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_comes_back_before_the_engine_is_told_is_read_at_once() {
+    let mut keep = retain(10, 0);
+    (keep.linger, keep.age) = (Duration::ZERO, Duration::ZERO);
+    let memory = Memory::new();
+    let (hub, plan) = faulty(&memory, keep);
+    drop(reader(&hub.topic("t").unwrap()).await);
+    plan.lock().slow_interest = Duration::from_secs(9);
+    let mut other = Subscriber::new();
+    other.join(&hub.topic("u").unwrap(), Now, Leave);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!((hub.counters().topics, plan.asked().len()), (1, 3), "one is swept while the engine hears of the other");
+    let mut client = Subscriber::new();
+    client.join(&hub.topic("t").unwrap(), Now, Leave);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!((all(&mut client), all(&mut other)), (vec!["joined 0".to_owned()], vec!["joined 0".to_owned()]));
+    assert_eq!(plan.asked(), ["read u", "read t"]);
 }
 
 #[tokio::test(start_paused = true)]
