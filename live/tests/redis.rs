@@ -64,6 +64,11 @@ async fn a_server_killed_without_persistence_begins_anew() {
     // Nobody is there: nothing was sent, so nothing can be in the log.
     until("it is noticed", async || (two.append(append("t", "x")).await == Err(PublishError::Failed)).then_some(()))
         .await;
+    for _ in 0..5 {
+        assert_eq!(two.append(append("t", "x")).await, Err(PublishError::Failed));
+        // So that not all of them are refused for the failure of the first.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
     assert_eq!(two.after("t".into(), None, 9, epoch(3)).await.err(), Some(openline_live::Away));
     server.restart().await;
     let at = say_again(&two, "t", "new").await;
@@ -140,9 +145,9 @@ async fn a_log_that_lost_a_part_is_told_as_a_gap_or_a_new_epoch() {
         append.retain.bytes = 100;
         one.append(append).await.unwrap();
     };
-    fill(90).await;
-    let () = server.ask(&["DEL", "openline:{u}:messages"]);
     fill(60).await;
+    let () = server.ask(&["DEL", "openline:{u}:messages"]);
+    fill(30).await;
     fill(30).await;
     assert_eq!(offsets(&page(&two, "u", None, 9).await), [2, 3]);
     let () = server.ask(&["DEL", "openline:{t}:log"]);
@@ -466,6 +471,33 @@ async fn a_replica_takes_nothing() {
         _ => (page(&one, "t", None, 9).await.at == at).then_some(()),
     })
     .await;
+}
+
+/// The old server lives on as a replica of the new one, and ends no connection.
+#[tokio::test]
+async fn a_failover_goes_on_in_a_new_epoch() {
+    let Some(old) = Server::start(&[]).await else { return };
+    let Some(new) = Server::start(&[]).await else { return };
+    let address = Address::new(old.port).await;
+    let (one, two) = (Redis::connect(&address.url()).await.unwrap(), Redis::connect(&address.url()).await.unwrap());
+    wants(&one, &["t"]).await;
+    say_some(&two, "t", 3).await;
+    let () = new.ask(&["REPLICAOF", "127.0.0.1", &old.port.to_string()]);
+    until("the replica has all", async || {
+        let keys: u64 = new.ask(&["DBSIZE"]);
+        (keys == 2).then_some(())
+    })
+    .await;
+    let () = new.ask(&["REPLICAOF", "NO", "ONE"]);
+    let () = old.ask(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]);
+    address.turn_to(new.port);
+    assert_eq!(two.append(append("t", "x")).await, Err(PublishError::Failed));
+    assert_eq!(say_again(&two, "t", "four").await, Position { epoch: epoch(7), offset: 4 });
+    assert_eq!(say_again(&one, "t", "five").await, Position { epoch: epoch(7), offset: 5 });
+    cut(&one).await;
+    assert_eq!(offsets(&page(&one, "t", None, 9).await), [1, 2, 3, 4, 5]);
+    say(&two, "t", "six").await;
+    until("the feed goes on", async || (fed_message(&one).await.2 == "six").then_some(())).await;
 }
 
 /// The old server still stands, and one of the two connections is still there. It must not stay.
