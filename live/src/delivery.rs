@@ -15,6 +15,8 @@ pub enum Start {
     ///
     /// If it belongs to another epoch, lies beyond the end, or messages after it are gone, reading begins with the
     /// oldest message that is kept, and [`Delivery::Joined`] says `whole: false`.
+    ///
+    /// The end is the engine's, if the hub has one: a node that has not come as far as the client has elsewhere asks first.
     After(Position),
 }
 

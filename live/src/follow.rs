@@ -107,6 +107,7 @@ impl<M> Inner<M> {
             };
             let step = state.phase.step().filter(|step| matches!(step, Step::Queued))?;
             *step = Step::Asked(Held::default());
+            state.reads.begun += 1;
             Some(after)
         })
     }
@@ -130,6 +131,7 @@ impl<M> Inner<M> {
         let Page { at, messages } = page;
         let now = self.shared.now();
         let (before, replaced) = self.change(|state| {
+            (state.reads.answered, state.reads.end) = (state.reads.begun, at.offset);
             let before = messages.first().map_or(at.offset, |kept| kept.offset - 1);
             let head = state.log.head();
             let replaced = asked.is_none_or(|asked| at.epoch != asked.epoch || at.offset < asked.offset);

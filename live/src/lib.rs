@@ -150,6 +150,7 @@ mod hub;
 mod id;
 #[cfg(feature = "tokio")]
 mod interest;
+mod join;
 mod limits;
 mod log;
 #[cfg(feature = "tokio")]

@@ -46,6 +46,15 @@ pub(crate) enum Phase {
     Again(Step),
 }
 
+/// How often the engine's log was read.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    pub(crate) begun: u64,
+    /// The number of the last one that was answered, and where the log ended then.
+    pub(crate) answered: u64,
+    pub(crate) end: u64,
+}
+
 #[derive(Debug)]
 pub(crate) enum Step {
     /// The engine has not confirmed that it feeds the topic.

@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 
 use crate::bell::{Bell, Seat};
 use crate::delivery::{Delivery, Gap, Lag, Start};
-use crate::phase::{Phase, Step};
 use crate::position::Position;
 use crate::slab::Slab;
 use crate::topic::{Inner, State, Topic};
@@ -66,8 +65,8 @@ struct Cursor<M> {
 ///   Waiting ──the topic opens: Joined──► Reading ──another log: Joined, not whole──► Reading
 /// ```
 enum Place {
-    /// The topic's log is not known yet. Each of these joins is answered when it is.
-    Waiting(Box<Starts>),
+    /// The topic's log is not known yet, or not so far. Each of these joins is answered when it is.
+    Waiting(Box<Waiting>),
     /// The offset of the message to read next, in this one of the topic's logs.
     Reading { life: u32, next: u64 },
 }
@@ -81,7 +80,12 @@ enum Turn {
 }
 
 /// On the heap, since few wait and many read.
-struct Starts(Vec<Start>);
+struct Waiting {
+    starts: Vec<Start>,
+    /// The last one, and how many reads of the engine's log had begun then.
+    last: Start,
+    begun: u64,
+}
 
 impl Place {
     /// Before the join is done.
@@ -135,18 +139,15 @@ impl<M> Subscriber<M> {
             }
             cursor.lag = lag;
             let place = std::mem::replace(&mut cursor.place, Place::NOWHERE);
-            let mut starts = if let Place::Waiting(waiting) = place { waiting.0 } else { Vec::new() };
-            if !state.phase.is_open() {
+            let mut starts = if let Place::Waiting(waiting) = place { waiting.starts } else { Vec::new() };
+            let begun = state.reads.begun;
+            if state.must_wait(start, begun) {
                 if starts.len() > SPARE {
                     starts.remove(0);
                 }
                 starts.push(start);
-                cursor.place = Place::Waiting(Box::new(Starts(starts)));
-                let is_first = matches!(state.phase, Phase::Idle);
-                if is_first {
-                    state.phase = Phase::Loading { until: None, step: Step::Wanted };
-                }
-                return (Vec::new(), None, if is_first { shared.want(&inner.name) } else { None });
+                cursor.place = Place::Waiting(Box::new(Waiting { starts, last: start, begun }));
+                return (Vec::new(), None, if state.look(begun) { shared.want(&inner.name) } else { None });
             }
             state.log.trim(&shared.retain, shared.now());
             let before = starts.into_iter().map(|start| state.begin(start)).collect::<Vec<_>>();
@@ -313,24 +314,30 @@ impl<M: Clone> Subscriber<M> {
     fn begin(&mut self, key: u32) -> Option<Delivery<M>> {
         let Cursor { topic, seat, lag, place } = self.cursors.get_mut(key)?;
         let (inner, bell) = (Arc::clone(topic), &self.bell);
-        let answers = inner.change(|state| {
-            if !state.phase.is_open() {
+        let (answers, waker) = inner.change(|state| {
+            if let Place::Waiting(waiting) = place
+                && state.must_wait(waiting.last, waiting.begun)
+            {
+                let tell = state.look(waiting.begun);
                 if let Some(seat) = state.seats.get_mut(*seat) {
                     seat.rung = false;
                 }
-                return Vec::new();
+                return (Vec::new(), if tell { inner.shared.want(&inner.name) } else { None });
             }
             state.log.trim(&inner.shared.retain, inner.shared.now());
             let answers: Vec<_> = match place {
-                Place::Waiting(starts) => starts.0.iter().map(|start| state.begin(*start)).collect(),
+                Place::Waiting(waiting) => waiting.starts.iter().map(|start| state.begin(*start)).collect(),
                 // What the cursor has read is gone with its log, whatever it would read next.
                 Place::Reading { .. } => vec![(state.log.position(), false, state.log.kept())],
             };
             let next = answers.last().map_or(state.log.kept(), |(.., next)| *next);
             *place = Place::Reading { life: state.life, next };
             state.enter(*seat, key, bell, next, *lag);
-            answers
+            (answers, None)
         });
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         for (at, whole, _) in answers {
             self.answer(&inner.name, at, whole);
         }

@@ -10,12 +10,12 @@ use bytes::Bytes;
 #[cfg(feature = "tokio")]
 use crate::backplane::Append;
 use crate::bell::{Bell, Seat};
-use crate::delivery::{Lag, Start};
+use crate::delivery::Lag;
 use crate::error::PublishError;
 use crate::id::{Id, Ids, Seen, WEIGHT};
 use crate::limits::Stamp;
 use crate::log::{Entry, Log};
-use crate::phase::Phase;
+use crate::phase::{Phase, Reads};
 use crate::position::Position;
 use crate::shared::Shared;
 use crate::slab::Slab;
@@ -41,6 +41,7 @@ pub(crate) struct State<M> {
     /// How many logs came before this one. A cursor of another log begins anew.
     pub(crate) life: u32,
     pub(crate) phase: Phase,
+    pub(crate) reads: Reads,
     pub(crate) seats: Slab<Seat>,
     /// When the topic was made, or the last message came.
     pub(crate) used: Stamp,
@@ -131,19 +132,6 @@ impl<M> Topic<M> {
 }
 
 impl<M> State<M> {
-    /// Where a join begins to read: where the log stands, whether nothing is gone, and the offset to read next.
-    pub(crate) fn begin(&self, start: Start) -> (Position, bool, u64) {
-        let (at, kept) = (self.log.position(), self.log.kept());
-        match start {
-            Start::Now => (at, true, at.offset + 1),
-            Start::Oldest => (at, kept == 1, kept),
-            Start::After(Position { epoch, offset }) if epoch == at.epoch && offset <= at.offset => {
-                (at, offset + 1 >= kept, (offset + 1).max(kept))
-            }
-            Start::After(_) => (at, false, kept),
-        }
-    }
-
     /// A cursor reads this offset next, and has its turn if that is there.
     pub(crate) fn enter(&mut self, seat: u32, cursor: u32, bell: &Bell, next: u64, lag: Lag) {
         self.log.enter(next, lag);
@@ -164,7 +152,8 @@ impl<M> Inner<M> {
         // A topic of a snapshot stays for its messages, too.
         let has_been_used = log.head() > 0;
         let phase = if shared.is_local() { Phase::Local } else { Phase::Idle };
-        let state = State { log, life: 0, phase, seats: Slab::new(), used: now, has_been_used, held: now };
+        let (reads, seats) = (Reads::default(), Slab::new());
+        let state = State { log, life: 0, phase, reads, seats, used: now, has_been_used, held: now };
         Inner { name, shared, ids: Mutex::new(ids), state: Mutex::new(state) }
     }
 

@@ -24,6 +24,7 @@ const ORDER: &[&str] = &[
     "log",
     "shared",
     "topic",
+    "join",
     "follow",
     "subscriber",
     "snapshot",

@@ -190,6 +190,39 @@ async fn a_client_comes_back_at_another_node() {
     assert_eq!(all(&mut client)[..2], ["joined 20 not whole", "11"]);
 }
 
+/// This node has not been fed yet what the client has read elsewhere. Nothing is gone, so the client is not told so.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_come_further_elsewhere_waits_for_the_engine() {
+    let memory = Memory::new();
+    let (hub, plan) = faulty(&memory, retain(10, 0));
+    let topic = hub.topic("t").unwrap();
+    let mut other = reader(&topic).await;
+    assert_eq!(plan.asked(), ["feed t", "read t"]);
+    plan.feed(|_| vec![]);
+    publish_all(&topic, 1..=3).await;
+    let epoch = topic.position().unwrap().epoch;
+    let (seen, beyond) = (Position { epoch, offset: 2 }, Position { epoch, offset: 4 });
+    assert_eq!(all(&mut joined(&topic, After(seen), Leave).await), ["joined 3", "3"]);
+    assert_eq!((all(&mut other), plan.asked()), (numbers(1..=3), vec!["read t".to_owned()]));
+    // What the engine does not know either is another log's. A read that had begun before the join does not count.
+    plan.lock().slow.insert("t".into(), Duration::from_millis(400));
+    let mut clients = [After(beyond), After(Position { offset: 5, ..beyond })].map(|start| {
+        let mut client = Subscriber::new();
+        client.join(&topic, start, Leave);
+        client
+    });
+    sleep(Duration::from_millis(100)).await;
+    let mut late = Subscriber::new();
+    late.join(&topic, After(beyond), Leave);
+    publish(&topic, 4).await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(all(&mut late), ["joined 4"]);
+    // An answer is made when it is taken.
+    let [one, two] = clients.each_mut().map(all);
+    assert_eq!((one, two[0].as_str()), (vec!["joined 4".to_owned()], "joined 4 not whole"));
+    assert_eq!(plan.asked(), ["read t", "read t"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn ids_and_decisions_hold_on_all_nodes() {
     let memory = Memory::new();
