@@ -1,0 +1,149 @@
+//! What all actors of a run share: the clock, the engine, the nodes, and the history that is written.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use openline_live::Fed;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::engine::Engine;
+use super::node::Node;
+use crate::history::{Event, History, What};
+use crate::plan::{Net, Plan};
+
+pub struct World {
+    pub plan: Plan,
+    began: Instant,
+    history: Mutex<History>,
+    pub engine: Mutex<Engine>,
+    /// The engine does not work on what has come.
+    paused: AtomicBool,
+    resumed: Notify,
+    net: Mutex<Net>,
+    /// By number; nothing while it is dead.
+    nodes: Mutex<Vec<Option<Arc<Node>>>>,
+    numbers: AtomicU64,
+    /// How many nodes have been started.
+    pub lives: AtomicU64,
+    quiet: AtomicBool,
+}
+
+impl World {
+    pub fn new(plan: Plan) -> Arc<World> {
+        let world = Arc::new(World {
+            began: Instant::now(),
+            history: Mutex::default(),
+            engine: Mutex::new(Engine::new(plan.plant)),
+            paused: AtomicBool::new(false),
+            resumed: Notify::new(),
+            net: Mutex::new(plan.net),
+            nodes: Mutex::new(vec![None; plan.nodes]),
+            numbers: AtomicU64::new(0),
+            lives: AtomicU64::new(0),
+            quiet: AtomicBool::new(false),
+            plan,
+        });
+        for node in 0..world.plan.nodes {
+            world.start(node);
+        }
+        world
+    }
+
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub fn saw(&self, topic: Option<usize>, what: What) {
+        let event = Event { at: self.now(), topic, what };
+        lock(&self.history).0.push(event);
+    }
+
+    pub fn did(&self, text: impl Into<String>, forgets: bool) {
+        self.saw(None, What::Fault { text: text.into(), forgets });
+    }
+
+    pub fn history(&self) -> History {
+        lock(&self.history).clone()
+    }
+
+    /// The number of a new message.
+    pub fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed) + 1
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.quiet.load(Relaxed)
+    }
+
+    pub fn net(&self) -> Net {
+        *lock(&self.net)
+    }
+
+    /// Sends what was appended to all who want it.
+    pub fn feed(&self, fed: &Fed) {
+        self.living().iter().for_each(|node| node.wire.feed(fed));
+    }
+
+    /// Waits while the engine is paused.
+    pub async fn engine_runs(&self) {
+        loop {
+            let resumed = self.resumed.notified();
+            if !self.paused.load(Relaxed) {
+                return;
+            }
+            resumed.await;
+        }
+    }
+
+    pub fn pause_engine(&self, pause: bool) {
+        self.paused.store(pause, Relaxed);
+        if !pause {
+            self.resumed.notify_waiters();
+        }
+    }
+
+    pub fn node(&self, node: usize) -> Option<Arc<Node>> {
+        lock(&self.nodes)[node].clone()
+    }
+
+    pub fn living(&self) -> Vec<Arc<Node>> {
+        lock(&self.nodes).iter().flatten().cloned().collect()
+    }
+
+    /// Starts a node, unless it runs.
+    pub fn start(self: &Arc<World>, number: usize) {
+        if self.node(number).is_none() {
+            let node = Node::start(self, number);
+            lock(&self.nodes)[number] = Some(node);
+        }
+    }
+
+    pub fn kill(&self, number: usize) {
+        let node = lock(&self.nodes)[number].take();
+        if let Some(node) = node {
+            node.life.end();
+        }
+    }
+
+    /// All faults are over: everything runs, and nothing is lost any more.
+    pub fn calm(self: &Arc<World>) {
+        *lock(&self.net) = Net::default();
+        self.pause_engine(false);
+        for number in 0..self.plan.nodes {
+            self.start(number);
+        }
+        for node in self.living() {
+            node.life.pause(false);
+            node.wire.up();
+            node.run();
+        }
+        self.quiet.store(true, Relaxed);
+        self.saw(None, What::Quiet);
+    }
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
