@@ -2,7 +2,9 @@
 
 pub mod client;
 pub mod decide;
+pub mod notes;
 pub mod read;
+pub mod remote;
 pub mod speak;
 pub mod words;
 
@@ -11,9 +13,9 @@ use std::sync::Arc;
 
 use openline_live::{Lag, Position, PublishError, Start};
 
-use crate::history::What;
 use crate::plan::Plan;
 use crate::rng::Rng;
+use notes::Notes;
 use speak::Speech;
 use words::Heard;
 
@@ -25,11 +27,7 @@ pub trait Site: Send + Sync + Sized + 'static {
     type Voice: Default + Send;
 
     fn plan(&self) -> &Plan;
-    fn saw(&self, topic: Option<usize>, what: What);
-    /// The number of a new message.
-    fn number(&self) -> u64;
-    /// All faults are over.
-    fn is_quiet(&self) -> bool;
+    fn notes(&self) -> &Notes;
     /// A node to connect to, as far as anybody knows.
     fn some_node(&self, rng: &mut Rng) -> Option<Arc<Self::Node>>;
     fn number_of(&self, node: &Self::Node) -> usize;

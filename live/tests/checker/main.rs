@@ -12,6 +12,8 @@ mod actors;
 mod history;
 mod oracle;
 mod plan;
+#[cfg(feature = "redis")]
+mod real;
 mod rng;
 mod sim;
 
@@ -118,5 +120,21 @@ fn planted_faults_are_found() {
         let (seed, violation) = found.unwrap_or_else(|| panic!("{plant:?} is not found"));
         println!("{plant:?}: seed {seed}: {violation}");
         assert!(rules.contains(&violation.rule), "{plant:?}: seed {seed}: {violation}");
+    }
+}
+
+/// With real processes and a real Redis, which keeps its log in a file, and which keeps nothing: `SECONDS` each, 30 if not
+/// said otherwise.
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server and a minute"]
+async fn nothing_is_lost_in_silence_by_real_processes() {
+    let seconds = std::time::Duration::from_secs(number("SECONDS").unwrap_or(30));
+    for persists in [true, false] {
+        let (history, judged) = real::run(number("SEED").unwrap_or(0), persists, seconds).await;
+        match judged {
+            Ok(summary) => println!("persists {persists}: {} events, {summary:?}", history.0.len()),
+            Err(violation) => panic!("{violation}\n{}\n{violation}", history.of(violation.topic, violation.event)),
+        }
     }
 }

@@ -53,10 +53,10 @@ async fn live(plan: Plan) -> History {
     for topic in 0..plan.topics {
         let end = lock(&world.engine).end(&name(topic));
         if let Some(at) = end {
-            world.saw(Some(topic), What::End { at });
+            world.notes.saw(Some(topic), What::End { at });
         }
     }
-    world.history()
+    world.notes.history()
 }
 
 /// When the last fault is over, everybody has what there is after so long: the longest that a call can take, and a second

@@ -59,7 +59,7 @@ impl<S: Site> Client<S> {
         if let Some((_, connection)) = &mut self.connection
             && connection.leave(topic)
         {
-            self.site.saw(Some(topic), What::Gone { reader: self.reader });
+            self.site.notes().saw(Some(topic), What::Gone { reader: self.reader });
         }
     }
 
@@ -79,7 +79,7 @@ impl<S: Site> Client<S> {
         let Some(place) = self.places.get_mut(&topic) else { return };
         place.is_exact = false;
         let (start, lag) = (place.start, place.lag);
-        self.site.saw(Some(topic), What::Join { reader: self.reader, node: *node, start, lag });
+        self.site.notes().saw(Some(topic), What::Join { reader: self.reader, node: *node, start, lag });
         connection.join(topic, start, lag);
     }
 
@@ -87,7 +87,7 @@ impl<S: Site> Client<S> {
     pub fn cut(&mut self) {
         if self.connection.is_some() {
             for topic in self.places.keys() {
-                self.site.saw(Some(*topic), What::Gone { reader: self.reader });
+                self.site.notes().saw(Some(*topic), What::Gone { reader: self.reader });
             }
             self.connection = None;
         }
@@ -115,7 +115,7 @@ impl<S: Site> Client<S> {
             Heard::Missed { count, .. } => What::Missed { reader, count },
             Heard::Left { .. } => What::Left { reader },
         };
-        self.site.saw(Some(topic), what);
+        self.site.notes().saw(Some(topic), what);
         let place = self.places.get_mut(&topic).expect("only what was joined comes");
         match *heard {
             Heard::Joined { at, whole, .. } => {

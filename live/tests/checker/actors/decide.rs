@@ -47,7 +47,7 @@ pub async fn decide<S: Site>(site: Arc<S>, decider: usize, topic: usize) {
         client.connect(&node, true).await;
         let ends = Instant::now() + rng.millis(500..20_000);
         loop {
-            let think = if site.is_quiet() { LONG } else { rng.millis(1..plan.pace + 2) };
+            let think = if site.notes().is_quiet() { LONG } else { rng.millis(1..plan.pace + 2) };
             let start = client.places[&topic].start;
             match client.next(Instant::now() + think).await {
                 Step::Heard(heard) => {
@@ -60,7 +60,7 @@ pub async fn decide<S: Site>(site: Arc<S>, decider: usize, topic: usize) {
                 Step::Time => {}
                 Step::Over => break,
             }
-            if site.is_quiet() {
+            if site.notes().is_quiet() {
                 continue;
             }
             if Instant::now() > ends {
@@ -73,7 +73,7 @@ pub async fn decide<S: Site>(site: Arc<S>, decider: usize, topic: usize) {
                 Deal::Bid(price) if rng.chance(60) => Deal::Sold(price),
                 Deal::Bid(price) => Deal::Bid(price + 1 + rng.next() % 5),
             };
-            let number = site.number();
+            let number = site.notes().number();
             let id = rng.chance(700).then_some(number);
             let expect = (!plan.has(Plant::DecidesBlindly)).then_some(at);
             let speech = Speech { topic, said: Said { number, deal }, id, expect };

@@ -31,19 +31,19 @@ pub async fn read<S: Site>(site: Arc<S>, reader: usize) {
         let ends = Instant::now() + rng.millis(1..session);
         loop {
             // When faults are over nobody goes any more.
-            let until = if site.is_quiet() { Instant::now() + LONG } else { ends };
+            let until = if site.notes().is_quiet() { Instant::now() + LONG } else { ends };
             match client.next(until).await {
                 Step::Heard(_) => wander(&*site, &mut client, &mut rng).await,
-                Step::Time if site.is_quiet() => continue,
+                Step::Time if site.notes().is_quiet() => continue,
                 Step::Time | Step::Over => break,
             }
-            if slow > 0 && !site.is_quiet() {
+            if slow > 0 && !site.notes().is_quiet() {
                 sleep(rng.millis(1..slow)).await;
             }
-            if rng.chance(stalls) && !site.is_quiet() {
+            if rng.chance(stalls) && !site.notes().is_quiet() {
                 sleep(rng.millis(100..12_000)).await;
             }
-            if Instant::now() > ends && !site.is_quiet() {
+            if Instant::now() > ends && !site.notes().is_quiet() {
                 break;
             }
         }
@@ -55,7 +55,7 @@ pub async fn read<S: Site>(site: Arc<S>, reader: usize) {
 
 /// Now and then it leaves a topic and joins it again, or joins it elsewhere without leaving it.
 async fn wander<S: Site>(site: &S, client: &mut Client<S>, rng: &mut Rng) {
-    if site.is_quiet() || !rng.chance(15) {
+    if site.notes().is_quiet() || !rng.chance(15) {
         return;
     }
     let topics: Vec<_> = client.places.keys().copied().collect();

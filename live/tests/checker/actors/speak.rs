@@ -29,7 +29,7 @@ async fn say<S: Site>(
     is_again: bool,
 ) -> Result<Position, PublishError> {
     let Speech { topic, said, id, expect } = *speech;
-    site.saw(Some(topic), What::Says { node: site.number_of(node), said, id, expect });
+    site.notes().saw(Some(topic), What::Says { node: site.number_of(node), said, id, expect });
     let forgets = is_again && site.plan().has(Plant::RetryWithoutId);
     let speech = Speech { id: id.filter(|_| !forgets), ..*speech };
     let answer = timeout(patience, site.publish(voice, node, &speech)).await.unwrap_or_else(|_| {
@@ -37,7 +37,7 @@ async fn say<S: Site>(
         *voice = S::Voice::default();
         Err(PublishError::Unknown)
     });
-    site.saw(Some(topic), What::Answer { number: said.number, answer });
+    site.notes().saw(Some(topic), What::Answer { number: said.number, answer });
     answer
 }
 
@@ -74,12 +74,12 @@ pub async fn publish<S: Site>(site: Arc<S>, publisher: usize) {
     let mut rng = Rng::new(plan.seed, ("publisher", publisher));
     let (mut voice, mut own) = (S::Voice::default(), Vec::new());
     let plain = plan.topics - plan.lots;
-    while !site.is_quiet() && plain > 0 {
+    while !site.notes().is_quiet() && plain > 0 {
         // Now and then many at once.
         let burst = if rng.chance(30) { 40 } else { 1 };
         for _ in 0..burst {
             let Some(node) = site.some_node(&mut rng) else { break };
-            let (topic, number) = (rng.below(plain), site.number());
+            let (topic, number) = (rng.below(plain), site.notes().number());
             let id = match own.last() {
                 // Somebody else's id, or an own one for another message.
                 Some((of, id)) if *of == topic && rng.chance(50) => Some(*id),
@@ -91,7 +91,7 @@ pub async fn publish<S: Site>(site: Arc<S>, publisher: usize) {
             let speech = Speech { topic, said: Said::plain(number), id, expect };
             let tries = rng.within(1..6);
             let _ = insist(&*site, &mut rng, &mut voice, node, &speech, tries).await;
-            if site.is_quiet() {
+            if site.notes().is_quiet() {
                 return;
             }
         }
@@ -104,7 +104,7 @@ pub async fn probe<S: Site>(site: &S, node: &Arc<S::Node>) {
     let mut rng = Rng::new(site.plan().seed, ("probe", site.number_of(node)));
     let mut voice = S::Voice::default();
     for topic in 0..site.plan().topics {
-        let number = site.number();
+        let number = site.notes().number();
         let speech = Speech { topic, said: Said::plain(number), id: Some(number), expect: None };
         let _ = insist(site, &mut rng, &mut voice, Arc::clone(node), &speech, 5).await;
     }

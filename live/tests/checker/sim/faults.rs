@@ -35,7 +35,7 @@ fn inflict(world: &Arc<World>, fault: Fault, rng: &mut Rng) {
     let (again, seconds) = (Arc::clone(world), later.as_secs_f32());
     match fault {
         Fault::KillNode => {
-            world.did(format!("node {number} is killed for {seconds} s"), false);
+            world.notes.did(format!("node {number} is killed for {seconds} s"), false);
             world.kill(number);
             tokio::spawn(async move {
                 sleep(later).await;
@@ -44,7 +44,7 @@ fn inflict(world: &Arc<World>, fault: Fault, rng: &mut Rng) {
         }
         Fault::PauseNode => {
             let Some(node) = world.node(number) else { return };
-            world.did(format!("node {number} stops for {seconds} s"), false);
+            world.notes.did(format!("node {number} stops for {seconds} s"), false);
             node.life.pause(true);
             tokio::spawn(async move {
                 sleep(later).await;
@@ -53,7 +53,7 @@ fn inflict(world: &Arc<World>, fault: Fault, rng: &mut Rng) {
         }
         Fault::CutLink => {
             let Some(node) = world.node(number) else { return };
-            world.did(format!("node {number} loses its engine for {seconds} s"), false);
+            world.notes.did(format!("node {number} loses its engine for {seconds} s"), false);
             node.wire.down();
             tokio::spawn(async move {
                 sleep(later).await;
@@ -62,7 +62,7 @@ fn inflict(world: &Arc<World>, fault: Fault, rng: &mut Rng) {
         }
         Fault::KillEngine => {
             let (all, most) = (rng.chance(300), rng.within(1..12));
-            world.did(
+            world.notes.did(
                 format!("the engine is killed for {seconds} s, it loses {}", if all { "all" } else { "some" }),
                 true,
             );
@@ -71,12 +71,12 @@ fn inflict(world: &Arc<World>, fault: Fault, rng: &mut Rng) {
             restart(world, later, lost);
         }
         Fault::Failover => {
-            world.did(format!("another engine takes over after {seconds} s"), true);
+            world.notes.did(format!("another engine takes over after {seconds} s"), true);
             restart(world, later, |_| 0);
         }
         Fault::StopRun => {
             let Some(node) = world.node(number) else { return };
-            world.did(format!("nobody runs the hub of node {number} for {seconds} s"), false);
+            world.notes.did(format!("nobody runs the hub of node {number} for {seconds} s"), false);
             node.stop();
             tokio::spawn(async move {
                 sleep(later).await;
@@ -84,7 +84,7 @@ fn inflict(world: &Arc<World>, fault: Fault, rng: &mut Rng) {
             });
         }
         Fault::PauseEngine => {
-            world.did(format!("the engine stops for {seconds} s"), false);
+            world.notes.did(format!("the engine stops for {seconds} s"), false);
             world.pause_engine(true);
             tokio::spawn(async move {
                 sleep(later).await;
@@ -92,7 +92,7 @@ fn inflict(world: &Arc<World>, fault: Fault, rng: &mut Rng) {
             });
         }
         Fault::FlushEngine => {
-            world.did("the engine is flushed", true);
+            world.notes.did("the engine is flushed", true);
             lock(&world.engine).flush();
         }
     }

@@ -204,7 +204,7 @@ impl Wire {
             sleep(Duration::from_millis(20)).await;
             world.engine_runs().await;
             if lock(&wire.state).connection == connection {
-                let appended = lock(&world.engine).append(&append, world.now());
+                let appended = lock(&world.engine).append(&append, world.notes.now());
                 appended.ok().and_then(|(_, fed)| fed).iter().for_each(|fed| world.feed(fed));
             }
         });
@@ -219,7 +219,7 @@ impl Backplane for Link {
             return self.0.append_late(append).await;
         }
         let effect = move |world: &World, _: &Wire, engine: &mut Engine| {
-            let (at, fed) = engine.append(&append, world.now())?;
+            let (at, fed) = engine.append(&append, world.notes.now())?;
             fed.iter().for_each(|fed| world.feed(fed));
             Ok(at)
         };
@@ -233,8 +233,9 @@ impl Backplane for Link {
 
     async fn after(&self, topic: Arc<str>, after: Option<Position>, most: usize, fresh: Epoch) -> Result<Page, Away> {
         let name = topic.to_string();
-        let effect =
-            move |world: &World, _: &Wire, engine: &mut Engine| engine.after(&topic, after, most, fresh, world.now());
+        let effect = move |world: &World, _: &Wire, engine: &mut Engine| {
+            engine.after(&topic, after, most, fresh, world.notes.now())
+        };
         self.0.call("after", &name, effect).await.map_err(|_| Away)
     }
 
@@ -271,7 +272,7 @@ impl Backplane for Link {
     }
 
     async fn lease(&self, node: NodeId, time: Duration) -> Result<Lease, Away> {
-        let effect = move |world: &World, _: &Wire, engine: &mut Engine| engine.lease(node, time, world.now());
+        let effect = move |world: &World, _: &Wire, engine: &mut Engine| engine.lease(node, time, world.notes.now());
         self.0.call("lease", "", effect).await.map_err(|_| Away)
     }
 

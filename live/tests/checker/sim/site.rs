@@ -7,12 +7,13 @@ use bytes::Bytes;
 use openline_live::{Id, Lag, Position, PublishError, Start, Subscriber, Topic};
 
 use super::node::{Life, Node};
-use super::socket::Socket;
+use super::socket;
 use super::world::World;
+use crate::actors::notes::Notes;
+use crate::actors::remote::Remote;
 use crate::actors::speak::Speech;
 use crate::actors::words::{Heard, Seen, name};
 use crate::actors::{Connection, Site};
-use crate::history::What;
 use crate::plan::Plan;
 use crate::rng::Rng;
 
@@ -25,16 +26,8 @@ impl Site for World {
         &self.plan
     }
 
-    fn saw(&self, topic: Option<usize>, what: What) {
-        World::saw(self, topic, what);
-    }
-
-    fn number(&self) -> u64 {
-        World::number(self)
-    }
-
-    fn is_quiet(&self) -> bool {
-        World::is_quiet(self)
+    fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     fn some_node(&self, rng: &mut Rng) -> Option<Arc<Node>> {
@@ -50,7 +43,7 @@ impl Site for World {
         Some(if plainly {
             Way::Direct { node: Arc::clone(node), subscriber: Subscriber::new(), topics: BTreeMap::new() }
         } else {
-            Way::Socket(Socket::connect(node))
+            Way::Socket(socket::connect(node))
         })
     }
 
@@ -69,7 +62,7 @@ impl Site for World {
 /// How a client gets to a node.
 pub enum Way {
     Direct { node: Arc<Node>, subscriber: Subscriber<Seen>, topics: BTreeMap<usize, Topic<Seen>> },
-    Socket(Socket),
+    Socket(Remote),
 }
 
 impl Connection for Way {

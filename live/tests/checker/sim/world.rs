@@ -2,21 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use openline_live::Fed;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::node::Node;
-use crate::history::{Event, History, What};
+use crate::actors::notes::Notes;
 use crate::plan::{Net, Plan};
 
 pub struct World {
     pub plan: Plan,
-    began: Instant,
-    history: Mutex<History>,
+    pub notes: Notes,
     pub engine: Mutex<Engine>,
     /// The engine does not work on what has come.
     paused: AtomicBool,
@@ -24,57 +21,26 @@ pub struct World {
     net: Mutex<Net>,
     /// By number; nothing while it is dead.
     nodes: Mutex<Vec<Option<Arc<Node>>>>,
-    numbers: AtomicU64,
     /// How many nodes have been started.
     pub lives: AtomicU64,
-    quiet: AtomicBool,
 }
 
 impl World {
     pub fn new(plan: Plan) -> Arc<World> {
         let world = Arc::new(World {
-            began: Instant::now(),
-            history: Mutex::default(),
+            notes: Notes::new(),
             engine: Mutex::new(Engine::new(plan.plant)),
             paused: AtomicBool::new(false),
             resumed: Notify::new(),
             net: Mutex::new(plan.net),
             nodes: Mutex::new(vec![None; plan.nodes]),
-            numbers: AtomicU64::new(0),
             lives: AtomicU64::new(0),
-            quiet: AtomicBool::new(false),
             plan,
         });
         for node in 0..world.plan.nodes {
             world.start(node);
         }
         world
-    }
-
-    pub fn now(&self) -> Duration {
-        self.began.elapsed()
-    }
-
-    pub fn saw(&self, topic: Option<usize>, what: What) {
-        let event = Event { at: self.now(), topic, what };
-        lock(&self.history).0.push(event);
-    }
-
-    pub fn did(&self, text: impl Into<String>, forgets: bool) {
-        self.saw(None, What::Fault { text: text.into(), forgets });
-    }
-
-    pub fn history(&self) -> History {
-        lock(&self.history).clone()
-    }
-
-    /// The number of a new message.
-    pub fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Relaxed) + 1
-    }
-
-    pub fn is_quiet(&self) -> bool {
-        self.quiet.load(Relaxed)
     }
 
     pub fn net(&self) -> Net {
@@ -139,8 +105,7 @@ impl World {
             node.wire.up();
             node.run();
         }
-        self.quiet.store(true, Relaxed);
-        self.saw(None, What::Quiet);
+        self.notes.quiet();
     }
 }
 
