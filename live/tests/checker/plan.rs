@@ -31,6 +31,8 @@ pub struct Plan {
     pub every: u64,
     /// After the last fault each node says something in each topic. Otherwise nothing new tells what was lost before.
     pub probes: bool,
+    /// The engine is `Memory`, without a network.
+    pub memory: bool,
     pub plant: Option<Plant>,
 }
 
@@ -112,13 +114,20 @@ impl Plan {
         ];
         // Few kinds at a time, so that one of them does not always cover up for another.
         let kinds = rng.below(4);
-        let faults: Vec<_> = (0..kinds).map(|_| rng.pick(&all)).collect();
+        let mut faults: Vec<_> = (0..kinds).map(|_| rng.pick(&all)).collect();
         // Now and then so bad that nearly nothing works.
-        let mut rate = |most: u64| match rng.below(10) {
+        let mut rate: fn(&mut Rng, u64) -> u64 = |rng, most| match rng.below(10) {
             0 => rng.within(most..most * 4),
             1..4 => rng.within(1..most),
             _ => 0,
         };
+        let memory = plant.is_none() && rng.chance(80);
+        if memory {
+            let without = [Fault::KillNode, Fault::PauseNode, Fault::FlushEngine, Fault::StopRun];
+            faults.retain(|fault| without.contains(fault));
+            rate = |_, _| 0;
+        }
+        let mut rate = |most| rate(rng, most);
         let net = Net {
             not_sent: rate(60),
             request_lost: rate(60),
@@ -147,6 +156,7 @@ impl Plan {
             // Who holds messages of a log that was flushed learns of it by the next one only.
             probes: faults.contains(&Fault::FlushEngine) || rng.chance(500),
             faults,
+            memory,
             plant,
         }
     }

@@ -20,7 +20,7 @@ use crate::actors::{decide, read, speak};
 use crate::history::{History, What};
 use crate::oracle::Setup;
 use crate::plan::Plan;
-use world::{World, lock};
+use world::World;
 
 /// Runs what this plan says. The same plan gives the same history.
 pub fn run(plan: Plan) -> (Setup, History) {
@@ -51,7 +51,7 @@ async fn live(plan: Plan) -> History {
     }
     sleep(CATCH_UP).await;
     for topic in 0..plan.topics {
-        let end = lock(&world.engine).end(&name(topic));
+        let end = world.end(&name(topic)).await;
         if let Some(at) = end {
             world.notes.saw(Some(topic), What::End { at });
         }

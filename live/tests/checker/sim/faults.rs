@@ -25,6 +25,11 @@ pub async fn harm(world: &Arc<World>) {
         inflict(world, Fault::CutLink, &mut rng);
         sleep(rng.millis(1..100)).await;
     }
+    // The same for messages that the feed only says something of.
+    if world.plan.net.stale > 0 {
+        world.bad_end();
+        sleep(rng.millis(1..1_000)).await;
+    }
     world.calm();
 }
 
@@ -94,6 +99,7 @@ fn inflict(world: &Arc<World>, fault: Fault, rng: &mut Rng) {
         Fault::FlushEngine => {
             world.notes.did("the engine is flushed", true);
             lock(&world.engine).flush();
+            world.memory.forget();
         }
     }
 }

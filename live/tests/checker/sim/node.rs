@@ -34,7 +34,12 @@ impl Node {
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&Rng::new(world.plan.seed, ("epoch", lives)).next().to_be_bytes());
         let wire = Wire::new(world, number, lives);
-        let hub = Hub::with(Link(Arc::clone(&wire)), world.plan.retain, EpochSeed::from(seed), make);
+        let (retain, seed) = (world.plan.retain, EpochSeed::from(seed));
+        let hub = if world.plan.memory {
+            Hub::with(world.memory.node(), retain, seed, make)
+        } else {
+            Hub::with(Link(Arc::clone(&wire)), retain, seed, make)
+        };
         hub.set_limits({
             let mut limits = Limits::default();
             limits.bytes = world.plan.room;

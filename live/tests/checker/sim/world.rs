@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use openline_live::Fed;
+use openline_live::{Backplane, Epoch, Fed, Memory, Position};
 use tokio::sync::Notify;
 
 use super::engine::Engine;
@@ -15,6 +15,8 @@ pub struct World {
     pub plan: Plan,
     pub notes: Notes,
     pub engine: Mutex<Engine>,
+    /// What the plan may say to take instead.
+    pub memory: Memory,
     /// The engine does not work on what has come.
     paused: AtomicBool,
     resumed: Notify,
@@ -30,6 +32,7 @@ impl World {
         let world = Arc::new(World {
             notes: Notes::new(),
             engine: Mutex::new(Engine::new(plan.plant)),
+            memory: Memory::new(),
             paused: AtomicBool::new(false),
             resumed: Notify::new(),
             net: Mutex::new(plan.net),
@@ -70,6 +73,15 @@ impl World {
         }
     }
 
+    /// Where a topic's log stands, if the engine knows it.
+    pub async fn end(&self, topic: &str) -> Option<Position> {
+        if !self.plan.memory {
+            return lock(&self.engine).end(topic);
+        }
+        let page = self.memory.node().after(topic.into(), None, 1, Epoch::from_bytes([0; 16])).await;
+        page.ok().map(|page| page.at)
+    }
+
     pub fn node(&self, node: usize) -> Option<Arc<Node>> {
         lock(&self.nodes)[node].clone()
     }
@@ -91,6 +103,12 @@ impl World {
         if let Some(node) = node {
             node.life.end();
         }
+    }
+
+    /// Of most messages the feed says no more than that there is something.
+    pub fn bad_end(&self) {
+        let mut net = lock(&self.net);
+        (net.stale, net.slow) = (700, net.slow.max(300));
     }
 
     /// All faults are over: everything runs, and nothing is lost any more.
