@@ -119,21 +119,20 @@ impl Server {
         }
     }
 
-    /// Says something to it until it answers.
+    /// Says something to it until it has done so. While it loads its log it answers with an error.
     pub async fn tell(&self, command: &str) {
         let tell = async {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
-            stream.write_all(format!("{command}\r\n").as_bytes()).await.ok()?;
-            let mut answer = [0; 64];
-            let count = stream.read(&mut answer).await.ok()?;
-            // While it loads its log it says -LOADING.
-            matches!(answer[..count].first(), Some(b'+' | b':')).then_some(())
+            while timeout(Duration::from_secs(2), self.ask(command)).await != Ok(Some(())) {
+                sleep(Duration::from_millis(100)).await;
+            }
         };
-        let mut tell = std::pin::pin!(async move { timeout(Duration::from_secs(2), tell).await });
-        if tell.as_mut().await != Ok(Some(())) {
-            sleep(Duration::from_millis(100)).await;
-            Box::pin(self.tell(command)).await;
-        }
+        timeout(Duration::from_secs(60), tell).await.expect("Redis answers");
+    }
+
+    async fn ask(&self, command: &str) -> Option<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        stream.write_all(format!("{command}\r\n").as_bytes()).await.ok()?;
+        matches!(stream.read_u8().await.ok()?, b'+' | b':').then_some(())
     }
 }
 
