@@ -22,6 +22,14 @@ pub async fn harm(site: &Arc<Machines>) {
     site.notes().quiet();
 }
 
+/// Cuts all feeds again and again.
+pub async fn cut(site: &Machines) {
+    site.notes().did("all feeds are cut again and again", false);
+    loop {
+        site.server.tell("CLIENT KILL TYPE pubsub").await;
+    }
+}
+
 async fn inflict(site: &Arc<Machines>, fault: Fault, rng: &mut Rng) {
     let number = rng.below(site.plan().nodes);
     let most = rng.pick(&[300, 1_500, 1_500, 7_000]);
