@@ -1,8 +1,8 @@
 //! The feed of a node: one connection with all subscriptions, and the one task that keeps it.
 //!
-//! Topics are subscribed to, in this order, before anybody is told so. A connection that is lost, that does not answer,
-//! whose server is another one than that of the commands, or from which the server has taken a topic, is made again, all
-//! topics are subscribed to, and then the cut is told.
+//! The server confirms a subscription before anybody is told of it. A connection is made again if it is lost, if it does
+//! not answer, if its server is another one than that of the commands, or if the server has taken a topic from it. Then
+//! all topics are subscribed to, and after that the cut is told.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
