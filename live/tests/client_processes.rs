@@ -1,48 +1,21 @@
 //! The examples `chat` and `chat_client` as processes, with a network between them that is cut.
 #![cfg(all(feature = "client", feature = "pump"))]
 
-use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use example::{Running, build};
 use openline::net::connect;
 
-/// The examples, which cargo has built for `cargo test`, or builds here.
-fn examples() -> PathBuf {
-    // This test lies in <target>/<profile>/deps.
-    let test = env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let name = match profile.file_name().unwrap().to_str().unwrap() {
-        "debug" => "dev",
-        name => name,
-    };
-    let built = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--example", "chat", "--example", "chat_client", "--features", "pump,client"])
-        .args(["--profile", name, "--target-dir"])
-        .arg(profile.parent().unwrap())
-        .status();
-    assert!(built.unwrap().success());
-    profile.join("examples")
-}
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+#[path = "common/example.rs"]
+mod example;
 
 fn start(name: &str, argument: &str) -> Running {
-    let program = examples().join(format!("{name}{}", env::consts::EXE_SUFFIX));
-    let mut command = Command::new(program);
+    let mut command = Command::new(build(name, "pump,client"));
     command.arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Running(command.spawn().unwrap())
 }

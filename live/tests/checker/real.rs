@@ -1,6 +1,8 @@
 //! The same actors and the same judge, but the nodes are processes, the clients have sockets, and the engine is a Redis of
 //! their own.
 
+#[path = "../common/example.rs"]
+mod example;
 mod faults;
 mod process;
 mod site;

@@ -42,25 +42,6 @@ impl Drop for Process {
     }
 }
 
-/// The node program of `examples`, built as this test was.
-pub fn build() -> PathBuf {
-    // This test lies in <target>/<profile>/deps.
-    let test = env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let name = match profile.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
-    let built = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--example", "machines", "--features", "pump,redis", "--profile", name])
-        .arg("--target-dir")
-        .arg(profile.parent().unwrap())
-        .status();
-    assert!(built.unwrap().success());
-    profile.join("examples").join(format!("machines{}", env::consts::EXE_SUFFIX))
-}
-
 /// Starts a node. Nothing: it has ended at once, because its Redis is away. This blocks.
 pub fn node(program: &PathBuf, redis: &str, retain: usize) -> Option<(Process, String)> {
     let mut command = Command::new(program);

@@ -9,6 +9,7 @@ use openline::tokio::{Stream, WebSocket, connect};
 use openline_live::{Lag, Position, PublishError, Start};
 use tokio::time::{sleep, timeout};
 
+use super::example;
 use super::process::{self, Process, Server};
 use crate::actors::notes::Notes;
 use crate::actors::remote::Remote;
@@ -36,7 +37,13 @@ pub struct Machine {
 impl Machines {
     pub fn new(plan: Plan, persists: bool) -> Machines {
         let nodes = Mutex::new(vec![None; plan.nodes]);
-        Machines { nodes, plan, notes: Notes::new(), server: Server::new(persists), program: process::build() }
+        Machines {
+            nodes,
+            plan,
+            notes: Notes::new(),
+            server: Server::new(persists),
+            program: example::build("machines", "pump,redis"),
+        }
     }
 
     pub fn node(&self, number: usize) -> Option<Arc<Machine>> {
