@@ -74,7 +74,7 @@ pub trait Backplane: Send + Sync + 'static {
         fresh: Epoch,
     ) -> impl Future<Output = Result<Page, Away>> + Send;
 
-    /// From its answer on the feed has the topics in `add`, and soon no longer those in `remove`.
+    /// From its answer on the feed has the topics in `add`, and soon no longer those in `remove` which are not in `add`.
     ///
     /// It is called again with the same topics after it has failed. The engine restores all of it by itself after its
     /// connection was lost, and tells [`Fed::Cut`] then.

@@ -110,10 +110,10 @@ impl Backplane for MemoryNode {
     async fn interest(&self, add: Vec<Arc<str>>, remove: Vec<Arc<str>>) -> Result<(), Away> {
         let mut store = self.memory.lock();
         let feed = store.feeds.get_mut(&self.number).ok_or(Away)?;
-        feed.topics.extend(add);
         for name in &remove {
             feed.topics.remove(name);
         }
+        feed.topics.extend(add);
         Ok(())
     }
 

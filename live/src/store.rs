@@ -199,7 +199,7 @@ impl Log {
         let first = self.head + 1 - self.messages.len() as u64;
         let known = after.filter(|after| after.epoch == self.epoch && after.offset <= self.head);
         let from = known.map_or(first, |after| (after.offset + 1).max(first));
-        let messages = self.messages.iter().skip((from - first) as usize).take(most).zip(from..);
+        let messages = self.messages.iter().skip((from - first) as usize).take(most.max(1)).zip(from..);
         let keep = |((payload, at), offset): (&(Bytes, Stamp), u64)| Kept {
             offset,
             age: now.since(*at),

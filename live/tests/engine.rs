@@ -200,3 +200,19 @@ async fn who_is_here_goes_with_the_lease_of_its_node() {
     one.announce(announce(a, &[], &["Ann"])).await.unwrap();
     assert!(one.here(name("t")).await.unwrap().is_empty());
 }
+
+#[allow(dead_code, reason = "some of it is for engines behind a network")]
+mod contract;
+
+/// What every engine must do, `Redis` too.
+mod holds_to_the_contract {
+    use super::*;
+
+    async fn nodes() -> Option<(Memory, MemoryNode, MemoryNode)> {
+        let memory = Memory::new();
+        let (one, two) = (memory.node(), memory.node());
+        Some((memory, one, two))
+    }
+
+    contract::tests!(nodes, start_paused = true);
+}

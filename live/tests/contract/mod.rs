@@ -24,6 +24,7 @@ macro_rules! tests {
             a_feed_has_what_is_wanted_and_no_more,
             any_payload_and_any_name,
             ids_are_known,
+            an_id_may_say_what_it_is_of,
             ids_are_forgotten_after_4096_others,
             a_log_is_expected_to_stand_somewhere,
             one_of_two_that_expect_the_same_wins,
@@ -201,14 +202,6 @@ pub async fn ids_are_known(one: &impl Backplane, two: &impl Backplane) {
     say(one, "t", "b").await;
     assert_eq!(two.append(with_id("t", "a", "id")).await, Ok(first));
     assert_eq!(two.append(with_id("t", "x", "id")).await, Err(PublishError::IdTaken));
-    let of = |payload: &str, content: &str| {
-        let mut append = append("t", payload);
-        append.id = Some(Id::new("of").of(content.as_bytes()));
-        append
-    };
-    let first = one.append(of("socket 1: hello", "hello")).await.unwrap();
-    assert_eq!(two.append(of("socket 2: hello", "hello")).await, Ok(first));
-    assert_eq!(two.append(of("socket 1: hello", "good morning")).await, Err(PublishError::IdTaken));
     // A known id is found before the log is looked at.
     let mut again = with_id("t", "a", "id");
     again.expect = Some(Position { epoch: epoch(9), offset: 77 });
@@ -227,6 +220,17 @@ pub async fn ids_are_known(one: &impl Backplane, two: &impl Backplane) {
     assert_eq!(two.append(with_id("t", "a", "id")).await, Ok(first));
     assert_eq!(two.append(with_id("u", "z", "id")).await.unwrap().offset, 1);
     assert_eq!(said(&page(one, "t", None, 9).await), [(4, "e".to_owned())]);
+}
+
+pub async fn an_id_may_say_what_it_is_of(one: &impl Backplane, two: &impl Backplane) {
+    let of = |payload: &str, content: &str| {
+        let mut append = append("t", payload);
+        append.id = Some(Id::new("of").of(content.as_bytes()));
+        append
+    };
+    let first = one.append(of("socket 1: hello", "hello")).await.unwrap();
+    assert_eq!(two.append(of("socket 2: hello", "hello")).await, Ok(first));
+    assert_eq!(two.append(of("socket 1: hello", "good morning")).await, Err(PublishError::IdTaken));
 }
 
 pub async fn ids_are_forgotten_after_4096_others(one: &impl Backplane, _: &impl Backplane) {
