@@ -201,7 +201,6 @@ async fn who_is_here_goes_with_the_lease_of_its_node() {
     assert!(one.here(name("t")).await.unwrap().is_empty());
 }
 
-#[allow(dead_code, reason = "some of it is for engines behind a network")]
 mod contract;
 
 /// What every engine must do, `Redis` too.

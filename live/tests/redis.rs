@@ -1,7 +1,7 @@
 //! `Redis` against a real server, which each test starts for itself on a free port of the loopback, and kills.
 //!
-//! The server is `redis-server`, or what `REDIS_SERVER` names. Without one these tests fail, unless `OPENLINE_NO_REDIS` is
-//! set. They wait for conditions, with generous limits.
+//! The server is `redis-server`, or what `REDIS_SERVER` names. Where there is none, these tests say so and do nothing,
+//! unless `OPENLINE_REDIS=required`: then they fail. They wait for conditions, with generous limits.
 
 #![allow(clippy::unwrap_used)]
 
