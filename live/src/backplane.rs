@@ -87,16 +87,29 @@ pub trait Backplane: Send + Sync + 'static {
     /// must drop something, it says [`Fed::Cut`].
     fn fed(&self) -> impl Future<Output = Fed> + Send;
 
-    /// Says that a node is alive for so long. Answers with all nodes that are, and whether this one still was.
+    /// Says that a node is alive for so long, from now on. Answers with all nodes that are, and whether this one still was.
+    ///
+    /// A hub leases before it announces anything, and renews that every 5 s for 15 s. When a node's lease has ended, what it
+    /// has announced is gone, also if it leases again later. Nothing is fed then: the other nodes find it missing in the
+    /// answers to their own leases.
     fn lease(&self, node: NodeId, time: Duration) -> impl Future<Output = Result<Lease, Away>> + Send;
 
     /// Adds and removes names of those who are here, for one node and topic, and feeds [`Fed::Presence`] to all nodes
     /// that have the topic.
     ///
-    /// They are kept as long as the node's lease. To add what is there or remove what is not changes nothing.
+    /// They are kept as long as the node's lease. To add what is there or remove what is not changes nothing, but it is fed
+    /// all the same. The calls of one node for a topic are applied in their order; the next one begins when the one before
+    /// has been answered or was given up. No name is in both lists, and they have 1,000 names together at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Away`] also if the node has no lease. It announces all of its names again when it has one.
     fn announce(&self, announce: Announce) -> impl Future<Output = Result<(), Away>> + Send;
 
-    /// Who is here, by node. Nodes whose lease has ended may be among them.
+    /// Who is here, by node: only at nodes whose lease has not ended at that same moment.
+    ///
+    /// What has been fed to this node before the call is in the answer. The hub asks only after
+    /// [`interest`](Self::interest) has answered, so what is announced later is fed.
     fn here(&self, topic: Arc<str>) -> impl Future<Output = Result<Vec<Present>, Away>> + Send;
 }
 
@@ -161,9 +174,10 @@ pub enum Fed {
     },
     /// Names have been added and removed by a node.
     Presence(Announce),
-    /// Something of this topic may be missing, so the hub reads its log again.
+    /// Something of this topic may be missing, so the hub reads its log again, and asks who is here.
     Stale(Arc<str>),
-    /// The feed stands again after it was interrupted: anything may be missing, so the hub reads all logs again.
+    /// The feed stands again after it was interrupted: anything may be missing, so the hub reads all logs again,
+    /// and asks who is here.
     Cut,
 }
 
@@ -174,7 +188,7 @@ pub struct Announce {
     pub topic: Arc<str>,
     /// The node at which they are.
     pub node: NodeId,
-    /// Who is here now.
+    /// Who is here now. Each name has 1 to 128 bytes.
     pub joined: Vec<Arc<str>>,
     /// Who is no longer here.
     pub gone: Vec<Arc<str>>,

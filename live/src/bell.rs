@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
+use crate::slab::Slab;
 use crate::sync::{Mutex, lock};
 
 /// The cursors of one subscriber that have something to read, and who waits for that.
@@ -88,3 +89,17 @@ impl Bell {
         }
     }
 }
+
+/// Rings for those of [`GROUP`] seats who do not know yet that there is something to read. Returns whether there may be
+/// more seats. The wakers are called without a lock, since an executor may poll at once; between two groups others may
+/// read, come and go.
+pub(crate) fn ring_group(seats: &mut Slab<Seat>, from: usize, wakers: &mut Vec<Waker>) -> bool {
+    for seat in seats.range_mut(from, GROUP).filter(|seat| !seat.rung) {
+        seat.rung = true;
+        wakers.extend(seat.bell.ring(seat.cursor));
+    }
+    from + GROUP < seats.places()
+}
+
+/// How many places are looked at under one lock.
+pub(crate) const GROUP: usize = 256;

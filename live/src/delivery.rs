@@ -59,6 +59,31 @@ pub enum Delivery<M> {
     ///
     /// [`Subscriber::leave`](crate::Subscriber::leave) does not cause it.
     Left(Arc<str>),
+    /// Who is here. It is the first delivery of each [`watch`](crate::Subscriber::watch), and replaces all that was told of
+    /// the topic before.
+    ///
+    /// It comes again for a watcher that has lagged, if more than 1,000 names have come and gone at once, and when all names
+    /// fit after some of them did not.
+    Here {
+        /// The name of the topic.
+        topic: Arc<str>,
+        /// The first names in order, each once: 1,000 at most.
+        names: Arc<[Arc<str>]>,
+        /// How many are here beside them.
+        more: usize,
+    },
+    /// Who has come and gone since the last [`Here`](Self::Here) or `Changed`: 1,000 names at most, and one at least. Each
+    /// name stands once.
+    ///
+    /// Who is among the `more` of a `Here` may be told as gone without having been named.
+    Changed {
+        /// The name of the topic.
+        topic: Arc<str>,
+        /// Who is here now, in order.
+        joined: Arc<[Arc<str>]>,
+        /// Who is no longer here, in order.
+        gone: Arc<[Arc<str>]>,
+    },
 }
 
 /// A hole in what a subscriber sees.

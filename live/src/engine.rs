@@ -3,13 +3,13 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::stream::{Stream, unfold};
 use tokio::time::timeout;
 
-use crate::backplane::{Append, Away, Backplane, Fed, Page};
+use crate::backplane::{Announce, Append, Away, Backplane, Fed, Lease, NodeId, Page, Present};
 use crate::error::PublishError;
 use crate::interest::Interest;
 use crate::position::{Epoch, Position};
@@ -19,6 +19,8 @@ pub(crate) struct Link {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) interest: Interest,
     pub(crate) loads: AtomicU64,
+    /// The engine has known this node before.
+    pub(crate) leased: AtomicBool,
     /// How many nanoseconds the last read took; `NEVER` if there was none.
     delay: AtomicU64,
 }
@@ -29,6 +31,7 @@ impl Link {
             engine: Box::new(backplane),
             interest: Interest::default(),
             loads: AtomicU64::new(0),
+            leased: AtomicBool::new(false),
             delay: AtomicU64::new(NEVER),
         }
     }
@@ -58,6 +61,9 @@ pub(crate) trait Engine: Send + Sync {
     /// The next messages of a topic: [`PAGE`] of them at most.
     fn after(&self, topic: Arc<str>, after: Option<Position>, fresh: Epoch) -> Call<'_, Result<Page, Away>>;
     fn interest(&self, add: Vec<Arc<str>>, remove: Vec<Arc<str>>) -> Call<'_, Result<(), Away>>;
+    fn lease(&self, node: NodeId, time: Duration) -> Call<'_, Result<Lease, Away>>;
+    fn announce(&self, announce: Announce) -> Call<'_, Result<(), Away>>;
+    fn here(&self, topic: Arc<str>) -> Call<'_, Result<Vec<Present>, Away>>;
     /// All that is fed from now on. It never ends.
     fn feed(&self) -> Pin<Box<dyn Stream<Item = Fed> + Send + '_>>;
 }
@@ -80,9 +86,29 @@ impl<B: Backplane> Engine for B {
         Box::pin(async move { timeout(PATIENCE, call).await.unwrap_or(Err(Away)) })
     }
 
+    fn lease(&self, node: NodeId, time: Duration) -> Call<'_, Result<Lease, Away>> {
+        let call = Backplane::lease(self, node, time);
+        Box::pin(async move { timeout(PATIENCE, call).await.unwrap_or(Err(Away)) })
+    }
+
+    fn announce(&self, announce: Announce) -> Call<'_, Result<(), Away>> {
+        let call = Backplane::announce(self, announce);
+        Box::pin(async move { timeout(PATIENCE, call).await.unwrap_or(Err(Away)) })
+    }
+
+    fn here(&self, topic: Arc<str>) -> Call<'_, Result<Vec<Present>, Away>> {
+        let call = Backplane::here(self, topic);
+        Box::pin(async move { timeout(PATIENCE, call).await.unwrap_or(Err(Away)) })
+    }
+
     fn feed(&self) -> Pin<Box<dyn Stream<Item = Fed> + Send + '_>> {
         Box::pin(unfold(self, |backplane| async move { Some((backplane.fed().await, backplane)) }))
     }
+}
+
+/// How long to wait after so many failures before the last one: 0.1 s, doubled each time, 5 s at most.
+pub(crate) fn pause(attempts: u32) -> Duration {
+    Duration::from_millis(100 << attempts.min(6)).min(Duration::from_secs(5))
 }
 
 /// How long an engine may take to answer.

@@ -1,4 +1,4 @@
-//! What can go wrong, by who asks: a topic by its name, a publisher, or a restart.
+//! What can go wrong, by who asks: a topic by its name, a publisher, somebody who is here, or a restart.
 
 use std::error::Error;
 use std::fmt;
@@ -58,6 +58,28 @@ impl fmt::Display for PublishError {
 }
 
 impl Error for PublishError {}
+
+/// Why somebody cannot be here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EnterError {
+    /// The name does not have 1 to 128 bytes.
+    Name,
+    /// There are as many names as [`Limits::names_per_topic`](crate::Limits::names_per_topic) or
+    /// [`Limits::names`](crate::Limits::names) allows.
+    TooMany,
+}
+
+impl fmt::Display for EnterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EnterError::Name => "a name must have 1 to 128 bytes",
+            EnterError::TooMany => "there are too many names",
+        })
+    }
+}
+
+impl Error for EnterError {}
 
 /// Why some bytes are no snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

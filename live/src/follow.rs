@@ -23,9 +23,9 @@ pub(crate) enum Then {
 }
 
 impl<M> Inner<M> {
-    /// Whether the engine must feed the topic.
+    /// Whether the engine must feed the topic: for those who have joined it, or for those who watch it.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.change(|state| state.phase.is_wanted())
+        self.change(|state| state.phase.is_wanted()) || self.is_watched()
     }
 
     /// Nothing that was asked for comes any more. Returns whether the topic must be fed and read again.

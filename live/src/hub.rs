@@ -23,6 +23,7 @@ use crate::shared::Shared;
 use crate::snapshot::{self, Snapshot};
 use crate::sync::{Mutex, lock};
 use crate::topic::{Inner, Topic};
+use crate::turns::TURN;
 
 /// All topics of one process. A clone is another handle to the same hub.
 ///
@@ -145,6 +146,8 @@ impl<M> Hub<M> {
     pub fn set_limits(&self, limits: Limits) {
         self.0.shared.max_topics.store(limits.topics, Relaxed);
         self.0.shared.max_bytes.store(limits.bytes, Relaxed);
+        self.0.shared.max_names.store(limits.names, Relaxed);
+        self.0.shared.max_names_per_topic.store(limits.names_per_topic, Relaxed);
     }
 
     /// The topic of this name. It is made if there is none, so check first whether the client may have it.
@@ -171,7 +174,6 @@ impl<M> Hub<M> {
     }
 
     /// The topic of this name, if there is one.
-    #[cfg(feature = "tokio")]
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Inner<M>>> {
         lock(self.shard(name)).get(name).cloned()
     }
@@ -198,22 +200,37 @@ impl<M> Hub<M> {
     /// Ages are as exact as these calls are frequent. An earlier time than the last one changes nothing. If nobody calls
     /// it, nothing grows old, and the limits on messages, bytes and topics hold all the same.
     ///
-    /// A sweep visits all topics, 1 to 5 seconds after the last one.
+    /// A sweep visits all topics, 1 to 5 seconds after the last one. Who has come and gone is told to watchers, and names
+    /// begin and end to linger, a quarter of a second after the last time. While anybody watches, it wants to be called that
+    /// often; otherwise call it when it says, even if somebody enters meanwhile.
     pub fn tick(&self, now: Time) -> Option<Time> {
+        let sweep = self.advance(now);
+        let shared = &self.0.shared;
+        let watched = shared.turns.is_watched().then(|| shared.now().later(TURN));
+        Some(shared.turns.next().into_iter().chain(watched).fold(sweep, Stamp::min).time())
+    }
+
+    /// Does all that is to be done by now. Returns when the next sweep is.
+    pub(crate) fn advance(&self, now: Time) -> Stamp {
         let names = &*self.0;
         names.shared.now.fetch_max(Stamp::from(now).nanos(), Relaxed);
         let now = names.shared.now();
+        for name in names.shared.turns.take_due(now) {
+            if let Some(topic) = self.find(&name) {
+                topic.turn(now);
+            }
+        }
         let retain = &names.shared.retain;
         let wait = (retain.age.min(retain.linger) / 4).clamp(Duration::from_secs(1), Duration::from_secs(5));
         {
             let mut next_sweep = lock(&names.next_sweep);
             if now < *next_sweep {
-                return Some(next_sweep.time());
+                return *next_sweep;
             }
             *next_sweep = now.later(wait);
         }
         names.shards.iter().for_each(|shard| self.sweep(shard, now));
-        Some(now.later(wait).time())
+        now.later(wait)
     }
 
     fn sweep(&self, shard: &Mutex<Shard<M>>, now: Stamp) {
@@ -255,6 +272,7 @@ impl<M> Hub<M> {
         let shared = &self.0.shared;
         let mut counters = Counters {
             bytes: shared.bytes.load(Relaxed),
+            names: shared.names.load(Relaxed),
             published: shared.published.load(Relaxed),
             missed: shared.missed.load(Relaxed),
             left: shared.left.load(Relaxed),
@@ -288,6 +306,8 @@ pub struct Counters {
     pub topics: usize,
     /// How many times a topic is joined. A subscriber counts once for each of its topics.
     pub subscribers: usize,
+    /// What counts against [`Limits::names`].
+    pub names: usize,
     /// How many messages lie in all logs.
     pub messages: usize,
     /// What counts against [`Limits::bytes`].

@@ -91,6 +91,11 @@ impl Interest {
         };
     }
 
+    /// Whether the engine feeds a topic of this name.
+    pub(crate) fn is_told(&self, name: &str) -> bool {
+        lock(&self.0).told.get(name) == Some(&Told::Yes)
+    }
+
     /// The engine could not be told. These names are taken again.
     pub(crate) fn failed(&self, untold: impl IntoIterator<Item = Arc<str>>) {
         lock(&self.0).changed.extend(untold);

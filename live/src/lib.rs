@@ -129,6 +129,8 @@
     )
 )]
 
+#[cfg(feature = "tokio")]
+mod attend;
 #[cfg(feature = "client")]
 mod backoff;
 #[cfg(feature = "tokio")]
@@ -155,22 +157,23 @@ mod limits;
 mod log;
 #[cfg(feature = "tokio")]
 mod memory;
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "without a backplane, there are no other nodes"))]
+mod nodes;
 #[cfg(feature = "client")]
 mod outbox;
 #[cfg(feature = "client")]
 mod persistent;
-mod nodes;
 mod phase;
 mod position;
 #[cfg(feature = "client")]
 mod positions;
+mod presence;
 #[cfg(feature = "pump")]
 mod pump;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg_attr(not(test), expect(dead_code, reason = "no topic has one yet"))]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "without a backplane, there are no other nodes"))]
 mod remote;
-#[cfg_attr(not(test), expect(dead_code, reason = "no topic has one yet"))]
 mod roster;
 #[cfg(feature = "tokio")]
 mod run;
@@ -183,19 +186,22 @@ mod standing;
 mod store;
 mod subscriber;
 mod sync;
-#[cfg_attr(not(test), expect(dead_code, reason = "no topic has one yet"))]
 mod told;
 mod topic;
+mod turns;
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "without a backplane, nothing is announced"))]
+mod unsaid;
 #[cfg(feature = "client")]
 mod verdict;
-mod unsaid;
+mod watch;
+mod watching;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{Redis, RedisError, RedisOptions};
 #[cfg(feature = "tokio")]
 pub use backplane::{Announce, Append, Away, Backplane, Fed, Kept, Lease, NodeId, Page, Present};
 pub use delivery::{Delivery, Gap, Lag, Start};
-pub use error::{PublishError, SnapshotError, TopicError};
+pub use error::{EnterError, PublishError, SnapshotError, TopicError};
 pub use hub::{Counters, Hub};
 pub use id::Id;
 pub use limits::{Limits, Retain};
@@ -204,6 +210,7 @@ pub use memory::{Memory, MemoryNode};
 #[doc(no_inline)]
 pub use openline::Time;
 pub use position::{Epoch, EpochSeed, ParsePositionError, Position};
+pub use presence::Presence;
 #[cfg(feature = "pump")]
 pub use pump::pump;
 pub use snapshot::Snapshot;

@@ -26,6 +26,9 @@ pub struct Retain {
     /// How long a topic stays that nobody holds. One with messages stays at least for `age` after the last one, and one
     /// with ids until they have expired. Default: 1 minute.
     pub linger: Duration,
+    /// How long a name stays here after the last [`Presence`](crate::Presence) of it, so that a client that reconnects does
+    /// not seem to go. It begins with the next [`Hub::tick`](crate::Hub::tick). Default: 30 seconds.
+    pub absence: Duration,
     /// How many messages beyond `messages` are kept while a cursor waits for them. Default: 4,096.
     pub slack_messages: usize,
     /// How many bytes beyond `bytes` are kept while a cursor waits for them. Default: 4 MiB.
@@ -39,6 +42,7 @@ impl Default for Retain {
             bytes: 1 << 20,
             age: Duration::from_secs(300),
             linger: Duration::from_secs(60),
+            absence: Duration::from_secs(30),
             slack_messages: 4096,
             slack_bytes: 4 << 20,
         }
@@ -63,11 +67,16 @@ pub struct Limits {
     ///
     /// At this limit a topic drops its own oldest messages for each new one. Who waited for them is told so.
     pub bytes: usize,
+    /// How many names of those who are here all topics may have, each name once for each of its topics. Names that other
+    /// nodes have announced count too, but are always taken. Default: 1,000,000.
+    pub names: usize,
+    /// How many names one topic may have, as for [`names`](Self::names). Default: 100,000.
+    pub names_per_topic: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { topics: 100_000, bytes: 256 << 20 }
+        Limits { topics: 100_000, bytes: 256 << 20, names: 1_000_000, names_per_topic: 100_000 }
     }
 }
 
@@ -76,7 +85,7 @@ impl Default for Limits {
 pub(crate) struct Stamp(u64);
 
 impl Stamp {
-    pub(crate) fn from_nanos(nanos: u64) -> Stamp {
+    pub(crate) const fn from_nanos(nanos: u64) -> Stamp {
         Stamp(nanos)
     }
 

@@ -143,19 +143,20 @@ impl Backplane for MemoryNode {
         let mut store = self.memory.lock();
         let now = store.now();
         store.end_leases(now);
-        if store.leases.contains_key(&announce.node) {
-            let nodes = store.here.entry(Arc::clone(&announce.topic)).or_default();
-            let names = nodes.entry(announce.node).or_default();
-            names.extend(announce.joined.iter().cloned());
-            for name in &announce.gone {
-                names.remove(name);
-            }
-            if names.is_empty() {
-                nodes.remove(&announce.node);
-            }
-            if nodes.is_empty() {
-                store.here.remove(&announce.topic);
-            }
+        if !store.leases.contains_key(&announce.node) {
+            return Err(Away);
+        }
+        let nodes = store.here.entry(Arc::clone(&announce.topic)).or_default();
+        let names = nodes.entry(announce.node).or_default();
+        names.extend(announce.joined.iter().cloned());
+        for name in &announce.gone {
+            names.remove(name);
+        }
+        if names.is_empty() {
+            nodes.remove(&announce.node);
+        }
+        if nodes.is_empty() {
+            store.here.remove(&announce.topic);
         }
         let topic = Arc::clone(&announce.topic);
         let wakers = store.feed(&topic, &Fed::Presence(announce));

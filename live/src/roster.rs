@@ -23,8 +23,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::bell::Seat;
+use crate::error::EnterError;
 use crate::limits::{MAX_NAME, Stamp};
 use crate::nodes::{Node, Nodes, Others};
+use crate::slab::Slab;
 use crate::told::{Bounds, News, Told, Watcher};
 use crate::unsaid::Unsaid;
 
@@ -59,18 +62,11 @@ pub(crate) enum Held {
 #[derive(Debug)]
 pub(crate) struct Watched {
     watchers: Held,
+    /// The watchers that are to be rung for after a turn.
+    pub(crate) seats: Slab<Seat>,
     /// Has no turn until what other nodes have announced is here for the first time.
     pub(crate) told: Told,
     pub(crate) others: Others,
-}
-
-/// Why somebody cannot be here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EnterError {
-    /// The name does not have 1 to 128 bytes.
-    Name,
-    /// There are too many names.
-    TooMany,
 }
 
 impl Roster {
@@ -83,6 +79,12 @@ impl Roster {
     /// How many names are here, on all nodes as far as they are known.
     pub(crate) fn len(&self) -> usize {
         self.people.len()
+    }
+
+    /// What counts against the limits: names that are here, or those to be announced if they are more. While the engine is
+    /// away, each name that has gone is one to be announced.
+    pub(crate) fn weight(&self) -> usize {
+        self.people.len().max(self.unsaid.len())
     }
 
     /// Whether it can be dropped: nobody is here, watches, or is to be announced as gone.
@@ -100,6 +102,9 @@ impl Roster {
             return Err(EnterError::Name);
         }
         if !self.people.contains_key(name) {
+            if self.unsaid.len() >= most {
+                return Err(EnterError::TooMany);
+            }
             self.make_room(most)?;
         }
         let name = self.people.get_key_value(name).map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name));
@@ -120,6 +125,7 @@ impl Roster {
     }
 
     /// A guard of this name goes. If it was the last one, the name stays until then, or until somebody enters again.
+    /// [`LATER`]: until a time that [`date`](Self::date) will say.
     pub(crate) fn leave(&mut self, name: &Arc<str>, until: Stamp) {
         let Some(person) = self.people.get_mut(name) else { return };
         match person.local {
@@ -182,8 +188,8 @@ impl Roster {
                 if others.is_done() {
                     told.begin(self.people.len());
                 }
-                let nobody = Held::Until(Stamp::from_nanos(0));
-                none.insert(Box::new(Watched { watchers: nobody, told, others }))
+                let nobody = Held::Until(NOW);
+                none.insert(Box::new(Watched { watchers: nobody, seats: Slab::new(), told, others }))
             }
         };
         watched.watchers = match watched.watchers {
@@ -210,6 +216,24 @@ impl Roster {
         self.watched.as_mut()?.told.read(watcher, &self.people)
     }
 
+    /// Whoever has gone since the last tick stays until then, and so does what other nodes have announced. Nothing here
+    /// has a clock, so only a tick knows when that is.
+    pub(crate) fn date(&mut self, until: Stamp) {
+        while let Some((LATER, name)) = self.lingering.last() {
+            let name = Arc::clone(name);
+            self.lingering.remove(&(LATER, Arc::clone(&name)));
+            if let Some(person) = self.people.get_mut(&name) {
+                person.local = Some(Held::Until(until));
+            }
+            self.lingering.insert((until, name));
+        }
+        if let Some(watched) = &mut self.watched
+            && let Held::Until(LATER) = watched.watchers
+        {
+            watched.watchers = Held::Until(until);
+        }
+    }
+
     /// A turn: who has lingered long enough goes, and what has happened since the last turn is told. Returns whether
     /// watchers have something to read.
     pub(crate) fn tick(&mut self, now: Stamp) -> bool {
@@ -234,6 +258,9 @@ impl Roster {
 
     /// When the next tick has something to do. A time that has passed: as soon as the next turn may be.
     pub(crate) fn due(&self) -> Option<Stamp> {
+        if let Some((LATER, _)) = self.lingering.last() {
+            return Some(NOW);
+        }
         let lingers = self.lingering.first().map(|(until, _)| *until);
         let watched = self.watched.as_ref().and_then(|watched| watched.due());
         [lingers, watched].into_iter().flatten().min()
@@ -253,9 +280,10 @@ impl Watched {
 
     fn due(&self) -> Option<Stamp> {
         if self.may_tell() && self.told.is_due() {
-            return Some(Stamp::from_nanos(0));
+            return Some(NOW);
         }
         let until = match self.watchers {
+            Held::Until(LATER) => Some(NOW),
             Held::Until(until) => Some(until),
             Held::By(_) => None,
         };
@@ -268,6 +296,10 @@ fn flip(watched: &mut Option<Box<Watched>>, name: &Arc<str>) {
         watched.told.flip(name);
     }
 }
+
+/// A time that has passed, and one that no clock will say.
+const NOW: Stamp = Stamp::from_nanos(0);
+pub(crate) const LATER: Stamp = Stamp::from_nanos(u64::MAX);
 
 pub(crate) fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len())

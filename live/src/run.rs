@@ -17,9 +17,10 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::attend::Attend;
 use crate::backplane::{Away, Fed, Page};
 use crate::clock::Anchor;
-use crate::engine::{Call, Link};
+use crate::engine::{Call, Link, pause};
 use crate::follow::Then;
 use crate::hub::Hub;
 use crate::interest::Told;
@@ -55,20 +56,24 @@ struct Ticks<'h, M> {
     hub: &'h Hub<M>,
     anchor: Anchor,
     timer: Pin<Box<Sleep>>,
+    next_sweep: Stamp,
 }
 
 impl<'h, M> Ticks<'h, M> {
     fn new(hub: &'h Hub<M>, anchor: Anchor) -> Ticks<'h, M> {
-        Ticks { hub, anchor, timer: Box::pin(sleep_until(Instant::now())) }
+        Ticks { hub, anchor, timer: Box::pin(sleep_until(Instant::now())), next_sweep: hub.0.shared.now() }
     }
 
-    /// Tells the hub what time it is, again and again.
+    /// Tells the hub what time it is, again and again: when it is time to sweep, and when somebody has come or gone.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            let turn = self.hub.0.shared.turns.next_or_wait(cx.waker());
+            let next = self.anchor.instant(turn.map_or(self.next_sweep, |turn| turn.min(self.next_sweep)));
+            if self.timer.deadline() != next {
+                self.timer.as_mut().reset(next);
+            }
             ready!(self.timer.as_mut().poll(cx));
-            let next = self.hub.tick(self.anchor.stamp(Instant::now()).time());
-            let next = next.map_or_else(Instant::now, |next| self.anchor.instant(Stamp::from(next)));
-            self.timer.as_mut().reset(next);
+            self.next_sweep = self.hub.advance(self.anchor.stamp(Instant::now()).time());
         }
     }
 }
@@ -86,7 +91,8 @@ struct Node<'h, M> {
     /// Topics to read later, by when, and a number that no other has.
     paused: BTreeMap<(Instant, u64), Wish<M>>,
     pauses: u64,
-    /// Wakes for `paused` and for `interest`.
+    attend: Attend<'h, M>,
+    /// Wakes for `paused`, `interest` and `attend`.
     timer: Pin<Box<Sleep>>,
 }
 
@@ -130,6 +136,7 @@ impl<'h, M: Send> Node<'h, M> {
             reads: FuturesUnordered::new(),
             paused: BTreeMap::new(),
             pauses: 0,
+            attend: Attend::new(hub, link, Instant::now()),
             timer: Box::pin(sleep_until(Instant::now())),
         }
     }
@@ -144,6 +151,7 @@ impl<'h, M: Send> Node<'h, M> {
         self.start_reads();
         busy |= self.take_pages(cx);
         busy |= self.take_feed(cx);
+        busy |= self.attend.poll(now, cx);
         // What is started here is polled in the next turn.
         busy |= self.start_reads();
         if busy || !self.wait(now, cx) {
@@ -201,6 +209,7 @@ impl<'h, M: Send> Node<'h, M> {
     /// The engine feeds this topic.
     fn fed_from_now(&mut self, name: &Arc<str>) {
         self.link.interest.settle(name, Some(Told::Yes));
+        self.attend.confirmed(name, Instant::now());
         if let Some(topic) = self.hub.find(name) {
             self.then(topic.confirmed(), Wish::new(&topic), Duration::ZERO);
         }
@@ -270,6 +279,7 @@ impl<'h, M: Send> Node<'h, M> {
             && let Poll::Ready(Some(fed)) = self.feed.as_mut().poll_next(cx)
         {
             left -= 1;
+            self.attend.fed(&fed);
             match fed {
                 Fed::Message { topic, at, payload } => self.topic(&topic, |topic| topic.fed(at, payload)),
                 Fed::Stale(topic) => self.topic(&topic, Inner::stale),
@@ -295,7 +305,7 @@ impl<'h, M: Send> Node<'h, M> {
     fn wait(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let read = self.paused.first_key_value().map(|(first, _)| first.0);
         let tell = if let Asking::Pause { until, .. } = self.interest { Some(until) } else { None };
-        let Some(first) = read.into_iter().chain(tell).min() else { return true };
+        let Some(first) = read.into_iter().chain(tell).chain(self.attend.next()).min() else { return true };
         if self.timer.deadline() != first {
             self.timer.as_mut().reset(first);
         }
@@ -307,11 +317,6 @@ impl<M> Wish<M> {
     fn new(topic: &Arc<Inner<M>>) -> Wish<M> {
         Wish { topic: Arc::downgrade(topic), attempts: 0 }
     }
-}
-
-/// How long to wait after so many failures before the last one: 0.1 s, doubled each time, 5 s at most.
-fn pause(attempts: u32) -> Duration {
-    Duration::from_millis(100 << attempts.min(6)).min(Duration::from_secs(5))
 }
 
 /// How many topics are read at a time.

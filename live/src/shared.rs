@@ -10,7 +10,9 @@ use bytes::Bytes;
 #[cfg(feature = "tokio")]
 use crate::engine::Link;
 use crate::limits::{Limits, Retain, Stamp};
+use crate::nodes::Node;
 use crate::position::{Epoch, EpochSeed, Position};
+use crate::turns::Turns;
 
 /// What all topics of a hub have in common.
 pub(crate) struct Shared<M> {
@@ -28,6 +30,11 @@ pub(crate) struct Shared<M> {
     pub(crate) max_bytes: AtomicUsize,
     /// Weight of all logs and ids.
     pub(crate) bytes: AtomicUsize,
+    pub(crate) max_names: AtomicUsize,
+    pub(crate) max_names_per_topic: AtomicUsize,
+    /// Weight of all rosters.
+    pub(crate) names: AtomicUsize,
+    pub(crate) turns: Turns,
     pub(crate) published: AtomicU64,
     pub(crate) missed: AtomicU64,
     pub(crate) left: AtomicU64,
@@ -49,6 +56,10 @@ impl<M> Shared<M> {
             max_topics: AtomicUsize::new(limits.topics),
             max_bytes: AtomicUsize::new(limits.bytes),
             bytes: AtomicUsize::new(0),
+            max_names: AtomicUsize::new(limits.names),
+            max_names_per_topic: AtomicUsize::new(limits.names_per_topic),
+            names: AtomicUsize::new(0),
+            turns: Turns::new(now),
             published: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             left: AtomicU64::new(0),
@@ -60,6 +71,11 @@ impl<M> Shared<M> {
         return self.link.is_none();
         #[cfg(not(feature = "tokio"))]
         return true;
+    }
+
+    /// This node, if there may be others. No topic has this epoch.
+    pub(crate) fn me(&self) -> Option<Node> {
+        if self.is_local() { None } else { Some(self.seed.epoch(u64::MAX).to_bytes()) }
     }
 
     /// An epoch that was never there.

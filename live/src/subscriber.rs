@@ -12,11 +12,13 @@ use crate::delivery::{Delivery, Gap, Lag, Start};
 use crate::position::Position;
 use crate::slab::Slab;
 use crate::topic::{Inner, State, Topic};
+use crate::watch::Watches;
 
 /// Reads any number of topics: one for each connection.
 ///
 /// Topics with something to read take turns, of 32 messages at most. What it holds beside its cursors are at most 31
-/// messages of its last turn, and the [`Delivery::Joined`] that nobody has taken. If it is dropped, it leaves all topics.
+/// messages of its last turn, and the [`Delivery::Joined`] that nobody has taken. If it is dropped, it leaves all topics
+/// and watches none any more.
 ///
 /// ```
 /// # use bytes::Bytes;
@@ -43,12 +45,13 @@ use crate::topic::{Inner, State, Topic};
 /// ```
 pub struct Subscriber<M> {
     cursors: Slab<Cursor<M>>,
-    bell: Arc<Bell>,
+    pub(crate) bell: Arc<Bell>,
     /// What nobody has taken yet: so many answers to joins, then the rest of the last turn.
     queue: VecDeque<Delivery<M>>,
     joined: u32,
     /// The cursor whose turn the last one was.
     turn_of: u32,
+    pub(crate) watches: Watches<M>,
 }
 
 struct Cursor<M> {
@@ -96,10 +99,17 @@ impl<M> Subscriber<M> {
     /// A subscriber that has joined nothing.
     #[must_use]
     pub fn new() -> Subscriber<M> {
-        Subscriber { cursors: Slab::new(), bell: Arc::default(), queue: VecDeque::new(), joined: 0, turn_of: 0 }
+        Subscriber {
+            cursors: Slab::new(),
+            bell: Arc::default(),
+            queue: VecDeque::new(),
+            joined: 0,
+            turn_of: 0,
+            watches: Watches::NONE,
+        }
     }
 
-    /// How many topics it has joined.
+    /// How many topics it has joined. Those that it only watches do not count.
     #[must_use]
     pub fn topics(&self) -> usize {
         self.cursors.len()
@@ -176,7 +186,8 @@ impl<M> Subscriber<M> {
         self.joined += 1;
     }
 
-    /// Leaves a topic. Nothing more of it is delivered, not even a `Joined`. Nothing happens if it was not joined.
+    /// Leaves a topic. Nothing more of it is delivered, not even a `Joined`. Nothing happens if it was not joined. If it is
+    /// watched, it still is.
     pub fn leave(&mut self, topic: &Topic<M>) {
         let Some(key) = self.cursor_of(topic) else { return };
         if let Some(cursor) = self.cursors.remove(key) {
@@ -204,7 +215,7 @@ impl<M> Subscriber<M> {
 }
 
 impl<M: Clone> Subscriber<M> {
-    /// Waits for the next delivery. It waits for ever if nothing is joined.
+    /// Waits for the next delivery. It waits for ever if nothing is joined or watched.
     ///
     /// It can be cancelled: what has not been returned comes next time. Only the task that has polled last is woken.
     pub async fn next(&mut self) -> Delivery<M> {
@@ -231,7 +242,8 @@ impl<M: Clone> Subscriber<M> {
         }
         loop {
             let key = next(&self.bell)?;
-            if let Some(delivery) = self.take_turn(key) {
+            let watched = Watches::<M>::is_key(key);
+            if let Some(delivery) = if watched { self.watches.next(key, &self.bell) } else { self.take_turn(key) } {
                 return Some(delivery);
             }
         }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "tokio")]
 use crate::backplane::Append;
-use crate::bell::{Bell, Seat};
+use crate::bell::{Bell, GROUP, Seat, ring_group};
 use crate::delivery::Lag;
 use crate::error::PublishError;
 use crate::id::{Id, Ids, Seen, WEIGHT};
@@ -17,6 +17,7 @@ use crate::limits::Stamp;
 use crate::log::{Entry, Log};
 use crate::phase::{Phase, Reads};
 use crate::position::Position;
+use crate::roster::Roster;
 use crate::shared::Shared;
 use crate::slab::Slab;
 use crate::sync::{Mutex, lock};
@@ -34,6 +35,8 @@ pub(crate) struct Inner<M> {
     /// one first.
     pub(crate) ids: Mutex<Ids>,
     pub(crate) state: Mutex<State<M>>,
+    /// Who is here. Nothing, if nobody is and nobody watches. Whoever holds its lock takes none of the others here.
+    pub(crate) roster: Mutex<Option<Box<Roster>>>,
 }
 
 pub(crate) struct State<M> {
@@ -154,7 +157,7 @@ impl<M> Inner<M> {
         let phase = if shared.is_local() { Phase::Local } else { Phase::Idle };
         let (reads, seats) = (Reads::default(), Slab::new());
         let state = State { log, life: 0, phase, reads, seats, used: now, has_been_used, held: now };
-        Inner { name, shared, ids: Mutex::new(ids), state: Mutex::new(state) }
+        Inner { name, shared, ids: Mutex::new(ids), state: Mutex::new(state), roster: Mutex::new(None) }
     }
 
     /// Changes the state, and counts what the log weighs afterwards.
@@ -232,22 +235,16 @@ impl<M> Inner<M> {
 
     /// Rings for everybody who has joined and does not know yet that there is something to read.
     ///
-    /// Wakers are called without a lock, since an executor may poll at once. Between two groups others may read, join
-    /// and leave: who joins later looks at the log himself.
+    /// Who joins between two groups looks at the log himself.
     pub(crate) fn ring(&self) {
         let mut wakers = Vec::new();
         let mut from = 0;
         loop {
-            let mut state = lock(&self.state);
-            if from >= state.seats.places() {
+            let more = ring_group(&mut lock(&self.state).seats, from, &mut wakers);
+            wakers.drain(..).for_each(Waker::wake);
+            if !more {
                 return;
             }
-            for seat in state.seats.range_mut(from, GROUP).filter(|seat| !seat.rung) {
-                seat.rung = true;
-                wakers.extend(seat.bell.ring(seat.cursor));
-            }
-            drop(state);
-            wakers.drain(..).for_each(Waker::wake);
             from += GROUP;
         }
     }
@@ -257,6 +254,7 @@ impl<M> Inner<M> {
         let mut ids = lock(&self.ids);
         self.change_ids(&mut ids, |ids| ids.expire(now));
         let retain = &self.shared.retain;
+        let held = held || lock(&self.roster).is_some();
         self.change(|state| {
             state.log.trim(retain, now);
             if held {
@@ -272,6 +270,8 @@ impl<M> Drop for Inner<M> {
     fn drop(&mut self) {
         let weight = lock(&self.state).log.weight() + lock(&self.ids).weight();
         self.shared.account(weight, 0);
+        let names = lock(&self.roster).as_ref().map_or(0, |roster| roster.weight());
+        self.shared.names.fetch_sub(names, Relaxed);
     }
 }
 
@@ -287,6 +287,3 @@ impl<M> fmt::Debug for Topic<M> {
         f.debug_tuple("Topic").field(&self.0.name).finish_non_exhaustive()
     }
 }
-
-/// How many places are looked at under one lock.
-const GROUP: usize = 256;

@@ -31,6 +31,10 @@ impl Unsaid {
         self.waiting.insert(Arc::clone(name));
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + self.on_its_way.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.on_its_way.is_empty()
     }

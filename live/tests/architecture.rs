@@ -22,18 +22,23 @@ const ORDER: &[&str] = &[
     "redis",
     "bell",
     "log",
-    "shared",
     "nodes",
     "unsaid",
     "told",
     "roster",
     "remote",
+    "turns",
+    "shared",
     "topic",
     "join",
+    "presence",
     "follow",
+    "watch",
     "subscriber",
+    "watching",
     "snapshot",
     "hub",
+    "attend",
     "run",
     "pump",
     "verdict",
@@ -48,7 +53,8 @@ const ORDER: &[&str] = &[
 ];
 
 /// What knows tokio: the way to an engine and what runs it, an engine, and the ways out to a socket.
-const RUNTIME: &[&str] = &["store", "memory", "engine", "clock", "redis", "run", "pump", "standing", "persistent"];
+const RUNTIME: &[&str] =
+    &["store", "memory", "engine", "clock", "redis", "attend", "run", "pump", "standing", "persistent"];
 
 /// Name, text, and the code without comments and without the tests at the foot.
 fn sources() -> Vec<(String, String, String)> {

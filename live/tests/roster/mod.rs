@@ -265,6 +265,53 @@ fn names_have_a_length_and_a_limit() {
 }
 
 #[test]
+fn names_that_an_absent_engine_must_hear_of_are_bounded() {
+    let mut roster = Roster::new(Some(ME), &SMALL);
+    let mut entered = 0;
+    for number in 0..1000 {
+        if let Ok(name) = roster.enter(&number.to_string(), 10) {
+            roster.leave(&name, at(0));
+            entered += 1;
+        }
+        roster.tick(at(0));
+        assert!(roster.weight() <= 10 && roster.len() <= 1);
+    }
+    assert_eq!((entered, roster.weight(), roster.enter("x", 10)), (10, 10, Err(EnterError::TooMany)));
+    roster.say(MANY);
+    roster.said();
+    assert!(roster.is_idle() && roster.enter("x", 10).is_ok());
+}
+
+#[test]
+fn who_goes_lingers_from_the_next_tick_on() {
+    let mut talk = Talk::alone();
+    let mut watcher = talk.roster.watch();
+    talk.enter("ann bob cid");
+    talk.tick(0);
+    talk.leave("cid");
+    for name in names("ann bob") {
+        talk.roster.leave(&name, LATER);
+    }
+    talk.enter("bob");
+    assert_eq!(talk.roster.due(), Some(NOW));
+    assert!(talk.tick(50_000));
+    assert_eq!(talk.roster.len(), 2, "nobody has said until when ann is here");
+    talk.roster.date(at(60_000));
+    assert_eq!(talk.roster.due(), Some(at(60_000)));
+    assert!(!talk.tick(9_999));
+    assert!(talk.tick(1));
+    assert_eq!(talk.roster.people.keys().map(|name| &**name).collect::<Vec<_>>(), ["bob"]);
+    while talk.roster.read(&mut watcher).is_some() {}
+    talk.roster.unwatch(LATER);
+    assert_eq!(talk.roster.due(), Some(NOW));
+    talk.roster.date(at(70_000));
+    talk.tick(9_999);
+    assert!(talk.roster.watched.is_some());
+    talk.tick(1);
+    assert!(talk.roster.watched.is_none());
+}
+
+#[test]
 fn it_is_due_when_there_is_something_to_do() {
     let mut talk = Talk::alone();
     let now = Some(Stamp::from_nanos(0));

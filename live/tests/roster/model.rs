@@ -268,8 +268,9 @@ impl World {
 
     fn enter(&mut self, name: &Arc<str>) {
         let mut people = self.people();
-        let mut room = true;
-        if !people.contains(name) {
+        // Whoever is gone, and of whom the engine may not have heard that, takes up room too.
+        let mut room = people.contains(name) || self.roster.unsaid.len() < MOST;
+        if room && !people.contains(name) {
             // The oldest who only lingers goes, until there is room.
             self.lingers.sort();
             while people.len() >= MOST && room {
