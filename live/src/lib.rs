@@ -55,7 +55,7 @@
 //!   a message.
 //! - **At least once, within the window.** A publisher that does not know whether its message has arrived says it
 //!   again with the same [`Id`]. It is not appended twice within 5 minutes and 4,096 ids of a topic.
-//! - **Bounds.** Messages, bytes and age of a topic; topics and bytes of a hub ([`Limits`]).
+//! - **Bounds.** Messages, bytes and age of a topic; topics, bytes and names of a hub ([`Limits`]).
 //! - **No runtime.** Wakers of the standard library for tasks, [`Subscriber::try_next`] for everybody else. There is no
 //!   task, timer or callback. Time comes in by [`Hub::tick`], or by `Hub::run` with the feature `tokio`.
 //!
@@ -99,6 +99,45 @@
 //! What is different: [`Topic::publish`] waits for the engine, so it can be [`PublishError::Unknown`] what has become of a
 //! message; the first [`Delivery::Joined`] of a topic waits for the engine's log; and an engine that has lost its data
 //! begins a new [`Epoch`], which each cursor is told by another `Joined`.
+//!
+//! # Who is here
+//!
+//! [`Topic::enter`] says that somebody is here, as long as its guard is held and for a while afterwards
+//! ([`Retain::absence`]). [`Subscriber::watch`] tells who is here, and who comes and goes. Neither needs a join. Several
+//! guards of one name are one person, on all nodes together. Names of a node that has died go 15 to 20 seconds later.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use openline_live::{Delivery, EpochSeed, Hub, Retain, Subscriber};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let hub = Hub::local(Retain::default(), EpochSeed::from_os()?, |_, _, payload: &Bytes| payload.clone());
+//! let room = hub.topic("room")?;
+//! let ann = room.enter("ann")?;
+//! let mut watcher = Subscriber::new();
+//! watcher.watch(&room);
+//! # let hear = async {
+//! let Delivery::Here { names, more: 0, .. } = watcher.next().await else { panic!() };
+//! assert_eq!(*names, ["ann".into()]);
+//! let bob = room.enter("bob")?;
+//! let Delivery::Changed { joined, gone, .. } = watcher.next().await else { panic!() };
+//! assert_eq!((&*joined, &*gone), (&["bob".into()][..], &[][..]));
+//! # Ok::<(), openline_live::EnterError>(())
+//! # };
+//! # tokio::select! {
+//! #     () = run(&hub) => {}
+//! #     heard = hear => heard?,
+//! # }
+//! # Ok(())
+//! # }
+//! # #[cfg(feature = "tokio")]
+//! # async fn run(hub: &Hub<Bytes>) { hub.run().await }
+//! # #[cfg(not(feature = "tokio"))]
+//! # async fn run(hub: &Hub<Bytes>) {
+//! #     loop { hub.tick(openline_live::Time::from_epoch(std::time::Duration::from_secs(1))); tokio::task::yield_now().await; }
+//! # }
+//! ```
 //!
 //! # Over WebSockets
 //!

@@ -104,6 +104,82 @@ fn who_leaves_takes_no_wake_up_with_it() {
     });
 }
 
+/// The names that are here, after so many news.
+fn see(watcher: &mut Subscriber<Said>, names: &[&str]) {
+    let mut here = std::collections::BTreeSet::new();
+    while !here.iter().map(|name: &std::sync::Arc<str>| &**name).eq(names.iter().copied()) {
+        match block_on(watcher.next()) {
+            Delivery::Here { names, .. } => here = names.iter().cloned().collect(),
+            Delivery::Changed { joined, gone, .. } => {
+                here.extend(joined.iter().cloned());
+                gone.iter().for_each(|name| assert!(here.remove(name)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_watcher_wakes_for_who_came_before_the_turn() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let (coming, watching) = (topic.clone(), topic.clone());
+        let watching = thread::spawn(move || {
+            let mut watcher = Subscriber::new();
+            watcher.watch(&watching);
+            see(&mut watcher, &["ann"]);
+        });
+        let coming = thread::spawn(move || coming.enter("ann").unwrap());
+        // The turn may be before her, and then another one comes.
+        hub.tick(seconds(1));
+        let ann = coming.join().unwrap();
+        hub.tick(seconds(2));
+        watching.join().unwrap();
+        drop(ann);
+    });
+}
+
+#[test]
+fn a_guard_that_goes_during_a_turn_lingers_and_goes() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let ann = topic.enter("ann").unwrap();
+        let mut watcher = Subscriber::new();
+        watcher.watch(&topic);
+        see(&mut watcher, &["ann"]);
+        let leaving = thread::spawn(move || drop(ann));
+        let watching = thread::spawn(move || see(&mut watcher, &[]));
+        hub.tick(seconds(1));
+        leaving.join().unwrap();
+        hub.tick(seconds(2));
+        assert_eq!(topic.present(), 1);
+        hub.tick(seconds(32));
+        watching.join().unwrap();
+        assert_eq!(topic.present(), 0);
+    });
+}
+
+#[test]
+fn who_watches_no_more_takes_no_wake_up_with_it() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let (mut first, mut watcher) = (Subscriber::<Said>::new(), Subscriber::new());
+        first.watch(&topic);
+        watcher.watch(&topic);
+        see(&mut watcher, &[]);
+        let ann = topic.enter("ann").unwrap();
+        let leaving = thread::spawn(move || drop(first));
+        let watching = thread::spawn(move || see(&mut watcher, &["ann"]));
+        hub.tick(seconds(1));
+        leaving.join().unwrap();
+        watching.join().unwrap();
+        drop(ann);
+    });
+}
+
 #[test]
 fn who_moves_its_cursor_hears_of_what_comes_then() {
     model(|| {

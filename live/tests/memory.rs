@@ -43,6 +43,40 @@ fn an_idle_connection_in_three_topics_costs_little() {
 }
 
 #[test]
+fn two_hundred_thousand_names_cost_little_and_are_freed() {
+    let hub = hub(retain(16, 100));
+    let topics = ["a", "b"].map(|name| hub.topic(name).unwrap());
+    let mut watchers = topics.each_ref().map(|topic| {
+        let mut watcher = Subscriber::<Said>::new();
+        watcher.watch(topic);
+        watcher
+    });
+    let mut guards = Vec::with_capacity(200_000);
+    let total = bytes_after(|| {
+        for topic in &topics {
+            guards.extend((0..100_000).map(|number| topic.enter(&format!("user-{number:07}")).unwrap()));
+        }
+        hub.tick(seconds(1));
+    });
+    assert!(topics[0].enter("one more").is_err());
+    // A name is 12 bytes and 16 beside them, and stands in one map.
+    println!("{} bytes for each name", total / 200_000);
+    assert!((28..=160).contains(&(total / 200_000)), "{total}");
+    for watcher in &mut watchers {
+        while let Some(news) = watcher.try_next() {
+            assert!(matches!(news, openline_live::Delivery::Here { names, more: 99_000, .. } if names.len() == 1000));
+        }
+    }
+    let freed = bytes_after(|| {
+        drop(std::mem::take(&mut guards));
+        (2..20).for_each(|at| drop(hub.tick(seconds(at * 5))));
+    });
+    assert_eq!(hub.counters().names, 0);
+    // All but the guards' own list, which was there before, and what watchers have yet to read.
+    assert!(freed < -total * 9 / 10, "{freed} of {total}");
+}
+
+#[test]
 fn who_never_reads_holds_the_slack_once_and_no_more() {
     let hub = hub(retain(16, 100));
     let topic = hub.topic("t").unwrap();

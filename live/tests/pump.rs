@@ -93,6 +93,32 @@ async fn what_one_says_all_hear_in_order() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_here_is_carried_too() {
+    let hub = hub();
+    let running = hub.clone();
+    tokio::spawn(async move { running.run().await });
+    let topic = hub.topic("room").unwrap();
+    let (mut server, mut client) = connected(4096);
+    let watched = topic.clone();
+    let _ann = topic.enter("ann").unwrap();
+    tokio::spawn(async move {
+        let mut subscriber = Subscriber::new();
+        subscriber.watch(&watched);
+        let text = |delivery: Delivery<Prepared>| match delivery {
+            Delivery::Here { names, more, .. } => Some(Prepared::new(format!("here {} and {more}", names.join(" ")))),
+            Delivery::Changed { joined, gone, .. } => Some(Prepared::new(format!("{joined:?} {gone:?}"))),
+            _ => None,
+        };
+        pump(&mut server, &mut subscriber, text).await
+    });
+    assert_eq!(hear(&mut client).await, "here ann and 0");
+    let bob = topic.enter("bob").unwrap();
+    assert_eq!(hear(&mut client).await, r#"["bob"] []"#);
+    drop(bob);
+    assert_eq!(hear(&mut client).await, r#"[] ["bob"]"#);
+}
+
 /// One client says 3,000 messages in one write. Who reads hears all of them, and is not let go.
 #[tokio::test(start_paused = true)]
 async fn a_flood_by_one_client_lets_nobody_go_who_reads() {
