@@ -657,6 +657,42 @@ async fn many_names_are_announced_in_parts() {
     drop(guards);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_without_a_lease_announces_nothing() {
+    let memory = Memory::new();
+    let engine = memory.node();
+    let (node, lease) = (NodeId([1; 16]), Duration::from_secs(15));
+    let announce = Announce { topic: "t".into(), node, joined: vec!["ann".into()], gone: vec![] };
+    let here = async || engine.here("t".into()).await.unwrap().len();
+    engine.interest(vec!["t".into()], vec![]).await.unwrap();
+    assert_eq!((engine.announce(announce.clone()).await, here().await), (Err(Away), 0));
+    assert!(timeout(Duration::from_secs(1), engine.fed()).await.is_err(), "and nothing is fed");
+    assert!(!engine.lease(node, lease).await.unwrap().held);
+    assert_eq!((engine.announce(announce.clone()).await, here().await), (Ok(()), 1));
+    seconds(15).await;
+    assert_eq!((engine.announce(announce.clone()).await, here().await), (Err(Away), 0));
+    assert!(!engine.lease(node, lease).await.unwrap().held);
+    assert_eq!(here().await, 0, "it has to announce all again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_of_many_watchers_are_woken() {
+    let hub = local(Retain::default());
+    run(&hub);
+    let topic = hub.topic("t").unwrap();
+    let watching = (0..600).map(|_| {
+        let mut watcher = watching(&topic);
+        tokio::spawn(async move { [next(&mut watcher).await, next(&mut watcher).await] })
+    });
+    let watching: Vec<_> = watching.collect();
+    seconds(1).await;
+    let _ann = topic.enter("ann").unwrap();
+    for watcher in watching {
+        let told = timeout(Duration::from_secs(1), watcher).await.expect("within a second").unwrap();
+        assert_eq!(told, ["here", "+ann"]);
+    }
+}
+
 /// A watcher's picture of who is here, which is checked at each step.
 #[derive(Default)]
 struct Picture(Option<BTreeSet<Arc<str>>>);
