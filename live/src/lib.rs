@@ -179,6 +179,7 @@ mod bell;
 pub mod client;
 #[cfg(feature = "tokio")]
 mod clock;
+mod cursor;
 mod delivery;
 #[cfg(feature = "tokio")]
 mod engine;

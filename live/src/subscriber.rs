@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use crate::bell::{Bell, Seat};
+use crate::cursor::{Cursor, Place, Waiting};
 use crate::delivery::{Delivery, Gap, Lag, Start};
 use crate::position::Position;
 use crate::slab::Slab;
-use crate::topic::{Inner, State, Topic};
+use crate::topic::Topic;
 use crate::watch::Watches;
 
 /// Reads any number of topics: one for each connection.
@@ -54,45 +55,12 @@ pub struct Subscriber<M> {
     pub(crate) watches: Watches<M>,
 }
 
-struct Cursor<M> {
-    topic: Arc<Inner<M>>,
-    /// The topic's number for this cursor.
-    seat: u32,
-    lag: Lag,
-    place: Place,
-}
-
-/// Where a cursor stands.
-///
-/// ```text
-///   Waiting ──the topic opens: Joined──► Reading ──another log: Joined, not whole──► Reading
-/// ```
-enum Place {
-    /// The topic's log is not known yet, or not so far. Each of these joins is answered when it is.
-    Waiting(Box<Waiting>),
-    /// The offset of the message to read next, in this one of the topic's logs.
-    Reading { life: u32, next: u64 },
-}
-
 /// How a cursor's turn has ended.
 enum Turn {
     Taken,
     /// The cursor is not in the topic's log yet.
     Begins,
     Left,
-}
-
-/// On the heap, since few wait and many read.
-struct Waiting {
-    starts: Vec<Start>,
-    /// The last one, and how many reads of the engine's log had begun then.
-    last: Start,
-    begun: u64,
-}
-
-impl Place {
-    /// Before the join is done.
-    const NOWHERE: Place = Place::Reading { life: u32::MAX, next: 0 };
 }
 
 impl<M> Subscriber<M> {
@@ -354,26 +322,6 @@ impl<M: Clone> Subscriber<M> {
             self.answer(&inner.name, at, whole);
         }
         self.pop()
-    }
-}
-
-impl<M> Cursor<M> {
-    fn leave(self) {
-        let shared = &self.topic.shared;
-        self.topic.change(|state| {
-            state.seats.remove(self.seat);
-            self.exit(state);
-            state.log.trim_slack(&shared.retain);
-        });
-    }
-
-    /// Nothing is kept for this cursor any more.
-    fn exit(&self, state: &mut State<M>) {
-        match self.place {
-            Place::Reading { life, next } if life == state.life => state.log.exit(next, self.lag),
-            // It is counted in no log.
-            Place::Reading { .. } | Place::Waiting(_) => {}
-        }
     }
 }
 

@@ -34,6 +34,7 @@ const ORDER: &[&str] = &[
     "presence",
     "follow",
     "watch",
+    "cursor",
     "subscriber",
     "watching",
     "snapshot",
