@@ -1,0 +1,161 @@
+//! Edges of a hub: two clocks, two tasks with one subscriber, an engine that is away for hours or answers nonsense.
+#![cfg(feature = "tokio")]
+
+mod common;
+#[path = "common/faulty.rs"]
+mod faulty;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::*;
+use faulty::{Faulty, Mood, Plan};
+use openline_live::Lag::{Latest, Leave, Skip};
+use openline_live::Start::{After, Now, Oldest};
+use openline_live::{Backplane, EpochSeed, Fed, Hub, Memory, Position, Retain, Subscriber, Topic};
+use tokio::time::sleep;
+
+fn node(backplane: impl Backplane, retain: Retain) -> Hub<Said> {
+    static SEED: AtomicUsize = AtomicUsize::new(0);
+    let seed = [SEED.fetch_add(1, Relaxed) as u8; 16];
+    Hub::with(backplane, retain, EpochSeed::from(seed), make)
+}
+
+/// Runs the hub, and counts how often it is polled.
+fn run(hub: &Hub<Said>) -> Arc<AtomicUsize> {
+    let (hub, polls) = (hub.clone(), Arc::new(AtomicUsize::new(0)));
+    tokio::spawn({
+        let polls = Arc::clone(&polls);
+        async move {
+            let mut run = std::pin::pin!(hub.run());
+            std::future::poll_fn(|cx| {
+                polls.fetch_add(1, Relaxed);
+                run.as_mut().poll(cx)
+            })
+            .await
+        }
+    });
+    polls
+}
+
+fn faulty(memory: &Memory, retain: Retain) -> (Hub<Said>, Plan) {
+    let (faulty, plan) = Faulty::new(memory);
+    let hub = node(faulty, retain);
+    run(&hub);
+    (hub, plan)
+}
+
+async fn publish(topic: &Topic<Said>, text: impl ToString) -> Position {
+    topic.publish(None, Bytes::from(text.to_string()), None).await.unwrap()
+}
+
+async fn quiet() {
+    sleep(Duration::from_secs(1)).await;
+}
+
+/// Extremes of what may be set and asked for.
+#[tokio::test(start_paused = true)]
+async fn extremes_are_answered() {
+    for most in [0, usize::MAX] {
+        let mut keep = retain(most, most);
+        (keep.bytes, keep.slack_bytes) = (most, most);
+        keep.age = if most == 0 { Duration::ZERO } else { Duration::MAX };
+        keep.linger = keep.age;
+        for hub in [hub(keep), node(Memory::new().node(), keep)] {
+            run(&hub);
+            let topic = hub.topic("t").unwrap();
+            for lag in [Skip, Latest, Leave] {
+                let mut subscriber = Subscriber::new();
+                for start in [Now, Oldest] {
+                    subscriber.join(&topic, start, lag);
+                    quiet().await;
+                    let at = topic.position().unwrap();
+                    subscriber.join(&topic, After(Position { offset: u64::MAX, ..at }), lag);
+                }
+                quiet().await;
+                topic.publish(None, Bytes::new(), None).await.unwrap();
+                quiet().await;
+                let at = topic.position().unwrap();
+                let expect = Some(Position { offset: u64::MAX, ..at });
+                topic.publish(None, Bytes::new(), expect).await.unwrap_err();
+                let words = all(&mut subscriber);
+                assert_eq!(words.last().unwrap(), &format!("{}=", at.offset), "{words:?}");
+            }
+        }
+    }
+}
+
+/// Things of topics that nobody has joined, or that there are not, leave nothing behind.
+#[tokio::test(start_paused = true)]
+async fn feeds_of_unknown_topics_leave_nothing() {
+    let memory = Memory::new();
+    let (hub, plan) = faulty(&memory, retain(10, 0));
+    let topic = hub.topic("t").unwrap();
+    let _idle = hub.topic("idle").unwrap();
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Now, Leave);
+    quiet().await;
+    assert_eq!(all(&mut subscriber), ["joined 0"]);
+    plan.asked();
+    plan.feed(|fed| {
+        let Fed::Message { at, payload, .. } = &fed else { return vec![fed] };
+        let of = |name: String| Fed::Message { topic: name.into(), at: *at, payload: payload.clone() };
+        let mut all: Vec<_> = (0..1000).map(|n| of(format!("none {n}"))).collect();
+        all.extend([of("idle".into()), Fed::Stale("idle".into()), Fed::Stale("".into()), fed]);
+        all
+    });
+    publish(&topic, 1).await;
+    quiet().await;
+    assert_eq!(all(&mut subscriber), ["1"]);
+    assert_eq!((plan.asked(), hub.counters().topics), (vec![], 2));
+}
+
+/// Joined, left and joined again while each of the engine's calls is under way; all that is said afterwards is heard once.
+#[tokio::test(start_paused = true)]
+async fn coming_and_going_at_any_time_loses_nothing() {
+    for seed in 1..=200u64 {
+        let mut random = seed.wrapping_mul(0x9E3779B97F4A7C15);
+        let mut below = move |most: u64| {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (random >> 33) % most
+        };
+        let mut keep = retain(100_000, 0);
+        (keep.linger, keep.age) = (Duration::from_secs(1), Duration::from_secs(1));
+        let memory = Memory::new();
+        let (wire, plan) = Faulty::new(&memory);
+        let hub = node(wire, keep);
+        let start = |hub: &Hub<Said>| {
+            let hub = hub.clone();
+            tokio::spawn(async move { hub.run().await })
+        };
+        let mut running = vec![start(&hub)];
+        plan.lock().slow.insert("t".into(), Duration::from_millis(below(3000)));
+        plan.lock().slow_interest = Duration::from_millis(below(3000));
+        let mut subscriber = Subscriber::new();
+        for _ in 0..40 {
+            match below(10) {
+                0..3 => subscriber.join(&hub.topic("t").unwrap(), Now, Leave),
+                3 => subscriber.leave(&hub.topic("t").unwrap()),
+                4 => subscriber = Subscriber::new(),
+                5 => running.push(start(&hub)),
+                6 => running.remove(below(running.len() as u64) as usize).abort(),
+                7 => plan.mood([Mood::Fine, Mood::Fine, Mood::Fails, Mood::Hangs][below(4) as usize]),
+                _ => sleep(Duration::from_millis(below(4000))).await,
+            }
+            if running.is_empty() {
+                running.push(start(&hub));
+            }
+        }
+        plan.mood(Mood::Fine);
+        subscriber.join(&hub.topic("t").unwrap(), Now, Leave);
+        sleep(Duration::from_secs(60)).await;
+        let words = all(&mut subscriber);
+        assert!(words.last().is_some_and(|word| word.starts_with("joined")), "seed {seed}: {words:?}");
+        let at = publish(&hub.topic("t").unwrap(), "x").await.offset;
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(all(&mut subscriber), [format!("{at}=x")], "seed {seed}");
+        running.into_iter().for_each(|run| run.abort());
+    }
+}
