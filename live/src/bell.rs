@@ -61,6 +61,16 @@ impl Bell {
         rung.waker.take()
     }
 
+    /// Whoever waits, to be woken when no lock is held.
+    pub(crate) fn waiter(&self) -> Option<Waker> {
+        lock(&self.0).waker.take()
+    }
+
+    /// There is more to read for this cursor of a subscriber that is in hand. Whoever waits stays.
+    pub(crate) fn ring_in_hand(&self, cursor: u32) {
+        lock(&self.0).push(cursor);
+    }
+
     /// The next cursor to read, in turn.
     pub(crate) fn next(&self) -> Option<u32> {
         lock(&self.0).pop()

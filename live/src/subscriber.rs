@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::bell::{Bell, Seat};
 use crate::cursor::{Cursor, Place, Waiting};
@@ -134,12 +134,12 @@ impl<M> Subscriber<M> {
             state.enter(cursor.seat, key, bell, answer.2, lag);
             (before, Some(answer), None)
         });
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        // Another task may wait with this subscriber, behind a lock of the caller's.
+        let waiter = answer.and_then(|_| self.bell.waiter());
         for (at, whole, _) in before.into_iter().chain(answer) {
             self.answer(&inner.name, at, whole);
         }
+        waker.into_iter().chain(waiter).for_each(Waker::wake);
     }
 
     /// Puts aside the answer to a join.
@@ -270,8 +270,8 @@ impl<M: Clone> Subscriber<M> {
             if let Some(seat) = state.seats.get_mut(seat) {
                 seat.rung = next <= head;
                 if seat.rung {
-                    // Behind all others who wait for their turn. Nobody is asleep: the subscriber is in hand.
-                    let _ = bell.ring(key);
+                    // Behind all others who wait for their turn.
+                    bell.ring_in_hand(key);
                 }
             }
             Turn::Taken

@@ -141,8 +141,7 @@ impl<M> State<M> {
         if let Some(seat) = self.seats.get_mut(seat) {
             seat.rung = next <= self.log.head();
             if seat.rung {
-                // The subscriber is in hand, so nobody waits.
-                let _ = bell.ring(cursor);
+                bell.ring_in_hand(cursor);
             }
         }
     }

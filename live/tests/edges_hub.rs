@@ -5,8 +5,8 @@ mod common;
 #[path = "common/faulty.rs"]
 mod faulty;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use faulty::{Faulty, Mood, Plan};
 use openline_live::Lag::{Latest, Leave, Skip};
 use openline_live::Start::{After, Now, Oldest};
 use openline_live::{Backplane, EpochSeed, Fed, Hub, Memory, Position, Retain, Subscriber, Topic};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 fn node(backplane: impl Backplane, retain: Retain) -> Hub<Said> {
     static SEED: AtomicUsize = AtomicUsize::new(0);
@@ -53,6 +53,46 @@ async fn publish(topic: &Topic<Said>, text: impl ToString) -> Position {
 
 async fn quiet() {
     sleep(Duration::from_secs(1)).await;
+}
+
+/// Waits for deliveries with a subscriber that other tasks use too, and says them.
+fn listen(subscriber: &Arc<Mutex<Subscriber<Said>>>) -> tokio::sync::mpsc::UnboundedReceiver<String> {
+    let (say, hear) = tokio::sync::mpsc::unbounded_channel();
+    let subscriber = Arc::clone(subscriber);
+    tokio::spawn(async move {
+        loop {
+            let delivery = std::future::poll_fn(|cx| subscriber.lock().unwrap().poll_next(cx)).await;
+            if say.send(word(delivery)).is_err() {
+                return;
+            }
+        }
+    });
+    hear
+}
+
+/// `Subscriber::join`: the answer "is there at once", also for a task that waits already.
+#[tokio::test(start_paused = true)]
+async fn a_join_by_one_task_wakes_the_other_that_waits() {
+    let hub = hub(retain(10, 10));
+    let (empty, full) = (hub.topic("empty").unwrap(), hub.topic("full").unwrap());
+    count(&full, 1..=2);
+    let subscriber = Arc::new(Mutex::new(Subscriber::new()));
+    let mut heard = listen(&subscriber);
+    let mut next = async || timeout(Duration::from_secs(5), heard.recv()).await.ok().flatten();
+    quiet().await;
+    subscriber.lock().unwrap().join(&empty, Now, Leave);
+    assert_eq!(next().await.as_deref(), Some("joined 0"));
+    subscriber.lock().unwrap().join(&full, Oldest, Leave);
+    for word in ["joined 2", "1", "2"] {
+        assert_eq!(next().await.as_deref(), Some(word));
+    }
+    // Moved, too.
+    quiet().await;
+    subscriber.lock().unwrap().join(&full, Oldest, Leave);
+    count(&full, 3..=3);
+    for word in ["joined 2", "1", "2", "3"] {
+        assert_eq!(next().await.as_deref(), Some(word));
+    }
 }
 
 /// Extremes of what may be set and asked for.
