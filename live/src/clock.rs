@@ -35,6 +35,14 @@ impl Anchor {
         self.1.later(now.saturating_duration_since(self.0))
     }
 
+    /// How late it is now. If the hub has been told a later time, it goes on from there.
+    pub(crate) fn go_on(&mut self, now: Instant, last_tick: Stamp) -> Stamp {
+        if self.stamp(now) < last_tick {
+            *self = Anchor(now, last_tick);
+        }
+        self.stamp(now)
+    }
+
     /// When it will be this late.
     pub(crate) fn instant(&self, stamp: Stamp) -> Instant {
         self.0 + stamp.since(self.1)

@@ -35,7 +35,8 @@ impl<M: Send> Hub<M> {
     /// It can be dropped and called again. A hub with a backplane stands still meanwhile, and reads all of its topics again
     /// afterwards, so nothing is lost. If it runs already, the second call waits until the first one is dropped.
     ///
-    /// The time of a local hub goes on from the last [`tick`](Self::tick), or from the moment of [`restore`](Self::restore).
+    /// The hub's time goes on from the last [`tick`](Self::tick), also if that comes while it runs, or from the moment of
+    /// [`restore`](Self::restore).
     ///
     /// # Panics
     ///
@@ -57,24 +58,38 @@ struct Ticks<'h, M> {
     anchor: Anchor,
     timer: Pin<Box<Sleep>>,
     next_sweep: Stamp,
+    /// When it was told last.
+    ticked: Option<Instant>,
 }
 
 impl<'h, M> Ticks<'h, M> {
     fn new(hub: &'h Hub<M>, anchor: Anchor) -> Ticks<'h, M> {
-        Ticks { hub, anchor, timer: Box::pin(sleep_until(Instant::now())), next_sweep: hub.0.shared.now() }
+        let (timer, next_sweep) = (Box::pin(sleep_until(Instant::now())), hub.0.shared.now());
+        Ticks { hub, anchor, timer, next_sweep, ticked: None }
     }
 
     /// Tells the hub what time it is, again and again: when it is time to sweep, and when somebody has come or gone.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let turn = self.hub.0.shared.turns.next_or_wait(cx.waker());
-            let next = self.anchor.instant(turn.map_or(self.next_sweep, |turn| turn.min(self.next_sweep)));
+            let mut next = self.anchor.instant(turn.map_or(self.next_sweep, |turn| turn.min(self.next_sweep)));
+            if let Some(ticked) = self.ticked.filter(|ticked| next <= *ticked) {
+                // The hub's time has come to its end, and moves no more.
+                next = ticked + Duration::from_secs(1);
+            }
             if self.timer.deadline() != next {
                 self.timer.as_mut().reset(next);
             }
             ready!(self.timer.as_mut().poll(cx));
-            self.next_sweep = self.hub.advance(self.anchor.stamp(Instant::now()).time());
+            let now = Instant::now();
+            let stamp = self.stamp(now);
+            (self.next_sweep, self.ticked) = (self.hub.advance(stamp.time()), Some(now));
         }
+    }
+
+    /// The hub's time. Somebody else may have told it a later one.
+    fn stamp(&mut self, now: Instant) -> Stamp {
+        self.anchor.go_on(now, self.hub.0.shared.now())
     }
 }
 
@@ -144,7 +159,7 @@ impl<'h, M: Send> Node<'h, M> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
         // Messages are stamped with the time of now, not of the last sweep.
-        self.hub.0.shared.now.fetch_max(self.ticks.anchor.stamp(now).nanos(), Relaxed);
+        self.hub.0.shared.now.fetch_max(self.ticks.stamp(now).nanos(), Relaxed);
         let _ = self.ticks.poll(cx);
         let mut busy = self.tell(now, cx);
         self.resume(now);

@@ -14,7 +14,7 @@ use common::*;
 use faulty::{Faulty, Mood, Plan};
 use openline_live::Lag::{Latest, Leave, Skip};
 use openline_live::Start::{After, Now, Oldest};
-use openline_live::{Backplane, EpochSeed, Fed, Hub, Memory, Position, Retain, Subscriber, Topic};
+use openline_live::{Backplane, EpochSeed, Fed, Hub, Memory, Position, Retain, Subscriber, Time, Topic};
 use tokio::time::{sleep, timeout};
 
 fn node(backplane: impl Backplane, retain: Retain) -> Hub<Said> {
@@ -92,6 +92,34 @@ async fn a_join_by_one_task_wakes_the_other_that_waits() {
     count(&full, 3..=3);
     for word in ["joined 2", "1", "2", "3"] {
         assert_eq!(next().await.as_deref(), Some(word));
+    }
+}
+
+/// `Hub::run`: "The time of a local hub goes on from the last tick".
+#[tokio::test(start_paused = true)]
+async fn a_tick_while_the_hub_runs_moves_its_clock_and_does_not_stop_it() {
+    let hub = hub(retain(10, 0));
+    run(&hub);
+    quiet().await;
+    hub.tick(seconds(100_000));
+    let topic = hub.topic("t").unwrap();
+    count(&topic, 1..=1);
+    sleep(Duration::from_secs(290)).await;
+    assert_eq!(hub.counters().messages, 1);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(hub.counters().messages, 0, "5 minutes are over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_of_time_the_hub_does_not_spin() {
+    for local in [true, false] {
+        let hub = if local { hub(retain(10, 0)) } else { node(Memory::new().node(), retain(10, 0)) };
+        hub.tick(Time::from_epoch(Duration::MAX));
+        let polls = run(&hub);
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(polls.load(Relaxed) < 10, "{}", polls.load(Relaxed));
     }
 }
 
