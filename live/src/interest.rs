@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   changed ──take──► being told ──answered──► told, or not told
-//!      ▲                  └──── failed: changed again ────┐
-//!      └──────────────────────────────────────────────────┘
+//!                  ▲       └──── failed: told again first ─┐
+//!                  └──────────────────────────────────────────┘
 //! ```
 //!
 //! A name stands in `changed` after its topic was joined for the first time, or swept. What the topic wants is looked up
@@ -24,6 +24,9 @@ struct Names {
     /// What the engine has been told.
     told: BTreeMap<Arc<str>, Told>,
     changed: BTreeSet<Arc<str>>,
+    /// Names of a call that has failed. The same ones are told again before any others: each call may have happened, so
+    /// all of its names must be remembered, and while the engine is away there are not more of them than one call has.
+    again: BTreeSet<Arc<str>>,
     waker: Option<Waker>,
 }
 
@@ -59,7 +62,8 @@ impl Interest {
 
     /// Nothing that was told counts any more, and all of it is told again.
     pub(crate) fn begin_again(&self) {
-        let Names { told, changed, .. } = &mut *lock(&self.0);
+        let Names { told, changed, again, .. } = &mut *lock(&self.0);
+        again.clear();
         told.values_mut().for_each(|told| *told = Told::Perhaps);
         changed.extend(told.keys().cloned());
     }
@@ -68,11 +72,13 @@ impl Interest {
     /// told until [`settle`](Self::settle). Without any, the task is woken by the next change.
     pub(crate) fn take(&self, most: usize, cx: &Context<'_>) -> Vec<(Arc<str>, Option<Told>)> {
         let mut names = lock(&self.0);
+        let Names { told, changed, again, .. } = &mut *names;
+        let from = if again.is_empty() { changed } else { again };
         let mut taken = Vec::new();
         while taken.len() < most
-            && let Some(name) = names.changed.pop_first()
+            && let Some(name) = from.pop_first()
         {
-            let before = names.told.insert(Arc::clone(&name), Told::Perhaps);
+            let before = told.insert(Arc::clone(&name), Told::Perhaps);
             taken.push((name, before));
         }
         let old = if taken.is_empty() { names.waker.replace(cx.waker().clone()) } else { None };
@@ -96,8 +102,8 @@ impl Interest {
         lock(&self.0).told.get(name) == Some(&Told::Yes)
     }
 
-    /// The engine could not be told. These names are taken again.
+    /// The engine could not be told. These names are taken again, before all others.
     pub(crate) fn failed(&self, untold: impl IntoIterator<Item = Arc<str>>) {
-        lock(&self.0).changed.extend(untold);
+        lock(&self.0).again.extend(untold);
     }
 }

@@ -123,6 +123,40 @@ async fn at_the_end_of_time_the_hub_does_not_spin() {
     }
 }
 
+/// What is counted is what is remembered: at the end the engine is told of each name that it may have.
+#[tokio::test(start_paused = true)]
+async fn names_that_come_and_go_while_the_engine_is_away_are_forgotten() {
+    let mut keep = retain(10, 0);
+    (keep.linger, keep.age) = (Duration::from_secs(1), Duration::from_secs(1));
+    let memory = Memory::new();
+    let (hub, plan) = faulty(&memory, keep);
+    plan.mood(Mood::Fails);
+    let mut name = 10_000_000;
+    for _ in 0..600 {
+        let mut subscriber = Subscriber::new();
+        for _ in 0..100 {
+            // Each one comes before those that have not been told yet.
+            name -= 1;
+            subscriber.join(&hub.topic(&name.to_string()).unwrap(), Now, Leave);
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(hub.counters().topics, 0);
+    plan.mood(Mood::Fine);
+    plan.asked();
+    sleep(Duration::from_secs(60)).await;
+    let asked = plan.asked();
+    assert!(asked.iter().all(|asked| asked.starts_with("no ")));
+    assert!(asked.len() <= 1024, "{} of 60,000 names", asked.len());
+    // The others are not stuck behind it.
+    let mut subscriber = Subscriber::new();
+    let topic = hub.topic("t").unwrap();
+    subscriber.join(&topic, Now, Leave);
+    quiet().await;
+    assert_eq!(all(&mut subscriber), ["joined 0"]);
+}
+
 /// Extremes of what may be set and asked for.
 #[tokio::test(start_paused = true)]
 async fn extremes_are_answered() {
