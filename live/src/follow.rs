@@ -155,8 +155,11 @@ impl<M> Inner<M> {
                 Err(then) => break then,
             }
         };
-        self.ring();
-        let grown = replaced || self.change(|state| state.log.head()) > before;
+        let (grown, open) = self.change(|state| (replaced || state.log.head() > before, state.phase.is_open()));
+        if open {
+            // Before that there is nothing to read, however many pages come.
+            self.ring();
+        }
         if then == Then::Read && !grown { Then::Pause } else { then }
     }
 

@@ -157,6 +157,28 @@ async fn names_that_come_and_go_while_the_engine_is_away_are_forgotten() {
     assert_eq!(all(&mut subscriber), ["joined 0"]);
 }
 
+/// Nobody who waits for a topic to open is woken for each page of its log.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_long_log_is_woken_once() {
+    let memory = Memory::new();
+    let (hub, plan) = faulty(&memory, retain(10_000, 0));
+    let topic = hub.topic("t").unwrap();
+    for number in 0..10_000 {
+        publish(&topic, number).await;
+    }
+    plan.lock().slow.insert("t".into(), Duration::from_millis(1));
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Now, Leave);
+    let mut polls = 0;
+    let delivery = std::future::poll_fn(|cx| {
+        polls += 1;
+        subscriber.poll_next(cx)
+    })
+    .await;
+    assert_eq!(word(delivery), "joined 10000");
+    assert_eq!((polls, plan.reads()), (2, 40));
+}
+
 /// Extremes of what may be set and asked for.
 #[tokio::test(start_paused = true)]
 async fn extremes_are_answered() {
