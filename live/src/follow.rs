@@ -233,7 +233,8 @@ impl<M> State<M> {
 fn is_sound(page: &Page) -> bool {
     let offsets = || page.messages.iter().map(|kept| kept.offset);
     let first = offsets().next().unwrap_or(1);
-    first > 0 && offsets().eq((first..).take(page.messages.len())) && offsets().all(|offset| offset <= page.at.offset)
-        // Offsets end long before the numbers do.
-        && page.at.offset < u64::MAX / 2
+    // Offsets end long before the numbers do, so nothing here overflows.
+    page.at.offset < u64::MAX / 2
+        && offsets().all(|offset| offset > 0 && offset <= page.at.offset)
+        && offsets().eq((first..).take(page.messages.len()))
 }

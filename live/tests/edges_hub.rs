@@ -14,7 +14,7 @@ use common::*;
 use faulty::{Faulty, Mood, Plan};
 use openline_live::Lag::{Latest, Leave, Skip};
 use openline_live::Start::{After, Now, Oldest};
-use openline_live::{Backplane, EpochSeed, Fed, Hub, Memory, Position, Retain, Subscriber, Time, Topic};
+use openline_live::{Backplane, EpochSeed, Fed, Hub, Kept, Memory, Position, Retain, Subscriber, Time, Topic};
 use tokio::time::{sleep, timeout};
 
 fn node(backplane: impl Backplane, retain: Retain) -> Hub<Said> {
@@ -177,6 +177,33 @@ async fn who_waits_for_a_long_log_is_woken_once() {
     .await;
     assert_eq!(word(delivery), "joined 10000");
     assert_eq!((polls, plan.reads()), (2, 40));
+}
+
+/// A page that must not be is no page, whatever its numbers are.
+#[tokio::test(start_paused = true)]
+async fn offsets_at_the_end_of_the_numbers_do_no_harm() {
+    for offset in [u64::MAX, u64::MAX - 1, u64::MAX / 2, 0] {
+        for end in [u64::MAX, u64::MAX / 2, offset] {
+            for count in [1, 3] {
+                let memory = Memory::new();
+                let (hub, plan) = faulty(&memory, retain(10, 0));
+                let topic = hub.topic("t").unwrap();
+                plan.lock().pages = Box::new(move |mut page| {
+                    page.at.offset = end;
+                    let kept = |n| Kept { offset: offset.wrapping_add(n), age: Duration::MAX, payload: Bytes::new() };
+                    page.messages = (0..count).map(kept).collect();
+                    page
+                });
+                let mut subscriber = Subscriber::new();
+                subscriber.join(&topic, Oldest, Skip);
+                sleep(Duration::from_secs(60)).await;
+                assert_eq!(all(&mut subscriber).len(), 0);
+                plan.lock().pages = Box::new(|page| page);
+                sleep(Duration::from_secs(6)).await;
+                assert_eq!(all(&mut subscriber), ["joined 0"], "{offset} {end} {count}: the hub still runs");
+            }
+        }
+    }
 }
 
 /// Extremes of what may be set and asked for.
