@@ -93,11 +93,13 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Holds a message. What is more than `Retain` keeps goes, the oldest first: then the log is read once more.
+    /// Holds a message. What is more than `Retain` keeps, or than may be held, goes, the oldest first: then the log is
+    /// read once more.
     pub(crate) fn push(&mut self, at: Position, payload: Bytes, now: Stamp, retain: &Retain) {
         self.bytes += payload.len();
         self.messages.push_back((at, payload, now));
-        while self.messages.len() > 1 && (self.messages.len() > retain.messages || self.bytes > retain.bytes) {
+        let (most, bytes) = (retain.messages.min(HELD), retain.bytes.min(HELD_BYTES));
+        while self.messages.len() > 1 && (self.messages.len() > most || self.bytes > bytes) {
             self.pop();
         }
     }
@@ -122,3 +124,7 @@ impl Held {
         self.messages.is_empty() && !self.missing
     }
 }
+
+/// How much is held of a topic, whatever it keeps: it counts against none of the hub's limits.
+const HELD: usize = 4096;
+const HELD_BYTES: usize = 4 << 20;

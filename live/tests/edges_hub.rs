@@ -206,6 +206,33 @@ async fn offsets_at_the_end_of_the_numbers_do_no_harm() {
     }
 }
 
+/// What waits for a page that is on its way is bounded, however much a topic may keep.
+#[tokio::test(start_paused = true)]
+async fn what_is_held_for_a_page_is_bounded_whatever_a_topic_keeps() {
+    let memory = Memory::new();
+    let mut keep = retain(usize::MAX, usize::MAX);
+    (keep.bytes, keep.slack_bytes) = (usize::MAX, usize::MAX);
+    (keep.age, keep.linger) = (Duration::MAX, Duration::MAX);
+    let (hub, plan) = faulty(&memory, keep);
+    let topic = hub.topic("t").unwrap();
+    plan.lock().slow.insert("t".into(), Duration::from_secs(5));
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Oldest, Skip);
+    quiet().await;
+    for number in 1..=20_000u64 {
+        publish(&topic, number).await;
+        if number % 1000 == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    plan.lock().slow.clear();
+    sleep(Duration::from_secs(10)).await;
+    let words = all(&mut subscriber);
+    assert_eq!(words.len(), 20_001);
+    assert!(words[1..].iter().enumerate().all(|(at, word)| *word == (at + 1).to_string()));
+    assert!(plan.reads() > 1, "20,000 messages were held");
+}
+
 /// Extremes of what may be set and asked for.
 #[tokio::test(start_paused = true)]
 async fn extremes_are_answered() {
