@@ -313,7 +313,7 @@ pub struct Counters {
     /// What counts against [`Limits::bytes`].
     pub bytes: usize,
     /// How many messages the slowest cursor waits for: retain and slack together at most, since what goes beyond is
-    /// missed.
+    /// missed. For a cursor that has lagged and does not know it yet, it is all that its topic holds.
     pub lag: u64,
     /// How many messages have been published. With a backplane, those that were published through this hub, each id as
     /// often as it was said.

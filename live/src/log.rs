@@ -8,7 +8,7 @@
 //!
 //! Each message counts the cursors that read it next, so it is known without a search what nobody waits for. A cursor
 //! before `first` has lagged. With `Lag::Skip` it goes on at `first`, so it is counted there; otherwise it needs nothing
-//! but the end of the log, and is counted nowhere.
+//! but the end of the log, and keeps no message.
 
 use std::collections::VecDeque;
 
@@ -31,6 +31,8 @@ pub(crate) struct Log<M> {
     kept_bytes: usize,
     /// The cursors that stand behind the last message.
     waiting: Cursors,
+    /// Those that have lagged, and keep nothing.
+    lagged: Cursors,
 }
 
 /// How many cursors read a message next, and how many of these have `Lag::Skip`.
@@ -72,6 +74,7 @@ impl<M> Log<M> {
             bytes: 0,
             kept_bytes: 0,
             waiting: Cursors::default(),
+            lagged: Cursors::default(),
         }
     }
 
@@ -102,8 +105,11 @@ impl<M> Log<M> {
         self.bytes + self.entries.len() * size_of::<Entry<M>>()
     }
 
-    /// How many messages the slowest cursor waits for that are still there.
+    /// How many messages the slowest cursor waits for that are still there. For one that has lagged it is all of them.
     pub(crate) fn lag(&self) -> u64 {
+        if self.lagged.all > 0 {
+            return self.entries.len() as u64;
+        }
         let slowest = self.entries.iter().position(|entry| entry.cursors.all > 0);
         slowest.map_or(0, |at| (self.entries.len() - at) as u64)
     }
@@ -159,10 +165,11 @@ impl<M> Log<M> {
             self.kept_bytes -= oldest.payload.len();
         }
         self.first += 1;
-        let lagged = oldest.cursors.skipping;
+        let Cursors { all, skipping } = oldest.cursors;
         let next = self.entries.front_mut().map_or(&mut self.waiting, |entry| &mut entry.cursors);
-        next.all += lagged;
-        next.skipping += lagged;
+        next.all += skipping;
+        next.skipping += skipping;
+        self.lagged.all += all - skipping;
         true
     }
 
@@ -174,34 +181,30 @@ impl<M> Log<M> {
         if offset >= self.first {
             self.first = offset + 1;
             self.kept = self.first;
+            self.lagged.all += self.waiting.all - self.waiting.skipping;
             self.waiting.all = self.waiting.skipping;
         }
     }
 
     /// A cursor now reads this offset next.
     pub(crate) fn enter(&mut self, offset: u64, lag: Lag) {
-        if let Some(cursors) = self.cursors(offset, lag) {
-            cursors.all += 1;
-            cursors.skipping += u32::from(lag == Lag::Skip);
-        }
+        let cursors = self.cursors(offset, lag);
+        cursors.all += 1;
+        cursors.skipping += u32::from(lag == Lag::Skip);
     }
 
     /// A cursor that would have read this offset next is gone. [`trim`](Self::trim) then drops what nobody waits for.
     pub(crate) fn exit(&mut self, offset: u64, lag: Lag) {
-        if let Some(cursors) = self.cursors(offset, lag) {
-            cursors.all -= 1;
-            cursors.skipping -= u32::from(lag == Lag::Skip);
-        }
+        let cursors = self.cursors(offset, lag);
+        cursors.all -= 1;
+        cursors.skipping -= u32::from(lag == Lag::Skip);
     }
 
     /// Where a cursor at this offset is counted.
-    fn cursors(&mut self, offset: u64, lag: Lag) -> Option<&mut Cursors> {
+    fn cursors(&mut self, offset: u64, lag: Lag) -> &mut Cursors {
         let offset = if lag == Lag::Skip { offset.max(self.first) } else { offset };
-        if offset > self.head() {
-            return Some(&mut self.waiting);
-        }
-        let at = offset.checked_sub(self.first)?;
-        self.entries.get_mut(at as usize).map(|entry| &mut entry.cursors)
+        let Some(at) = offset.checked_sub(self.first) else { return &mut self.lagged };
+        self.entries.get_mut(at as usize).map_or(&mut self.waiting, |entry| &mut entry.cursors)
     }
 
     /// The messages from this offset on, `most` of them at most. The offset is not before `first`.
@@ -262,8 +265,8 @@ mod tests {
         say(&mut log, 13, 1, &retain);
         assert_eq!((log.first(), log.kept(), log.lag()), (1, 11, 13));
         say(&mut log, 1, 1, &retain);
-        // The cursor at 1 has lagged. It holds nothing any more.
-        assert_eq!((log.first(), log.kept(), log.lag()), (12, 12, 0));
+        // The cursor at 1 has lagged. It holds nothing any more, but it is not forgotten.
+        assert_eq!((log.first(), log.kept(), log.lag()), (12, 12, 3));
         log.exit(1, Lag::Leave);
         assert_eq!(log.lag(), 0);
     }
@@ -281,7 +284,9 @@ mod tests {
         assert_eq!((log.first(), log.lag()), (28, 13));
         log.exit(1, Lag::Skip);
         log.trim(&retain, at(0));
-        assert_eq!((log.first(), log.lag()), (38, 0));
+        assert_eq!((log.first(), log.lag()), (38, 3), "the other one has lagged");
+        log.exit(2, Lag::Leave);
+        assert_eq!(log.lag(), 0);
     }
 
     #[test]

@@ -246,6 +246,7 @@ impl<M: Clone> Subscriber<M> {
                 begin = match lag {
                     Lag::Leave => {
                         state.seats.remove(seat);
+                        state.log.exit(next, lag);
                         return Turn::Left;
                     }
                     Lag::Skip => first,

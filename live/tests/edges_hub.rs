@@ -233,6 +233,34 @@ async fn what_is_held_for_a_page_is_bounded_whatever_a_topic_keeps() {
     assert!(plan.reads() > 1, "20,000 messages were held");
 }
 
+/// `Counters::lag`: "how many messages the slowest cursor waits for", whatever its policy.
+#[test]
+fn the_counter_of_lag_shows_who_has_lagged() {
+    for lag in [Skip, Latest, Leave] {
+        let hub = hub(retain(2, 3));
+        let topic = hub.topic("t").unwrap();
+        let mut subscriber = Subscriber::new();
+        subscriber.join(&topic, Now, lag);
+        count(&topic, 1..=4);
+        assert_eq!(hub.counters().lag, 4);
+        count(&topic, 5..=50);
+        assert_ne!(hub.counters().lag, 0, "{lag:?}: it waits, and is told of a hole");
+        all(&mut subscriber);
+        assert_eq!(hub.counters().lag, 0);
+        // Moved, left and dropped after it has lagged.
+        for end in 0..3 {
+            subscriber.join(&topic, Now, lag);
+            count(&topic, 51..=99);
+            match end {
+                0 => subscriber.join(&topic, Now, Skip),
+                1 => subscriber.leave(&topic),
+                _ => subscriber = Subscriber::new(),
+            }
+            assert_eq!(hub.counters().lag, 0, "{lag:?} {end}");
+        }
+    }
+}
+
 /// Extremes of what may be set and asked for.
 #[tokio::test(start_paused = true)]
 async fn extremes_are_answered() {
