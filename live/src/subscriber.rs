@@ -345,8 +345,9 @@ impl<M> fmt::Debug for Subscriber<M> {
     }
 }
 
-fn is_of<M>(joined: &Delivery<M>, name: &str) -> bool {
-    matches!(joined, Delivery::Joined { topic, .. } if **topic == *name)
+/// By the topic's own name and not by its text, since topics of two hubs may have one text.
+fn is_of<M>(joined: &Delivery<M>, name: &Arc<str>) -> bool {
+    matches!(joined, Delivery::Joined { topic, .. } if Arc::ptr_eq(topic, name))
 }
 
 /// How many answers to joins are put aside beyond one for each topic.

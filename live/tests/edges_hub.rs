@@ -261,6 +261,17 @@ fn the_counter_of_lag_shows_who_has_lagged() {
     }
 }
 
+/// A subscriber of two hubs: the topic of one is not that of the other, even if both have one name.
+#[test]
+fn two_hubs_may_have_topics_of_one_name() {
+    let (here, there) = (hub(retain(10, 0)), hub(retain(10, 0)));
+    let topics = [&here, &there].map(|hub| hub.topic("t").unwrap());
+    let mut subscriber = Subscriber::new();
+    topics.iter().for_each(|topic| subscriber.join(topic, Now, Leave));
+    subscriber.leave(&topics[0]);
+    assert_eq!(all(&mut subscriber), ["joined 0"], "the answer of the topic that stays");
+}
+
 /// Extremes of what may be set and asked for.
 #[tokio::test(start_paused = true)]
 async fn extremes_are_answered() {
