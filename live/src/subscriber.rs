@@ -17,7 +17,7 @@ use crate::watch::Watches;
 
 /// Reads any number of topics: one for each connection.
 ///
-/// Topics with something to read take turns, of 32 messages at most. What it holds beside its cursors are at most 31
+/// Topics with something to read take turns, of 32 messages at most. What it holds beside its cursors are at most 32
 /// messages of its last turn, and the [`Delivery::Joined`] that nobody has taken. If it is dropped, it leaves all topics
 /// and watches none any more.
 ///
@@ -95,6 +95,7 @@ impl<M> Subscriber<M> {
     pub fn join(&mut self, topic: &Topic<M>, start: Start, lag: Lag) {
         let old = self.cursor_of(topic);
         self.drop_turn(old);
+        let is_full = old.is_some() && self.unanswered() >= self.cursors.len() + SPARE;
         let inner = &topic.0;
         let (shared, bell) = (&inner.shared, &self.bell);
         let cursors = &mut self.cursors;
@@ -120,7 +121,7 @@ impl<M> Subscriber<M> {
             let mut starts = if let Place::Waiting(waiting) = place { waiting.starts } else { Vec::new() };
             let begun = state.reads.begun;
             if state.must_wait(start, begun) {
-                if starts.len() > SPARE {
+                if is_full && !starts.is_empty() {
                     starts.remove(0);
                 }
                 starts.push(start);
@@ -140,6 +141,15 @@ impl<M> Subscriber<M> {
             self.answer(&inner.name, at, whole);
         }
         waker.into_iter().chain(waiter).for_each(Waker::wake);
+    }
+
+    /// How many joins there are whose answers nobody has taken.
+    fn unanswered(&mut self) -> usize {
+        let waiting = |(_, cursor): (u32, &mut Cursor<M>)| match &cursor.place {
+            Place::Waiting(waiting) => waiting.starts.len(),
+            Place::Reading { .. } => 0,
+        };
+        self.cursors.iter_mut().map(waiting).sum::<usize>() + self.joined as usize
     }
 
     /// Puts aside the answer to a join.

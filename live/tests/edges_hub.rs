@@ -272,6 +272,22 @@ fn two_hubs_may_have_topics_of_one_name() {
     assert_eq!(all(&mut subscriber), ["joined 0"], "the answer of the topic that stays");
 }
 
+/// `Subscriber::join`: "If 64 more of them than there are topics have not been taken, a further join replaces one."
+#[tokio::test(start_paused = true)]
+async fn joins_of_many_topics_that_do_not_open_are_bounded_together() {
+    let hub = node(Memory::new().node(), retain(10, 0));
+    let mut subscriber = Subscriber::new();
+    for _ in 0..100 {
+        for name in 0..20 {
+            subscriber.join(&hub.topic(&name.to_string()).unwrap(), Now, Leave);
+        }
+    }
+    run(&hub);
+    quiet().await;
+    let answers = all(&mut subscriber).len();
+    assert!(answers <= 20 + 64, "{answers}");
+}
+
 /// Extremes of what may be set and asked for.
 #[tokio::test(start_paused = true)]
 async fn extremes_are_answered() {
