@@ -220,6 +220,8 @@ mod run;
 mod shared;
 mod slab;
 mod snapshot;
+#[cfg(feature = "pump")]
+mod stall;
 #[cfg(feature = "client")]
 mod standing;
 #[cfg(feature = "tokio")]

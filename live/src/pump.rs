@@ -1,16 +1,14 @@
 //! Carries what a subscriber gets to a WebSocket of openline's tokio adapter (feature `pump`).
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_core::Stream;
 use futures_sink::Sink;
 use openline::tokio::WebSocket;
 use openline::{CloseCode, Error, Message, Prepared, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Sleep, sleep};
 
 use crate::delivery::Delivery;
 use crate::subscriber::Subscriber;
@@ -26,7 +24,9 @@ use crate::subscriber::Subscriber;
 /// Close frame with the code 1013 (try again later) behind what waits, and the socket is reset after
 /// [`close_timeout`](openline::Config::close_timeout).
 ///
-/// Cancel-safe: nothing that was taken from the subscriber is lost, since it is queued at once. The 10 s begin anew.
+/// The 10 s go on from call to call with the same subscriber, so a client that speaks and takes nothing is let go, too.
+///
+/// Cancel-safe: nothing that was taken from the subscriber is lost, since it is queued at once.
 ///
 /// # Errors
 ///
@@ -58,8 +58,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     M: Clone,
 {
-    let mut stall = Stall(None);
-    let said = poll_fn(|cx| poll(socket, subscriber, &mut encode, &mut stall, cx)).await?;
+    let said = poll_fn(|cx| poll(socket, subscriber, &mut encode, cx)).await?;
     match said {
         Said::Message(message) => Ok(Some(message)),
         Said::Nothing => Ok(None),
@@ -82,7 +81,6 @@ fn poll<S, M>(
     socket: &mut WebSocket<S>,
     subscriber: &mut Subscriber<M>,
     encode: &mut impl FnMut(Delivery<M>) -> Option<Prepared>,
-    stall: &mut Stall,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Said, Error>>
 where
@@ -115,8 +113,8 @@ where
         let flushed = Sink::<Message<'_>>::poll_flush(Pin::new(&mut *socket), cx);
         match flushed {
             Poll::Ready(Err(error)) if !error.is_closed() => return Poll::Ready(Err(error)),
-            Poll::Ready(_) => *stall = Stall(None),
-            Poll::Pending if stall.is_over(taken(socket), cx) => return Poll::Ready(Ok(Said::Stalled)),
+            Poll::Ready(_) => subscriber.stall.end(),
+            Poll::Pending if subscriber.stall.is_over(taken(socket), cx) => return Poll::Ready(Ok(Said::Stalled)),
             Poll::Pending => {}
         }
         if left == 0 {
@@ -135,23 +133,6 @@ fn taken<S: AsyncRead + AsyncWrite + Unpin>(socket: &WebSocket<S>) -> u64 {
     let connection = socket.connection();
     connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(u64::MAX))
 }
-
-/// Since when the transport has taken nothing: how many bytes it had taken then, and when it is to be let go.
-struct Stall(Option<(u64, Pin<Box<Sleep>>)>);
-
-impl Stall {
-    /// Whether its time is over. It begins anew if the transport has taken something.
-    fn is_over(&mut self, taken: u64, cx: &mut Context<'_>) -> bool {
-        let (_, until) = match &mut self.0 {
-            Some(stall) if stall.0 == taken => stall,
-            none => none.insert((taken, Box::pin(sleep(PATIENCE)))),
-        };
-        pin!(tokio::task::coop::unconstrained(until.as_mut())).poll(cx).is_ready()
-    }
-}
-
-/// How long a client may take nothing while something waits for it.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many deliveries are sent before other tasks run.
 const TURN: u32 = 128;

@@ -53,6 +53,8 @@ pub struct Subscriber<M> {
     /// The cursor whose turn the last one was.
     turn_of: u32,
     pub(crate) watches: Watches<M>,
+    #[cfg(feature = "pump")]
+    pub(crate) stall: crate::stall::Stall,
 }
 
 /// How a cursor's turn has ended.
@@ -74,6 +76,8 @@ impl<M> Subscriber<M> {
             joined: 0,
             turn_of: 0,
             watches: Watches::NONE,
+            #[cfg(feature = "pump")]
+            stall: crate::stall::Stall::default(),
         }
     }
 

@@ -34,6 +34,7 @@ const ORDER: &[&str] = &[
     "presence",
     "follow",
     "watch",
+    "stall",
     "cursor",
     "subscriber",
     "watching",
@@ -55,7 +56,7 @@ const ORDER: &[&str] = &[
 
 /// What knows tokio: the way to an engine and what runs it, an engine, and the ways out to a socket.
 const RUNTIME: &[&str] =
-    &["store", "memory", "engine", "clock", "redis", "attend", "run", "pump", "standing", "persistent"];
+    &["store", "memory", "engine", "clock", "redis", "attend", "run", "stall", "pump", "standing", "persistent"];
 
 /// Name, text, and the code without comments and without the tests at the foot.
 fn sources() -> Vec<(String, String, String)> {

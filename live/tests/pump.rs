@@ -277,3 +277,37 @@ async fn an_unfinished_message_of_the_caller_loses_no_delivery() {
     assert_eq!(hear(&mut client).await, "joined room");
     assert_eq!(hear(&mut client).await, "1: kept");
 }
+
+/// A client that takes nothing is let go after 10 s, whatever it says meanwhile, and however often the future is dropped.
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_let_go_although_it_speaks() {
+    for speaks in [true, false] {
+        let topic = hub().topic("room").unwrap();
+        let (mut server, mut deaf) = connected(1024);
+        let mut subscriber = Subscriber::new();
+        subscriber.join(&topic, Start::Now, Lag::Skip);
+        for _ in 0..60 {
+            topic.publish(None, Bytes::from(vec![b'm'; 500]), None).await.unwrap();
+        }
+        let begun = Instant::now();
+        let served = tokio::spawn(async move {
+            loop {
+                let pumping = pump(&mut server, &mut subscriber, encode);
+                match timeout(Duration::from_secs(4), pumping).await {
+                    Ok(Ok(Some(_))) | Err(_) => {}
+                    Ok(_) => return server.closed().cloned(),
+                }
+            }
+        });
+        for _ in 0..20 {
+            sleep(Duration::from_secs(3)).await;
+            if speaks && !served.is_finished() {
+                drop(deaf.feed("still here").await);
+                let _ = timeout(Duration::from_millis(1), deaf.flush()).await;
+            }
+        }
+        let took = begun.elapsed().as_secs();
+        assert!(served.is_finished(), "{speaks}: {took} s");
+        assert_eq!(served.await.unwrap().unwrap().cause, Cause::CloseTimeout);
+    }
+}
