@@ -297,6 +297,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
     /// As [`WebSocket::close`]; if `code` or `reason` cannot be sent, the client goes on as it was. Without a
     /// connection there are no errors.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        // An earlier call may have been dropped. What it has begun is never taken back.
+        let as_it_was = if let State::Closes(_) = self.state { State::Closes } else { State::Stands };
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::Stands(standing) | State::Closes(standing) => State::Closes(standing),
             State::Waits(_) | State::Dials { .. } | State::Over => return Ok(()),
@@ -306,7 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
         let goes_on =
             matches!(closed, Err(Error::Send(SendError::CloseCodeInvalid(_) | SendError::CloseReasonTooLong { .. })));
         self.state = match mem::replace(&mut self.state, State::Over) {
-            State::Closes(standing) if goes_on => State::Stands(standing),
+            State::Closes(standing) if goes_on => as_it_was(standing),
             _ => State::Over,
         };
         closed

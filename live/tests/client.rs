@@ -739,6 +739,19 @@ async fn a_close_that_is_dropped_goes_on() {
     assert_eq!(server.closed().unwrap().code, CloseCode::SERVICE_RESTART);
 }
 
+/// What a dropped `close` has begun is not taken back by another one with a code that cannot be sent: this client would
+/// come back by itself, since 1012 is a reason to.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_cannot_be_sent_takes_none_back() {
+    let (mut client, mut dials) = net(Options::default());
+    let mut server = connect(&mut client, &mut dials).await;
+    assert!(timeout(Duration::ZERO, client.close(CloseCode::SERVICE_RESTART, "")).await.is_err());
+    assert!(matches!(client.close(CloseCode::ABNORMAL, "").await, Err(Error::Send(_))));
+    assert_eq!(client.try_send("x").unwrap_err().reason, UnsentReason::Over);
+    let (ended, _) = tokio::join!(ended(&mut client), server.drain());
+    assert!(ended && dials.try_recv().is_err());
+}
+
 /// What breaks the protocol is told, and fatal.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_breaks_the_protocol_is_left() {
