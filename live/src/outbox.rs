@@ -103,13 +103,16 @@ pub(crate) struct Waiting {
 pub(crate) struct Outbox {
     offline: Offline,
     waiting: VecDeque<Waiting>,
+    /// What was found too old to be sent, and not given back yet. It lies before all of `waiting`, and takes room.
+    expired: VecDeque<Waiting>,
+    /// In both.
     bytes: usize,
     next: Ticket,
 }
 
 impl Outbox {
     pub(crate) fn new(offline: Offline) -> Outbox {
-        Outbox { offline, waiting: VecDeque::new(), bytes: 0, next: Ticket::FIRST }
+        Outbox { offline, waiting: VecDeque::new(), expired: VecDeque::new(), bytes: 0, next: Ticket::FIRST }
     }
 
     /// The number of a message that need not wait.
@@ -128,7 +131,7 @@ impl Outbox {
     ) -> Result<Ticket, Unsent> {
         let Offline::Queue { messages, bytes, age } = self.offline else { return Err(Unsent { reason, message }) };
         let all = self.bytes.saturating_add(message.len());
-        if self.waiting.len() >= messages || all > bytes {
+        if self.len() >= messages || all > bytes {
             return Err(Unsent { reason: UnsentReason::QueueFull, message });
         }
         let ticket = self.number();
@@ -137,14 +140,24 @@ impl Outbox {
         Ok(ticket)
     }
 
-    /// Takes out the first message.
+    /// Takes out the first message, also if it is too old.
     pub(crate) fn take(&mut self) -> Option<Waiting> {
+        let first = self.expired.pop_front().or_else(|| self.waiting.pop_front())?;
+        self.bytes = self.bytes.saturating_sub(first.message.len());
+        Some(first)
+    }
+
+    /// Takes out the first message that may be sent now. Those before it wait for [`take_expired`](Self::take_expired).
+    pub(crate) fn take_to_send(&mut self, now: Time) -> Option<Waiting> {
+        while self.expiry().is_some_and(|until| until <= now) {
+            self.expired.extend(self.waiting.pop_front());
+        }
         let first = self.waiting.pop_front()?;
         self.bytes = self.bytes.saturating_sub(first.message.len());
         Some(first)
     }
 
-    /// Puts the message back that was taken last.
+    /// Puts the message back that was taken last, to be sent.
     pub(crate) fn put_back(&mut self, first: Waiting) {
         self.bytes = self.bytes.saturating_add(first.message.len());
         self.waiting.push_front(first);
@@ -153,20 +166,22 @@ impl Outbox {
     /// Takes out the first message if it has waited for too long. All have the same time to wait, so that no later one
     /// is too old before it.
     pub(crate) fn take_expired(&mut self, now: Time) -> Option<Waiting> {
-        if self.expiry()? > now { None } else { self.take() }
+        let is_there = !self.expired.is_empty() || self.expiry().is_some_and(|until| until <= now);
+        if is_there { self.take() } else { None }
     }
 
-    /// When the first message has waited for too long.
+    /// When the first message that may still be sent has waited for too long.
     pub(crate) fn expiry(&self) -> Option<Time> {
         self.waiting.front().map(|first| first.until)
     }
 
+    /// Whether nothing is to be sent.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.expired.len()
     }
 }
 
@@ -221,6 +236,24 @@ mod tests {
         assert_eq!((outbox.len(), outbox.bytes, outbox.expiry()), (3, 10, Some(seconds(11))));
         let order: Vec<_> = std::iter::from_fn(|| outbox.take()).map(|waiting| waiting.ticket.get()).collect();
         assert_eq!((order, outbox.bytes, outbox.is_empty()), (vec![2, 3, 4], 0, true));
+    }
+
+    #[test]
+    fn what_is_too_old_is_not_sent_and_takes_room_until_it_is_given_back() {
+        let mut outbox = Outbox::new(Offline::Queue { messages: 3, bytes: 10, age: Duration::from_secs(10) });
+        for (len, at) in [(4, 0), (3, 0), (2, 1)] {
+            keep(&mut outbox, len, seconds(at)).unwrap();
+        }
+        let first = outbox.take_to_send(seconds(10)).unwrap();
+        assert_eq!(first.ticket, Ticket(3));
+        assert_eq!((outbox.len(), outbox.bytes, outbox.is_empty()), (2, 7, true));
+        outbox.put_back(first);
+        assert_eq!(keep(&mut outbox, 0, seconds(10)), Err(UnsentReason::QueueFull));
+        assert_eq!(outbox.take_expired(seconds(10)).unwrap().ticket, Ticket(1));
+        assert_eq!(keep(&mut outbox, 4, seconds(10)), Ok(4));
+        assert!(outbox.take_to_send(seconds(11)).is_some_and(|waiting| waiting.ticket == Ticket(4)));
+        let order: Vec<_> = std::iter::from_fn(|| outbox.take()).map(|waiting| waiting.ticket.get()).collect();
+        assert_eq!((order, outbox.bytes, outbox.len()), (vec![2, 3], 0, 0));
     }
 
     #[test]

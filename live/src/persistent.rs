@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
         let (reason, message) = match &mut self.state {
             State::Closes(_) | State::Over => return Err(Unsent { reason: UnsentReason::Over, message }),
             State::Waits(_) | State::Dials { .. } => (UnsentReason::Offline, message),
-            State::Stands(standing) => match standing.send(message, &mut self.outbox) {
+            State::Stands(standing) => match standing.send(message, &mut self.outbox, now) {
                 Ok(ticket) => return Ok(ticket),
                 Err(unsent) => unsent,
             },
@@ -337,7 +337,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Persistent<S> {
     /// Waits until all that waited has been given to the connection and there is room for more, or none can be had.
     async fn room(&mut self) {
         if let State::Stands(standing) = &mut self.state {
-            standing.room(&mut self.outbox).await;
+            let epoch = self.epoch;
+            standing.room(&mut self.outbox, || Time::from_epoch(epoch.elapsed())).await;
         }
     }
 

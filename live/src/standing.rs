@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Standing<S> {
     ) -> Poll<Result<Message<'static>, Why>> {
         self.handle_probe(probe, now);
         loop {
-            self.feed(outbox);
+            self.feed(outbox, now);
             let received = pin!(self.socket.recv()).poll(cx);
             match received {
                 Poll::Ready(Ok(Some(message))) => return Poll::Ready(Ok(message)),
@@ -101,8 +101,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Standing<S> {
         &mut self,
         message: Message<'static>,
         outbox: &mut Outbox,
+        now: Time,
     ) -> Result<Ticket, (UnsentReason, Message<'static>)> {
-        self.feed(outbox);
+        self.feed(outbox, now);
         match self.sending {
             Sending::Yes if outbox.is_empty() => {
                 self.give(message)?;
@@ -126,11 +127,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Standing<S> {
         })
     }
 
-    /// Gives the connection what waits, as far as it has room.
-    fn feed(&mut self, outbox: &mut Outbox) {
+    /// Gives the connection what waits, as far as it has room, but for what is too old.
+    fn feed(&mut self, outbox: &mut Outbox, now: Time) {
         while self.is_sending()
             && self.socket.has_room()
-            && let Some(Waiting { ticket, message, until }) = outbox.take()
+            && let Some(Waiting { ticket, message, until }) = outbox.take_to_send(now)
         {
             match self.give(message) {
                 Ok(()) => self.given.note(ticket),
@@ -140,9 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Standing<S> {
     }
 
     /// Waits until all that waits has been given to the connection and there is room for more, or none can be had.
-    pub(crate) async fn room(&mut self, outbox: &mut Outbox) {
+    pub(crate) async fn room(&mut self, outbox: &mut Outbox, clock: impl Fn() -> Time) {
         loop {
-            self.feed(outbox);
+            self.feed(outbox, clock());
             if !self.is_sending() || outbox.is_empty() && self.socket.has_room() {
                 return;
             }

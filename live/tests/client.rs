@@ -471,6 +471,38 @@ async fn the_queue_is_bounded_in_messages_bytes_and_age() {
     assert_eq!(begun.elapsed().as_secs(), 7);
 }
 
+/// Whoever comes first after `ready`: what has waited for too long is given back, and what is not too old is sent.
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_is_never_sent() {
+    for way in ["send", "try_send", "flush", "next"] {
+        let mut options = Options::default();
+        options.offline = Offline::Queue { messages: 3, bytes: 100, age: 10 * SECOND };
+        let (mut client, mut dials) = net(options);
+        client.try_send("stale").unwrap();
+        let mut server = connect(&mut client, &mut dials).await;
+        // The caller has something to do before it is ready.
+        sleep(9 * SECOND).await;
+        client.try_send("fresh").unwrap();
+        sleep(SECOND).await;
+        client.ready();
+        match way {
+            "send" => drop(timeout(SECOND, client.send("more")).await.unwrap().unwrap()),
+            "try_send" => drop(client.try_send("more").unwrap()),
+            "flush" => timeout(SECOND, client.flush()).await.unwrap(),
+            _ => {}
+        }
+        match event(&mut client).await {
+            Event::Expired { ticket, message } => assert_eq!((ticket.get(), message), (1, "stale".into()), "{way}"),
+            other => panic!("{way}: {other:?}"),
+        }
+        assert_eq!(meanwhile(&mut client, hear(&mut server)).await, "fresh", "{way}");
+        if way.contains("send") {
+            assert_eq!(meanwhile(&mut client, hear(&mut server)).await, "more");
+        }
+        assert_eq!(client.queued(), 0);
+    }
+}
+
 /// More than the connection takes at once waits in the queue, and leaves as there is room; nothing is lost or turned
 /// round.
 #[tokio::test(start_paused = true)]
