@@ -39,7 +39,8 @@ use crate::position::{Epoch, Position};
 /// ```
 ///
 /// It must be made inside a tokio runtime. One task in it keeps the feed's connection, reads what comes, and ends when
-/// this value is dropped: the feed must be read and its server watched also while nobody waits for it.
+/// this value is dropped: the feed must be read and its server watched also while nobody waits for it. While the
+/// connection for commands is lost, a call begins a task that makes it again, and ends within [`RedisOptions::timeout`].
 ///
 /// # The server
 ///

@@ -3,7 +3,7 @@
 //! The run of the server is asked for on each new connection before anything else, so that it always belongs to it. An
 //! error says whether the command certainly has not run.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(super) struct Line {
     connection: MultiplexedConnection,
     /// One life of one server process.
     pub(super) run: Arc<str>,
+    /// When it was made.
+    since: Instant,
     pub(super) lost: Arc<Lost>,
 }
 
@@ -129,7 +131,7 @@ impl Dialer {
             if of("role") != "master" {
                 return Ok(Err(Reason::Replica));
             }
-            Ok(Ok(Line { connection, run: Arc::from(of("run_id")), lost }))
+            Ok(Ok(Line { connection, run: Arc::from(of("run_id")), since: Instant::now(), lost }))
         };
         let reason = match timeout(self.timeout, made).await {
             Ok(Ok(Ok(line))) => return Ok(line),
@@ -177,20 +179,26 @@ impl Script {
 pub(super) struct Commands {
     pub(super) dialer: Dialer,
     line: Mutex<Option<Arc<Line>>>,
-    /// Only one dials at a time. When the last attempt failed, if it did.
-    dialing: tokio::sync::Mutex<Option<Instant>>,
-    /// Attempts that have failed.
-    failures: AtomicU64,
+    /// Locked before `line`.
+    attempt: Mutex<Attempt>,
     /// The run of the server of the last connection. The feed must come from the same one.
     run: watch::Sender<Arc<str>>,
+}
+
+/// The last attempt to make the connection. It belongs to no call: those that wait for it end sooner or later than it.
+enum Attempt {
+    Made,
+    Failed(Instant),
+    /// The sender goes when it ends.
+    Runs(watch::Receiver<()>),
 }
 
 impl Commands {
     pub(super) async fn connect(dialer: Dialer) -> Result<Commands, RedisError> {
         let line = dialer.dial(Arc::default(), |_| ()).await?;
         let run = watch::Sender::new(line.run.clone());
-        let (line, dialing) = (Mutex::new(Some(Arc::new(line))), tokio::sync::Mutex::new(None));
-        Ok(Commands { dialer, line, dialing, failures: AtomicU64::new(0), run })
+        let (line, attempt) = (Mutex::new(Some(Arc::new(line))), Mutex::new(Attempt::Made));
+        Ok(Commands { dialer, line, attempt, run })
     }
 
     /// Whether the user may do what a message needs. Asked at the beginning, when there is somebody to tell.
@@ -229,33 +237,49 @@ impl Commands {
     }
 
     /// An attempt that fails fails for all who waited for it, and for who comes soon after it.
-    async fn line(&self) -> Result<Arc<Line>, Trouble> {
-        if let Some(line) = self.standing() {
-            return Ok(line);
-        }
-        let failures = self.failures.load(Ordering::Acquire);
-        let mut failed = self.dialing.lock().await;
-        if let Some(line) = self.standing() {
-            return Ok(line);
-        }
-        let soon = failed.is_some_and(|at| at.elapsed() < PAUSE);
-        if soon || self.failures.load(Ordering::Acquire) != failures {
-            return Err(Trouble::Never);
-        }
-        let Ok(line) = self.dialer.dial(Arc::default(), |_| ()).await else {
-            *failed = Some(Instant::now());
-            self.failures.fetch_add(1, Ordering::Release);
-            return Err(Trouble::Never);
+    async fn line(self: &Arc<Self>) -> Result<Arc<Line>, Trouble> {
+        let mut ended = {
+            let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(line) = self.standing() {
+                return Ok(line);
+            }
+            match &*attempt {
+                Attempt::Failed(at) if at.elapsed() < PAUSE => return Err(Trouble::Never),
+                Attempt::Runs(ended) if ended.has_changed().is_ok() => ended.clone(),
+                _ => {
+                    let (end, ended) = watch::channel(());
+                    *attempt = Attempt::Runs(ended.clone());
+                    tokio::spawn(self.clone().dial(end));
+                    ended
+                }
+            }
         };
-        let line = Arc::new(line);
-        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.clone());
-        self.run.send_replace(line.run.clone());
-        Ok(line)
+        _ = ended.changed().await;
+        self.standing().ok_or(Trouble::Never)
+    }
+
+    /// A task of its own, which ends in the time that an attempt may take. If each call dialed for itself and gave up at
+    /// the end of its own time, then under a steady load of calls the connection would never be made again: each one
+    /// would come to dial when its time is nearly over.
+    async fn dial(self: Arc<Self>, end: watch::Sender<()>) {
+        let made = self.dialer.dial(Arc::default(), |_| ()).await;
+        let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        *attempt = match made {
+            Ok(line) => {
+                let run = line.run.clone();
+                *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(line));
+                self.run.send_replace(run);
+                Attempt::Made
+            }
+            Err(_) => Attempt::Failed(Instant::now()),
+        };
+        drop(attempt);
+        drop(end);
     }
 
     /// Runs a script. Its first argument is the run of the server, then come those that `arguments` adds.
     pub(super) async fn script(
-        &self,
+        self: &Arc<Self>,
         script: &Script,
         keys: &[String],
         arguments: impl Fn(&mut Cmd),
@@ -278,12 +302,16 @@ impl Commands {
         .await
     }
 
-    pub(super) async fn command(&self, command: &Cmd) -> Result<Value, Trouble> {
+    pub(super) async fn command(self: &Arc<Self>, command: &Cmd) -> Result<Value, Trouble> {
         self.on_line(async |line| line.command(command).await).await
     }
 
-    /// Says what an error means. A connection that has not answered in time is left: behind it may be nobody.
-    async fn on_line<T>(&self, work: impl AsyncFnOnce(&Line) -> Result<T, ::redis::RedisError>) -> Result<T, Trouble> {
+    /// Says what an error means. A connection that has not answered in time is left: behind it may be nobody. But who had
+    /// to wait until it was made has not given it that time, and leaves it to others.
+    async fn on_line<T>(
+        self: &Arc<Self>,
+        work: impl AsyncFnOnce(&Line) -> Result<T, ::redis::RedisError>,
+    ) -> Result<T, Trouble> {
         let used = OnceLock::new();
         let whole = async {
             let line = self.line().await?;
@@ -293,7 +321,9 @@ impl Commands {
         let result = timeout(self.dialer.timeout, whole).await;
         result.unwrap_or_else(|_| match used.get() {
             Some(line) => {
-                line.lost.set();
+                if line.since.elapsed() >= self.dialer.timeout {
+                    line.lost.set();
+                }
                 Err(Trouble::Maybe)
             }
             None => Err(Trouble::Never),

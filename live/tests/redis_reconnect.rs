@@ -1,0 +1,94 @@
+//! The connection of `Redis` for commands, when it is lost while many publish: it is made again, by few attempts.
+//!
+//! As for `tests/redis.rs`, the server is `redis-server`, or what `REDIS_SERVER` names, unless `OPENLINE_NO_REDIS` is set.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "tests/redis.rs uses the rest")]
+#[path = "redis/server.rs"]
+mod server;
+#[path = "redis/way.rs"]
+mod way;
+
+#[allow(unused_macros, unused_imports, reason = "there is no contract here")]
+mod contract;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use contract::{append, say, until};
+use openline_live::{Backplane, PublishError, Redis, RedisOptions};
+use server::Server;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use way::Way;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A node whose calls take a second at most.
+async fn node(way: &Way) -> Arc<Redis> {
+    let mut options = RedisOptions::default();
+    options.timeout = SECOND;
+    Arc::new(Redis::connect_with(&way.url(), options).await.unwrap())
+}
+
+/// A call each 10 ms, whatever becomes of those before. Each is dropped after this time. Counts what was taken.
+fn publish_all_the_time(node: &Arc<Redis>, patience: Duration) -> (JoinHandle<()>, Arc<AtomicUsize>) {
+    let (node, taken) = (node.clone(), Arc::new(AtomicUsize::new(0)));
+    let count = taken.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            let (node, count) = (node.clone(), count.clone());
+            tokio::spawn(async move {
+                if let Ok(Ok(_)) = timeout(patience, node.append(append("t", "x"))).await {
+                    count.fetch_add(1, Relaxed);
+                }
+            });
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    (task, taken)
+}
+
+/// An attempt takes 0.4 s here, and no call has that time.
+#[tokio::test]
+async fn many_publishers_make_few_attempts_and_come_back() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let way = Way::new(server.port, |came| came).await;
+    let node = node(&way).await;
+    say(&*node, "t", "before").await;
+    way.lead_nowhere();
+    assert_eq!(node.append(append("t", "x")).await, Err(PublishError::Unknown));
+    let before = way.made();
+    let (load, taken) = publish_all_the_time(&node, SECOND * 3 / 10);
+    sleep(4 * SECOND).await;
+    // One of each kind in a second, and some more.
+    let attempts = way.made() - before;
+    assert!((1..=20).contains(&attempts), "{attempts} attempts in 4 s");
+    assert_eq!(taken.load(Relaxed), 0);
+    way.slow_down(SECOND / 5);
+    way.open();
+    until("messages are taken again", async || (taken.load(Relaxed) > 0).then_some(())).await;
+    load.abort();
+}
+
+/// Those who waited while it was made have little time left for an answer. That is no fault of the connection.
+#[tokio::test]
+async fn a_new_connection_is_not_left_because_of_who_waited_for_it() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let way = Way::new(server.port, |came| came).await;
+    let node = node(&way).await;
+    say(&*node, "t", "before").await;
+    // An attempt takes 0.8 s, and an answer another 0.4 s.
+    way.slow_down(SECOND * 2 / 5);
+    for (id, _) in server.connections() {
+        let _: i64 = server.ask(&["CLIENT", "KILL", "ID", &id.to_string()]);
+    }
+    let (load, taken) = publish_all_the_time(&node, 10 * SECOND);
+    until("messages are taken again", async || (taken.load(Relaxed) > 0).then_some(())).await;
+    let (made, before) = (way.made(), taken.load(Relaxed));
+    until("many are taken", async || (taken.load(Relaxed) > before + 300).then_some(())).await;
+    load.abort();
+    assert!(way.made() <= made + 1, "{} more connections", way.made() - made);
+}
