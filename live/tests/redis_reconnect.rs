@@ -92,3 +92,17 @@ async fn a_new_connection_is_not_left_because_of_who_waited_for_it() {
     load.abort();
     assert!(way.made() <= made + 1, "{} more connections", way.made() - made);
 }
+
+/// A connection that leads nowhere is left also if no call is ever waited for until its end.
+#[tokio::test]
+async fn calls_that_are_dropped_do_not_hide_a_dead_connection() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let way = Way::new(server.port, |came| came).await;
+    let node = node(&way).await;
+    say(&*node, "t", "before").await;
+    way.lead_nowhere();
+    way.open();
+    let (load, taken) = publish_all_the_time(&node, SECOND / 2);
+    until("messages are taken again", async || (taken.load(Relaxed) > 0).then_some(())).await;
+    load.abort();
+}

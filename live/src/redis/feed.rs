@@ -109,6 +109,7 @@ impl Feed {
                 () = sleep_until(next) => {
                     let pipe = refresh.next(&self.names, &self.queue);
                     next = Instant::now() + TICK;
+                    tokio::spawn(self.commands.clone().look());
                     match self.pipe(line, &pipe).await {
                         Ok(Err(error)) if error.code() == Some("READONLY") => return Vec::new(),
                         Ok(_) => {}

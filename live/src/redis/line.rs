@@ -306,6 +306,14 @@ impl Commands {
         self.on_line(async |line| line.command(command).await).await
     }
 
+    /// Asks for a sign of life if there is a connection. Other calls may all be dropped before they have waited for long
+    /// enough to leave one that leads nowhere.
+    pub(super) async fn look(self: Arc<Self>) {
+        if self.standing().is_some() {
+            _ = self.command(&::redis::cmd("PING")).await;
+        }
+    }
+
     /// Says what an error means. A connection that has not answered in time is left: behind it may be nobody. But who had
     /// to wait until it was made has not given it that time, and leaves it to others.
     async fn on_line<T>(
