@@ -295,6 +295,7 @@ enum Reason {
     Version(String),
     Cluster(String),
     Replica,
+    Run,
     Time(Duration),
     Rights(String),
     /// As the connection, the operating system or the server says it.
@@ -323,6 +324,9 @@ impl fmt::Display for RedisError {
                 write!(f, "Redis at {address}: a cluster of {shards} shards, and only one of 1 is supported")
             }
             Reason::Replica => write!(f, "Redis at {address}: this is a replica, which takes no messages"),
+            Reason::Run => {
+                write!(f, "Redis at {address}: it does not say its run_id, so nobody can see that it has lost messages")
+            }
             Reason::Time(time) => write!(f, "Redis at {address}: no answer within {time:?}"),
             Reason::Rights(error) => write!(f, "Redis at {address}: the user may not do what is needed: {error}"),
             Reason::Other(error) => write!(f, "Redis at {address}: {error}"),

@@ -106,3 +106,13 @@ async fn calls_that_are_dropped_do_not_hide_a_dead_connection() {
     until("messages are taken again", async || (taken.load(Relaxed) > 0).then_some(())).await;
     load.abort();
 }
+
+/// A server that does not name its run, as some proxies and imitations: a failover behind it could not be seen.
+#[tokio::test]
+async fn a_server_that_does_not_say_which_one_it_is_will_not_do() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let nameless = |came: Vec<u8>| String::from_utf8(came).unwrap().replace("run_id:", "nobody:").into_bytes();
+    let way = Way::new(server.port, nameless).await;
+    let error = Redis::connect(&way.url()).await.err().unwrap().to_string();
+    assert!(error.ends_with("it does not say its run_id, so nobody can see that it has lost messages"), "{error}");
+}

@@ -131,6 +131,10 @@ impl Dialer {
             if of("role") != "master" {
                 return Ok(Err(Reason::Replica));
             }
+            // All servers would count as one life of one server, and a lost tail would not be seen.
+            if of("run_id").is_empty() {
+                return Ok(Err(Reason::Run));
+            }
             Ok(Ok(Line { connection, run: Arc::from(of("run_id")), since: Instant::now(), lost }))
         };
         let reason = match timeout(self.timeout, made).await {
