@@ -207,8 +207,13 @@ impl<M> Log<M> {
         self.entries.get_mut(at as usize).map_or(&mut self.waiting, |entry| &mut entry.cursors)
     }
 
+    /// The message of this offset.
+    pub(crate) fn get(&self, offset: u64) -> Option<&M> {
+        Some(&self.entries.get(offset.checked_sub(self.first)? as usize)?.message)
+    }
+
     /// The messages from this offset on, `most` of them at most. The offset is not before `first`.
-    pub(crate) fn read(&self, from: u64, most: usize) -> impl ExactSizeIterator<Item = &M> {
+    pub(crate) fn read(&self, from: u64, most: usize) -> impl DoubleEndedIterator<Item = &M> + ExactSizeIterator {
         let begin = (from.saturating_sub(self.first) as usize).min(self.entries.len());
         let end = begin.saturating_add(most).min(self.entries.len());
         self.entries.range(begin..end).map(|entry| &entry.message)

@@ -11,7 +11,7 @@ use crate::bell::{Bell, Seat};
 use crate::cursor::{Cursor, Place, Waiting};
 use crate::delivery::{Delivery, Gap, Lag, Start};
 use crate::position::Position;
-use crate::slab::Slab;
+use crate::slab::Near;
 use crate::topic::Topic;
 use crate::watch::Watches;
 
@@ -45,11 +45,13 @@ use crate::watch::Watches;
 /// # }
 /// ```
 pub struct Subscriber<M> {
-    cursors: Slab<Cursor<M>>,
+    /// The answers to joins that nobody has taken yet, one at least. They come before all messages.
+    #[expect(clippy::box_collection, reason = "8 bytes instead of 32, and nearly always empty")]
+    joined: Option<Box<VecDeque<Delivery<M>>>>,
+    /// The rest of the last turn, in reverse order.
+    turn: Vec<M>,
     pub(crate) bell: Arc<Bell>,
-    /// What nobody has taken yet: so many answers to joins, then the rest of the last turn.
-    queue: VecDeque<Delivery<M>>,
-    joined: u32,
+    cursors: Near<Cursor<M>>,
     /// The cursor whose turn the last one was.
     turn_of: u32,
     pub(crate) watches: Watches<M>,
@@ -70,10 +72,10 @@ impl<M> Subscriber<M> {
     #[must_use]
     pub fn new() -> Subscriber<M> {
         Subscriber {
-            cursors: Slab::new(),
+            joined: None,
+            turn: Vec::new(),
             bell: Arc::default(),
-            queue: VecDeque::new(),
-            joined: 0,
+            cursors: Near::new(),
             turn_of: 0,
             watches: Watches::NONE,
             #[cfg(feature = "pump")]
@@ -153,19 +155,18 @@ impl<M> Subscriber<M> {
             Place::Waiting(waiting) => waiting.starts.len(),
             Place::Reading { .. } => 0,
         };
-        self.cursors.iter_mut().map(waiting).sum::<usize>() + self.joined as usize
+        self.cursors.iter_mut().map(waiting).sum::<usize>() + self.joined.as_ref().map_or(0, |joined| joined.len())
     }
 
     /// Puts aside the answer to a join.
     fn answer(&mut self, name: &Arc<str>, at: Position, whole: bool) {
-        if self.joined as usize >= self.cursors.len() + SPARE
-            && let Some(oldest) = self.queue.iter().position(|joined| is_of(joined, name))
+        let joined = self.joined.get_or_insert_default();
+        if joined.len() >= self.cursors.len() + SPARE
+            && let Some(oldest) = joined.iter().position(|joined| is_of(joined, name))
         {
-            self.queue.remove(oldest);
-            self.joined -= 1;
+            joined.remove(oldest);
         }
-        self.queue.insert(self.joined as usize, Delivery::Joined { topic: Arc::clone(name), at, whole });
-        self.joined += 1;
+        joined.push_back(Delivery::Joined { topic: Arc::clone(name), at, whole });
     }
 
     /// Leaves a topic. Nothing more of it is delivered, not even a `Joined`. Nothing happens if it was not joined. If it is
@@ -178,15 +179,18 @@ impl<M> Subscriber<M> {
         // Publishers ring under the topic's lock, so none of them rings any more.
         self.bell.forget(key);
         self.drop_turn(Some(key));
-        let before = self.queue.len();
-        self.queue.retain(|joined| !is_of(joined, &topic.0.name));
-        self.joined -= (before - self.queue.len()) as u32;
+        if let Some(joined) = &mut self.joined {
+            joined.retain(|joined| !is_of(joined, &topic.0.name));
+            if joined.is_empty() {
+                self.joined = None;
+            }
+        }
     }
 
     /// Drops what has been taken of this cursor's topic and not given out.
     fn drop_turn(&mut self, key: Option<u32>) {
         if key == Some(self.turn_of) {
-            self.queue.truncate(self.joined as usize);
+            self.turn = Vec::new();
         }
     }
 
@@ -218,9 +222,22 @@ impl<M: Clone> Subscriber<M> {
     }
 
     #[inline]
-    fn take(&mut self, mut next: impl FnMut(&Bell) -> Option<u32>) -> Option<Delivery<M>> {
-        if !self.queue.is_empty() {
+    fn take(&mut self, next: impl FnMut(&Bell) -> Option<u32>) -> Option<Delivery<M>> {
+        if self.joined.is_none()
+            && let Some(message) = self.turn.pop()
+        {
+            return Some(Delivery::Message(message));
+        }
+        self.take_more(next)
+    }
+
+    fn take_more(&mut self, mut next: impl FnMut(&Bell) -> Option<u32>) -> Option<Delivery<M>> {
+        if self.joined.is_some() {
             return self.pop();
+        }
+        if self.turn.capacity() > 0 {
+            // Most subscribers are idle, and hold nothing then.
+            self.turn = Vec::new();
         }
         loop {
             let key = next(&self.bell)?;
@@ -231,14 +248,14 @@ impl<M: Clone> Subscriber<M> {
         }
     }
 
+    /// The next answer to a join.
     fn pop(&mut self) -> Option<Delivery<M>> {
-        let delivery = self.queue.pop_front()?;
-        self.joined = self.joined.saturating_sub(1);
-        if self.queue.is_empty() {
-            // Most subscribers are idle, and hold nothing then.
-            self.queue = VecDeque::new();
+        let joined = self.joined.as_mut()?;
+        let answer = joined.pop_front();
+        if joined.is_empty() {
+            self.joined = None;
         }
-        Some(delivery)
+        answer
     }
 
     /// Takes what this cursor has not read, 32 messages at most. The first delivery is returned and the others are put
@@ -246,7 +263,7 @@ impl<M: Clone> Subscriber<M> {
     fn take_turn(&mut self, key: u32) -> Option<Delivery<M>> {
         let Cursor { topic, seat, lag, place } = self.cursors.get_mut(key)?;
         let (lag, seat) = (*lag, *seat);
-        let (queue, bell, shared) = (&mut self.queue, &self.bell, &topic.shared);
+        let (rest, bell, shared) = (&mut self.turn, &self.bell, &topic.shared);
         self.turn_of = key;
         let mut returned = None;
         let turn = topic.change(|state| {
@@ -270,15 +287,20 @@ impl<M: Clone> Subscriber<M> {
                 returned = Some(Delivery::Missed(Gap { topic: Arc::clone(&topic.name), count }));
                 shared.missed.fetch_add(count, Relaxed);
             }
-            let mut messages = state.log.read(begin, TURN).cloned().map(Delivery::Message);
-            let count = messages.len() as u64;
-            if returned.is_none() {
-                returned = messages.next();
+            let mut end = begin;
+            if returned.is_none()
+                && let Some(message) = state.log.get(begin)
+            {
+                returned = Some(Delivery::Message(message.clone()));
+                end += 1;
             }
-            queue.reserve_exact(messages.len());
-            queue.extend(messages);
+            if end <= head {
+                let messages = state.log.read(end, TURN - (end - begin) as usize);
+                end += messages.len() as u64;
+                *rest = messages.rev().cloned().collect();
+            }
             state.log.exit(next, lag);
-            let next = begin + count;
+            let next = end;
             state.log.enter(next, lag);
             *place = Place::Reading { life: state.life, next };
             state.log.trim_slack(&shared.retain);
@@ -348,7 +370,7 @@ impl<M> Default for Subscriber<M> {
 
 impl<M> Drop for Subscriber<M> {
     fn drop(&mut self) {
-        std::mem::replace(&mut self.cursors, Slab::new()).into_values().for_each(Cursor::leave);
+        std::mem::replace(&mut self.cursors, Near::new()).into_values().for_each(Cursor::leave);
     }
 }
 
