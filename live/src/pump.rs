@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use futures_sink::Sink;
 use openline::tokio::WebSocket;
-use openline::{CloseCode, Error, Message, Prepared, SendError};
+use openline::{CloseCode, Error, Message, Prepared, Reading, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::delivery::Delivery;
@@ -95,12 +95,17 @@ where
             Poll::Ready(None) => return Poll::Ready(Ok(Said::Nothing)),
             Poll::Pending => {}
         }
-        let before = left;
+        let (before, mut full) = (left, false);
         while left > 0 {
             match socket.connection().check_send() {
                 Ok(()) => {}
-                // The flush makes room; the stream says how the connection ends.
-                Err(SendError::Full | SendError::Closed) => break,
+                // The flush makes room.
+                Err(SendError::Full) => {
+                    full = true;
+                    break;
+                }
+                // The stream says how the connection ends.
+                Err(SendError::Closed) => break,
                 // A message that the caller has begun in fragments must end first. Nothing was taken for it.
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
@@ -122,7 +127,15 @@ where
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if left == before || flushed.is_pending() {
+        let again = match flushed {
+            Poll::Ready(Ok(())) => full || socket.connection().reading() != Reading::Events,
+            // The stream says what has happened, once it has been asked again.
+            Poll::Ready(Err(_)) => left != before,
+            Poll::Pending => false,
+        };
+        // Otherwise all three wait: the subscriber has nothing more, nothing waits to be sent, and a flush that was not
+        // blocked has read nothing, so the stream need not be asked again.
+        if !again {
             return Poll::Pending;
         }
     }

@@ -1,13 +1,17 @@
 //! Deliveries over sockets in memory, in virtual time.
 #![cfg(feature = "pump")]
 
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use openline::tokio::WebSocket;
 use openline::{Agreement, Cause, CloseCode, Config, Error, Message, Prepared, SendError, Upgrade};
 use openline_live::{Delivery, EpochSeed, Hub, Lag, Retain, Start, Subscriber, Topic, pump};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, sleep, timeout};
 
 type Socket = WebSocket<DuplexStream>;
@@ -310,4 +314,82 @@ async fn who_takes_nothing_is_let_go_although_it_speaks() {
         assert!(served.is_finished(), "{speaks}: {took} s");
         assert_eq!(served.await.unwrap().unwrap().cause, Cause::CloseTimeout);
     }
+}
+
+/// A transport whose reads are written down, and which refuses so many writes.
+#[derive(Default)]
+struct Scripted {
+    reads: std::collections::VecDeque<Option<&'static [u8]>>,
+    refuses: u32,
+    written: usize,
+}
+
+impl AsyncRead for Scripted {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(Some(bytes)) = self.reads.pop_front() else { return Poll::Pending };
+        into.put_slice(bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Scripted {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.refuses > 0 {
+            self.refuses -= 1;
+            return Poll::Pending;
+        }
+        self.written += bytes.len();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A socket over it, and a subscriber that has this many messages to read, each of 12 bytes with its header.
+fn scripted(io: Scripted, messages: usize, high_water: usize) -> (WebSocket<Scripted>, Subscriber<Prepared>) {
+    let mut config = Config::default();
+    (config.keepalive, config.stall_timeout, config.high_water) = (None, None, high_water);
+    let topic = hub().topic("room").unwrap();
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Start::Now, Lag::Leave);
+    assert!(matches!(subscriber.try_next(), Some(Delivery::Joined { .. })));
+    for _ in 0..messages {
+        let mut publishing = pin!(topic.publish(None, Bytes::from_static(b"5 bytes"), None));
+        assert!(publishing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    }
+    (WebSocket::new(io, Upgrade::server(Agreement::default()), config, &[]), subscriber)
+}
+
+/// A flush that is blocked at first reads ahead. Nobody would wake the task for what it has read.
+#[tokio::test(start_paused = true)]
+async fn what_a_flush_has_read_is_heard_at_once() {
+    let said = Some(&b"\x81\x82\0\0\0\0hi"[..]);
+    let io = Scripted { reads: [None, said].into(), refuses: 1, written: 0 };
+    let (mut socket, mut subscriber) = scripted(io, 1, 1024);
+    let mut pumping = pin!(pump(&mut socket, &mut subscriber, encode));
+    match pumping.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(Some(message))) => assert_eq!(message, Message::from("hi")),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A flush makes room for the rest. Nobody would wake the task for what is at hand.
+#[tokio::test(start_paused = true)]
+async fn what_a_flush_makes_room_for_leaves_at_once() {
+    // The first poll fills the queue and its write is refused. So is the first write of the second poll, before which the
+    // queue is full, but not that of its flush.
+    let io = Scripted { refuses: 2, ..Scripted::default() };
+    let (mut socket, mut subscriber) = scripted(io, 5, 20);
+    for _ in 0..2 {
+        let mut pumping = pin!(pump(&mut socket, &mut subscriber, encode));
+        assert!(pumping.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(socket.get_ref().refuses, 0);
+    assert_eq!(socket.get_ref().written, 5 * 12);
 }
