@@ -1,15 +1,18 @@
-//! What a message costs for each of its receivers, beside `tokio::sync::broadcast`: `cargo bench -p openline-live`.
+//! What a message costs for each of its receivers, beside `tokio::sync::broadcast`.
 //!
 //! *Publish* is the time in which a message enters the log and all sleeping receivers are woken. *Delivered* is the time
 //! until the last of them has it, on one thread of tokio. Both are divided by the number of receivers. Runs of the two
-//! alternate, and the median is shown. Each receiver counts and sums what it gets, and the sums are checked.
+//! alternate, and medians are shown. Each receiver sums what it gets, and the sums are checked.
+
+mod common;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use common::{clock, median, ratio, runtime};
 use openline_live::{Delivery, EpochSeed, Hub, Lag, Retain, Start, Subscriber};
 
 /// Nanoseconds for each receiver and message.
@@ -29,25 +32,25 @@ async fn measure<R: Future<Output = ()> + Send + 'static, P: Future<Output = ()>
 ) -> Cost {
     let tasks: Vec<_> = (0..receivers).map(|_| tokio::spawn(receiver())).collect();
     tokio::task::yield_now().await;
-    let (mut publishing, mut expected, mut begin) = (Duration::ZERO, 0, Instant::now());
+    let (mut publishing, mut expected, mut begin) = (Duration::ZERO, 0, clock());
     for round in 0..=rounds {
         if round == 1 {
             // The first round has paid for what is allocated once.
-            (publishing, begin) = (Duration::ZERO, Instant::now());
+            (publishing, begin) = (Duration::ZERO, clock());
         }
-        let start = Instant::now();
+        let start = clock();
         for number in 0..burst {
             publish(round * burst + number).await;
             expected += (round * burst + number) * receivers;
         }
-        publishing += start.elapsed();
+        publishing += clock() - start;
         while sum.load(Relaxed) < expected {
             tokio::task::yield_now().await;
         }
         assert_eq!(sum.load(Relaxed), expected, "each has each message once");
     }
     let each = |time: Duration| time.as_nanos() as f64 / (rounds * burst * receivers) as f64;
-    let cost = Cost { publish: each(publishing), delivered: each(begin.elapsed()) };
+    let cost = Cost { publish: each(publishing), delivered: each(clock() - begin) };
     tasks.iter().for_each(|task| task.abort());
     cost
 }
@@ -102,34 +105,27 @@ fn add(sum: &AtomicU64, payload: &Bytes) {
     sum.fetch_add(u64::from_be_bytes(payload[..].try_into().unwrap()), Relaxed);
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    println!("ns for each receiver and message (median of 5 alternating runs)");
+    let runtime = runtime();
     println!(
-        "{:>9} {:>5} | {:>16} {:>20} | {:>18}",
-        "receivers", "burst", "publish, live", "publish, broadcast", "delivered, live/broadcast"
+        "ns for each receiver and message, on one thread: live / tokio's broadcast = ratio (medians of {RUNS} runs)"
     );
+    println!("{:>9} {:>5} | {:>21} | {:>21}", "receivers", "burst", "publish", "delivered");
     for (receivers, burst) in [(1_000, 1), (10_000, 1), (100_000, 1), (1_000, 16), (10_000, 16), (100_000, 16)] {
-        let rounds = (4_000_000 / receivers / burst).max(3);
+        let rounds = (2_000_000 / receivers / burst).max(3);
         let (mut ours, mut theirs) = (vec![], vec![]);
-        for _ in 0..5 {
+        for _ in 0..RUNS {
             ours.push(runtime.block_on(live(receivers, rounds, burst)));
             theirs.push(runtime.block_on(broadcast(receivers, rounds, burst)));
         }
-        let of = |costs: &[Cost], part: fn(&Cost) -> f64| median(costs.iter().map(part).collect());
-        let ratios = ours.iter().zip(&theirs).map(|(ours, theirs)| ours.delivered / theirs.delivered).collect();
-        println!(
-            "{receivers:>9} {burst:>5} | {:>16.1} {:>20.1} | {:>7.1} / {:>5.1} = {:.2}",
-            of(&ours, |cost| cost.publish),
-            of(&theirs, |cost| cost.publish),
-            of(&ours, |cost| cost.delivered),
-            of(&theirs, |cost| cost.delivered),
-            median(ratios),
-        );
+        let column = |part: fn(&Cost) -> f64| {
+            let (ours, theirs): (Vec<_>, Vec<_>) = (ours.iter().map(part).collect(), theirs.iter().map(part).collect());
+            let ratio = ratio(&ours, &theirs);
+            format!("{:>6.1} / {:>5.1} = {ratio:>4.2}", median(ours), median(theirs))
+        };
+        println!("{receivers:>9} {burst:>5} | {} | {}", column(|cost| cost.publish), column(|cost| cost.delivered));
     }
 }
+
+/// Of each of the two.
+const RUNS: usize = 7;
