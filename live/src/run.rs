@@ -58,14 +58,14 @@ struct Ticks<'h, M> {
     anchor: Anchor,
     timer: Pin<Box<Sleep>>,
     next_sweep: Stamp,
-    /// When it was told last.
-    ticked: Option<Instant>,
+    /// The hub's time has come to its end, and moves no more. When it was told last.
+    ended: Option<Instant>,
 }
 
 impl<'h, M> Ticks<'h, M> {
     fn new(hub: &'h Hub<M>, anchor: Anchor) -> Ticks<'h, M> {
         let (timer, next_sweep) = (Box::pin(sleep_until(Instant::now())), hub.0.shared.now());
-        Ticks { hub, anchor, timer, next_sweep, ticked: None }
+        Ticks { hub, anchor, timer, next_sweep, ended: None }
     }
 
     /// Tells the hub what time it is, again and again: when it is time to sweep, and when somebody has come or gone.
@@ -73,8 +73,7 @@ impl<'h, M> Ticks<'h, M> {
         loop {
             let turn = self.hub.0.shared.turns.next_or_wait(cx.waker());
             let mut next = self.anchor.instant(turn.map_or(self.next_sweep, |turn| turn.min(self.next_sweep)));
-            if let Some(ticked) = self.ticked.filter(|ticked| next <= *ticked) {
-                // The hub's time has come to its end, and moves no more.
+            if let Some(ticked) = self.ended {
                 next = ticked + Duration::from_secs(1);
             }
             if self.timer.deadline() != next {
@@ -83,7 +82,8 @@ impl<'h, M> Ticks<'h, M> {
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
             let stamp = self.stamp(now);
-            (self.next_sweep, self.ticked) = (self.hub.advance(stamp.time()), Some(now));
+            self.next_sweep = self.hub.advance(stamp.time());
+            self.ended = (self.next_sweep <= stamp).then_some(now);
         }
     }
 
