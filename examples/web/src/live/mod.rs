@@ -1,0 +1,170 @@
+//! `/live`: one client's topics over one WebSocket. What the client says is done one after the other, in its order;
+//! meanwhile its topics go on.
+
+mod answer;
+mod request;
+mod topics;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use openline::tokio::WebSocket;
+use openline::{CloseCode, Error, Message, Prepared, SendError};
+use openline_live::{Delivery, Subscriber, pump};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use crate::message::Item;
+use crate::site::Site;
+use answer::{error, hello};
+pub(crate) use answer::{joined_text, missed_text};
+pub(crate) use request::after;
+use request::Request;
+use topics::Topics;
+
+/// Serves a client until its connection is over.
+///
+/// # Errors
+///
+/// How the connection failed. Its end is no error.
+pub async fn serve<S>(socket: WebSocket<S>, site: Site) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let name = site.new_name();
+    let topics = Topics::new(site.clone(), name.clone());
+    let mut client = Client { socket, subscriber: Subscriber::new(), topics, waiting: VecDeque::new(), turn: 0 };
+    client.socket.feed(&hello(&name)).await?;
+    let mut turn_to_go = pin!(site.turn_to_go());
+    let mut doing: Option<Doing> = None;
+    loop {
+        while doing.is_none()
+            && let Some(said) = client.waiting.pop_front()
+        {
+            doing = client.begin(said).await?;
+        }
+        let Client { socket, subscriber, topics, waiting, .. } = &mut client;
+        tokio::select! {
+            biased;
+            answer = async { doing.as_mut().expect("there is one").await }, if doing.is_some() => {
+                doing = None;
+                client.answer(answer).await?;
+            }
+            () = &mut turn_to_go => return client.socket.close(CloseCode::SERVICE_RESTART, "").await,
+            said = pump(socket, subscriber, |delivery| encode(topics, delivery)), if waiting.len() < MOST_WAITING => {
+                match said? {
+                    Some(said) => client.waiting.push_back(said),
+                    None => return Ok(()),
+                }
+            }
+        }
+        client.give_way().await?;
+    }
+}
+
+/// What is being done for the client, and what it will be told then.
+type Doing = Pin<Box<dyn Future<Output = Prepared> + Send>>;
+
+struct Client<S> {
+    socket: WebSocket<S>,
+    subscriber: Subscriber<Item>,
+    topics: Topics,
+    /// What the client has said and nobody has looked at.
+    waiting: VecDeque<Message<'static>>,
+    /// How much it has said since others had their turn.
+    turn: u32,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Does what can be done at once, and returns what takes longer.
+    async fn begin(&mut self, said: Message<'static>) -> Result<Option<Doing>, Error> {
+        self.turn += 1;
+        let Some(text) = said.as_text() else {
+            self.answer(error(&[], "a message must be text", false)).await?;
+            return Ok(None);
+        };
+        let answer = match Request::parse(text) {
+            Err(wrong) => Some(wrong),
+            Ok(Request::Join(join)) => self.topics.join(&mut self.subscriber, &join),
+            Ok(Request::Leave(topic)) => self.topics.leave(&mut self.subscriber, &topic),
+            Ok(Request::Say(say)) => match self.topics.say(say) {
+                Ok(doing) => return Ok(Some(doing)),
+                Err(wrong) => Some(wrong),
+            },
+            Ok(Request::Bid(bid)) => return Ok(Some(self.topics.bid(bid))),
+        };
+        if let Some(answer) = answer {
+            self.answer(answer).await?;
+        }
+        Ok(None)
+    }
+
+    /// Queues an answer. It waits for room as long as the client takes something.
+    async fn answer(&mut self, answer: Prepared) -> Result<(), Error> {
+        self.room().await?;
+        match self.socket.try_feed(&answer) {
+            // Closed: `pump` says how.
+            Ok(()) => Ok(()),
+            Err(unsent) if matches!(unsent.error, SendError::Closed) => Ok(()),
+            Err(unsent) => Err(unsent.error.into()),
+        }
+    }
+
+    /// Waits for room in the socket. A client that takes no byte for 10 s is let go, as `pump` does.
+    async fn room(&mut self) -> Result<(), Error> {
+        while !self.socket.has_room() {
+            let before = taken(&self.socket);
+            match timeout(PATIENCE, self.socket.ready()).await {
+                Ok(Err(error)) if error.is_closed() => return Ok(()),
+                Ok(ready) => return ready,
+                Err(_) if taken(&self.socket) != before => {}
+                Err(_) => return self.socket.close(CloseCode::TRY_AGAIN_LATER, "").await,
+            }
+        }
+        Ok(())
+    }
+
+    /// A client that has said much without a pause hears what is there for it, and then others have their turn.
+    async fn give_way(&mut self) -> Result<(), Error> {
+        if self.turn < TURN {
+            return Ok(());
+        }
+        self.turn = 0;
+        for _ in 0..4 * TURN {
+            let Some(delivery) = self.subscriber.try_next() else { break };
+            if let Some(message) = encode(&mut self.topics, delivery) {
+                self.answer(message).await?;
+            }
+        }
+        yield_now().await;
+        Ok(())
+    }
+}
+
+fn encode(topics: &mut Topics, delivery: Delivery<Item>) -> Option<Prepared> {
+    match delivery {
+        Delivery::Message(item) => Some(item.prepared().clone()),
+        Delivery::Joined { topic, at, whole } => Some(answer::joined(&topic, at, whole)),
+        Delivery::Missed(gap) => Some(answer::missed(&gap.topic, gap.count)),
+        Delivery::Left(topic) => {
+            topics.has_left(&topic);
+            Some(answer::left_by_lag(&topic))
+        }
+        _ => None,
+    }
+}
+
+/// How many bytes the transport has taken.
+fn taken<S: AsyncRead + AsyncWrite + Unpin>(socket: &WebSocket<S>) -> u64 {
+    socket.connection().written().saturating_sub(socket.queued() as u64)
+}
+
+/// How long a client may take nothing while something waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How much one client may say before others have their turn.
+const TURN: u32 = 32;
+/// How many messages of a client wait until it is not heard any more.
+const MOST_WAITING: usize = 32;

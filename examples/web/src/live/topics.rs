@@ -1,0 +1,137 @@
+//! The topics of one socket: what it has joined, under which name, and what it has said something to.
+
+use std::collections::HashMap;
+
+use openline::Prepared;
+use openline_live::{Subscriber, Topic};
+
+use super::Doing;
+use super::answer::{self, error, left};
+use super::request::{Bid, Join, Say};
+use crate::auction::Verdict;
+use crate::message::{Item, quote};
+use crate::say::{Refusal, Said, may_be_said_to, say};
+use crate::site::Site;
+
+pub(super) struct Topics {
+    site: Site,
+    socket: String,
+    topics: HashMap<String, Held>,
+}
+
+/// A topic that the socket has joined, or said something to.
+struct Held {
+    topic: Topic<Item>,
+    joined: Option<As>,
+}
+
+/// The name under which a topic is joined, if it is not the socket's.
+struct As(Option<String>);
+
+impl Topics {
+    pub(super) fn new(site: Site, socket: String) -> Topics {
+        Topics { site, socket, topics: HashMap::new() }
+    }
+
+    /// Joins; the answer comes as the first delivery, unless it is an error.
+    pub(super) fn join(&mut self, subscriber: &mut Subscriber<Item>, join: &Join) -> Option<Prepared> {
+        match self.held(&join.topic) {
+            Ok(held) => {
+                subscriber.join(&held.topic, join.start, join.lag);
+                held.joined = Some(As(join.name.clone()));
+                None
+            }
+            Err(refusal) => Some(refused(&[("join", &quote(&join.topic))], &refusal)),
+        }
+    }
+
+    pub(super) fn leave(&mut self, subscriber: &mut Subscriber<Item>, topic: &str) -> Option<Prepared> {
+        if let Some(held) = self.topics.remove(topic) {
+            subscriber.leave(&held.topic);
+        }
+        Some(left(topic))
+    }
+
+    /// The subscriber has left it by itself.
+    pub(super) fn has_left(&mut self, topic: &str) {
+        if let Some(held) = self.topics.get_mut(topic) {
+            held.joined = None;
+        }
+    }
+
+    /// The future says it, and what the client is told then.
+    pub(super) fn say(&mut self, said: Say) -> Result<Doing, Prepared> {
+        let about = about("say", quote(&said.topic), said.id.as_deref());
+        let held = if may_be_said_to(&said.topic) {
+            self.held(&said.topic)
+        } else {
+            Err(Refusal::Wrong("nobody can say something to this topic".into()))
+        };
+        let topic = held.map(|held| held.topic.clone()).map_err(|refusal| about.refused(&refusal))?;
+        let (site, socket) = (self.site.clone(), self.socket.clone());
+        Ok(Box::pin(async move {
+            let id = said.id.as_deref();
+            match say(&site, &topic, &Said { by: &socket, message: &said.message, id }).await {
+                Ok(at) => answer::said(&said.topic, id, at),
+                Err(refusal) => about.refused(&refusal),
+            }
+        }))
+    }
+
+    /// The future bids, and says what the client is told then.
+    pub(super) fn bid(&self, bid: Bid) -> Doing {
+        let (site, socket) = (self.site.clone(), self.socket.clone());
+        let name = bid.number.and_then(|lot| self.name_in(&format!("auction:{lot}"))).unwrap_or(&socket).to_owned();
+        Box::pin(async move {
+            let id = bid.id.as_deref();
+            let said = crate::auction::Bid { by: &socket, bidder: &name, amount: bid.amount, id };
+            match site.auction().bid(&site, bid.number, &said).await {
+                Ok(Verdict::Accepted { price }) => answer::bid("accepted", &bid.lot, price, id, false),
+                Ok(Verdict::Refused { price, over }) => answer::bid("refused", &bid.lot, price, id, over),
+                Err(refusal) => about("bid", bid.lot, id).refused(&refusal),
+            }
+        })
+    }
+
+    fn name_in(&self, topic: &str) -> Option<&str> {
+        self.topics.get(topic)?.joined.as_ref()?.0.as_deref()
+    }
+
+    /// A topic that is held, or is now.
+    fn held(&mut self, name: &str) -> Result<&mut Held, Refusal> {
+        if !self.topics.contains_key(name) {
+            if self.topics.len() >= MOST {
+                return Err(Refusal::Wrong(format!("a socket has at most {MOST} topics")));
+            }
+            let topic = self.site.hub().topic(name)?;
+            self.topics.insert(name.to_owned(), Held { topic, joined: None });
+        }
+        self.topics.get_mut(name).ok_or_else(|| Refusal::Wrong("there is no such topic".into()))
+    }
+}
+
+/// What an error answers.
+struct About {
+    verb: &'static str,
+    of: String,
+    id: Option<String>,
+}
+
+fn about(verb: &'static str, of: String, id: Option<&str>) -> About {
+    About { verb, of, id: id.map(quote) }
+}
+
+impl About {
+    fn refused(&self, refusal: &Refusal) -> Prepared {
+        let mut about = vec![(self.verb, &*self.of)];
+        about.extend(self.id.as_deref().map(|id| ("id", id)));
+        refused(&about, refusal)
+    }
+}
+
+fn refused(about: &[(&str, &str)], refusal: &Refusal) -> Prepared {
+    error(about, refusal.text(), matches!(refusal, Refusal::Retry(_)))
+}
+
+/// How many topics a socket may have.
+const MOST: usize = 128;

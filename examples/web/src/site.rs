@@ -1,0 +1,216 @@
+//! What all parts of the server share: the hub, who may come, the auction, and the order to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use openline::{Config, Server};
+use openline_live::{EpochSeed, Hub, Retain, Snapshot, Time};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auction::Auction;
+use crate::known::Known;
+use crate::message::{Item, identity};
+use crate::origins::Origins;
+use crate::pages::Pages;
+
+/// The server, without its listener. A clone is the same one.
+#[derive(Clone)]
+pub struct Site(Arc<Inner>);
+
+struct Inner {
+    hub: Hub<Item>,
+    known: Arc<Known>,
+    auction: Auction,
+    origins: Origins,
+    pages: Pages,
+    sockets: TaskTracker,
+    /// Requests that wait for something, and all sockets, end soon after this.
+    stop: CancellationToken,
+    connections: AtomicUsize,
+    open_sockets: AtomicUsize,
+    started: Instant,
+    echo: Server,
+    live: Server,
+}
+
+impl Site {
+    /// A server with topics of its own, or with those of a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gives no random numbers.
+    pub fn local(messages: Option<usize>, origins: Origins, snapshot: Option<&Snapshot>) -> std::io::Result<Site> {
+        let mut retain = Retain::default();
+        retain.messages = messages.unwrap_or(retain.messages);
+        let (seed, known) = (EpochSeed::from_os()?, Arc::new(Known::default()));
+        let make = make(&known);
+        let hub = match snapshot {
+            Some(snapshot) => Hub::restore(snapshot, retain, seed, Time::ZERO, make),
+            None => Hub::local(retain, seed, make),
+        };
+        Ok(Site::new(hub, known, origins))
+    }
+
+    fn new(hub: Hub<Item>, known: Arc<Known>, origins: Origins) -> Site {
+        let auction = Auction::new(&hub);
+        Site(Arc::new(Inner {
+            hub,
+            known,
+            auction,
+            origins,
+            pages: Pages::new(),
+            sockets: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            connections: AtomicUsize::new(0),
+            open_sockets: AtomicUsize::new(0),
+            started: Instant::now(),
+            echo: crate::echo::server(),
+            live: Server::default().config(live_config()),
+        }))
+    }
+
+    /// What the server does by itself, until it is dropped: its clock, the ends of lots, the figures on the first page.
+    pub async fn run(&self) {
+        tokio::join!(self.tick(), self.auction().run(), crate::metrics::run(self));
+    }
+
+    async fn tick(&self) {
+        loop {
+            let now = Time::from_epoch(self.0.started.elapsed());
+            let next = self.0.hub.tick(now).unwrap_or(now);
+            sleep(next.since_epoch().saturating_sub(now.since_epoch()).max(Duration::from_millis(100))).await;
+        }
+    }
+
+    /// All topics.
+    #[must_use]
+    pub fn hub(&self) -> &Hub<Item> {
+        &self.0.hub
+    }
+
+    /// The ids that were seen.
+    #[must_use]
+    pub fn known(&self) -> &Known {
+        &self.0.known
+    }
+
+    /// The lots.
+    #[must_use]
+    pub fn auction(&self) -> &Auction {
+        &self.0.auction
+    }
+
+    /// Who may open sockets and post.
+    #[must_use]
+    pub fn origins(&self) -> &Origins {
+        &self.0.origins
+    }
+
+    /// The pages.
+    #[must_use]
+    pub fn pages(&self) -> &Pages {
+        &self.0.pages
+    }
+
+    /// The tasks of the sockets.
+    #[must_use]
+    pub fn sockets(&self) -> &TaskTracker {
+        &self.0.sockets
+    }
+
+    /// Is cancelled when the server is to end.
+    #[must_use]
+    pub fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    /// Ready at a random moment after the order to stop, so that not all clients come back at once.
+    pub async fn turn_to_go(&self) {
+        self.0.stop.cancelled().await;
+        sleep(LEAVING.mul_f64(rand::random())).await;
+    }
+
+    /// How many connections and sockets there are. A connection of HTTP/2 may have many sockets.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.0.connections.load(Relaxed), self.0.open_sockets.load(Relaxed))
+    }
+
+    /// Counts a connection until it is dropped.
+    #[must_use]
+    pub fn count_connection(&self) -> Counted {
+        Counted::new(self, |inner| &inner.connections)
+    }
+
+    /// Counts a socket until it is dropped.
+    #[must_use]
+    pub fn count_socket(&self) -> Counted {
+        Counted::new(self, |inner| &inner.open_sockets)
+    }
+
+    /// How long a message of another node may be on its way to this one. There are no others.
+    #[must_use]
+    pub fn feed_patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// 64 random bits as text, which no other socket has.
+    #[must_use]
+    pub fn new_name(&self) -> String {
+        format!("{:016x}", rand::random::<u64>())
+    }
+
+    /// Judges requests for `/echo`.
+    #[must_use]
+    pub fn echo(&self) -> &Server {
+        &self.0.echo
+    }
+
+    /// Judges requests for `/live`.
+    #[must_use]
+    pub fn live(&self) -> &Server {
+        &self.0.live
+    }
+}
+
+/// Something that is counted as long as this lives.
+pub struct Counted {
+    site: Site,
+    count: fn(&Inner) -> &AtomicUsize,
+}
+
+impl Counted {
+    fn new(site: &Site, count: fn(&Inner) -> &AtomicUsize) -> Counted {
+        count(&site.0).fetch_add(1, Relaxed);
+        Counted { site: site.clone(), count }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.count)(&self.site.0).fetch_sub(1, Relaxed);
+    }
+}
+
+fn make(known: &Arc<Known>) -> impl Fn(&str, openline_live::Position, &bytes::Bytes) -> Item + use<> {
+    let known = Arc::clone(known);
+    move |topic, at, payload| {
+        if let Some((id, same)) = identity(payload) {
+            known.insert(topic, &id, at, same);
+        }
+        Item::new(topic, at, payload)
+    }
+}
+
+fn live_config() -> Config {
+    let mut config = Config::default();
+    config.max_message_size = 64 << 10;
+    config.close_timeout = Duration::from_secs(5);
+    config
+}
+
+/// Over how long the sockets are closed at the end.
+const LEAVING: Duration = Duration::from_secs(3);

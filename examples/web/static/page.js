@@ -1,0 +1,22 @@
+// What all pages share: how the connection is, and a colour for each name.
+"use strict";
+const shown = document.getElementById("status");
+function showStatus(state, seconds) {
+  shown.dataset.state = state;
+  const wait = Math.ceil(seconds ?? 0);
+  shown.textContent = {
+    connecting: "connecting …", open: "connected", waiting: `offline, next attempt ${wait ? `in ${wait} s` : "now"}`,
+    ended: "the connection has ended", failed: "the server refuses: reload the page",
+  }[state];
+}
+function hueOf(name) {
+  let hash = 0;
+  for (const char of String(name)) hash = (hash * 31 + char.codePointAt(0)) % 360;
+  return hash;
+}
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children); // strings become text, never markup
+  return made;
+}
+function colour(element, name) { element.style.setProperty("--hue", hueOf(name)); return element; }
