@@ -15,7 +15,7 @@ use openline::{CloseCode, Error, Message, Prepared, SendError};
 use openline_live::{Delivery, Subscriber, pump};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::message::Item;
 use crate::site::Site;
@@ -115,12 +115,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// Waits for room in the socket. A client that takes no byte for 10 s is let go, as `pump` does.
     async fn room(&mut self) -> Result<(), Error> {
+        let mut last = (taken(&self.socket), Instant::now());
         while !self.socket.has_room() {
-            let before = taken(&self.socket);
-            match timeout(PATIENCE, self.socket.ready()).await {
+            match timeout(LOOK, self.socket.ready()).await {
                 Ok(Err(error)) if error.is_closed() => return Ok(()),
                 Ok(ready) => return ready,
-                Err(_) if taken(&self.socket) != before => {}
+                Err(_) if taken(&self.socket) != last.0 => last = (taken(&self.socket), Instant::now()),
+                Err(_) if last.1.elapsed() < PATIENCE => {}
                 Err(_) => return self.socket.close(CloseCode::TRY_AGAIN_LATER, "").await,
             }
         }
@@ -164,6 +165,8 @@ fn taken<S: AsyncRead + AsyncWrite + Unpin>(socket: &WebSocket<S>) -> u64 {
 
 /// How long a client may take nothing while something waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it has taken something.
+const LOOK: Duration = Duration::from_millis(250);
 /// How much one client may say before others have their turn.
 const TURN: u32 = 32;
 /// How many messages of a client wait until it is not heard any more.
