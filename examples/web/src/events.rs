@@ -3,6 +3,7 @@
 //! A client that comes back names the last id that it has seen. The first event has an id and no data, so a client has a
 //! position even if it has received nothing yet.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -37,7 +38,8 @@ pub async fn events(State(site): State<Site>, headers: HeaderMap, query: Queried
 struct Events {
     subscriber: Subscriber<Item>,
     comments: Interval,
-    site: Site,
+    /// Ready when this stream is to end. It is made once, since it ends after a random time.
+    turn_to_go: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// The first event, and those that follow.
@@ -68,7 +70,8 @@ async fn open(site: &Site, headers: &HeaderMap, query: Queried) -> Result<(Strin
     }
     let mut comments = interval_at(Instant::now() + COMMENT, COMMENT);
     comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Ok((begin, Events { subscriber, comments, site: site.clone() }))
+    let site = site.clone();
+    Ok((begin, Events { subscriber, comments, turn_to_go: Box::pin(async move { site.turn_to_go().await }) }))
 }
 
 /// The next part of the body, and what comes after it.
@@ -78,10 +81,11 @@ async fn step(state: Option<(String, Events)>) -> Step {
     let (mut text, mut events) = state?;
     if text.is_empty() {
         tokio::select! {
-            delivery = events.subscriber.next() => write(&mut text, delivery),
-            _ = events.comments.tick() => text.push_str(":\n\n"),
+            biased;
             // The client comes back by itself. Not all come at once.
-            () = events.site.turn_to_go() => return None,
+            () = &mut events.turn_to_go => return None,
+            _ = events.comments.tick() => text.push_str(":\n\n"),
+            delivery = events.subscriber.next() => write(&mut text, delivery),
         }
     }
     // What is at hand leaves together.

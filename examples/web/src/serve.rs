@@ -15,12 +15,12 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use crate::site::Site;
+use crate::site::{Counted, Site};
 use crate::upgrade::is_foreign_connect;
 
 /// Answers requests with the site's pages and sockets until `stop` is ready, and some seconds longer.
@@ -43,12 +43,10 @@ pub async fn serve(site: &Site, listener: TcpListener, tls: Option<TlsAcceptor>,
         };
         match stream {
             Ok((stream, _)) => {
-                let (connections, watcher, counted) = (connections.clone(), graceful.watcher(), site.count_connection());
-                tokio::spawn(async move {
-                    // An error on the way is the end of one client's connection.
-                    let _ended = connections.connection(stream, watcher).await;
-                    drop((place, counted));
-                });
+                let place = Place { _held: Arc::new((place, site.count_connection())) };
+                let (connections, watcher) = (connections.clone(), graceful.watcher());
+                // An error on the way is the end of one client's connection.
+                tokio::spawn(async move { drop(connections.connection(stream, watcher, place).await) });
             }
             Err(error) => {
                 // There may be no more file descriptors for a while.
@@ -64,6 +62,13 @@ pub async fn serve(site: &Site, listener: TcpListener, tls: Option<TlsAcceptor>,
     drop(timeout(DEADLINE, ended).await);
 }
 
+/// A place among the connections, which each request has with it. A socket over HTTP/1.1 outlives hyper's part of its
+/// connection, and keeps the place.
+#[derive(Clone)]
+pub struct Place {
+    _held: Arc<(Result<OwnedSemaphorePermit, AcquireError>, Counted)>,
+}
+
 #[derive(Clone)]
 struct Connections {
     router: Router,
@@ -72,26 +77,34 @@ struct Connections {
 }
 
 impl Connections {
-    async fn connection(self, stream: TcpStream, watcher: Watcher) -> io::Result<()> {
+    async fn connection(self, stream: TcpStream, watcher: Watcher, place: Place) -> io::Result<()> {
         stream.set_nodelay(true)?;
         // Who says nothing is not waited for.
         timeout(FIRST_BYTES, stream.readable()).await??;
         match self.tls.clone() {
             Some(tls) => {
                 let stream = timeout(FIRST_BYTES, tls.accept(stream)).await??;
-                self.http(stream, watcher).await
+                self.http(stream, watcher, place).await
             }
-            None => self.http(stream, watcher).await,
+            None => self.http(stream, watcher, place).await,
         }
         .map_err(io::Error::other)
     }
 
-    async fn http<S>(self, stream: S, watcher: Watcher) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+    async fn http<S>(
+        self,
+        stream: S,
+        watcher: Watcher,
+        place: Place,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let router = self.router;
-        let service = service_fn(move |request| answer(router.clone(), request));
+        let service = service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(place.clone());
+            answer(router.clone(), request)
+        });
         watcher.watch(self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service)).await
     }
 }

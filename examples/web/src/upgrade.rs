@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use openline::tokio::WebSocket;
 use openline::{Accept, CloseCode, Error, Server};
 
+use crate::serve::Place;
 use crate::site::Site;
 
 /// A socket whose bytes hyper carries.
@@ -66,9 +67,9 @@ where
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is about to end\n").into_response();
     }
     let (config, upgrading) = (Arc::clone(server.connection_config()), hyper::upgrade::on(&mut request));
-    let counted = site.count_socket();
+    let held = (site.count_socket(), request.extensions().get::<Place>().cloned());
     site.sockets().spawn(async move {
-        let _counted = counted;
+        let _held = held;
         // hyper has sent the response when this is ready. An error on the way is the end of this client's connection.
         if let Ok(io) = upgrading.await {
             drop(serve(WebSocket::new(TokioIo::new(io), upgrade, config, &[])).await);
