@@ -42,7 +42,10 @@ fn client(at: &str, path: &str) -> Outcome<Client> {
 }
 
 async fn open(sender: &mut Sender, at: &str, path: &str) -> Outcome<Socket> {
-    let client = client(at, path)?;
+    open_as(sender, &client(at, path)?).await
+}
+
+async fn open_as(sender: &mut Sender, client: &Client) -> Outcome<Socket> {
     let (request, pending) = client.connect_request(Seed::from_os()?);
     let mut request = request.to_http()?.map(|()| Empty::new());
     request.extensions_mut().insert(Protocol::from_static("websocket"));
@@ -122,9 +125,11 @@ async fn pages_and_sockets_on_one_connection_of_http2() -> Outcome {
 async fn one_connection_has_250_streams_and_20_stalled_ones_stop_nothing() -> Outcome {
     let server = Server::start(&[]);
     let mut sender = http2(TcpStream::connect(&server.at).await?).await?;
+    // Without compression, so that 60,000 zeros are so many bytes.
+    let plain = Client::new(ClientRequest::new(&format!("ws://{}/echo", server.at))?);
     let mut sockets = Vec::new();
     for _ in 0..249 {
-        sockets.push(open(&mut sender, &server.at, "/echo").await?);
+        sockets.push(open_as(&mut sender, &plain).await?);
     }
     // These say what they can, and read nothing.
     let mut stalled = tokio::task::JoinSet::new();
