@@ -81,6 +81,8 @@ fn save(site: &Site, file: &Path) -> Result<(), Failure> {
     let mut unfinished = file.as_os_str().to_owned();
     unfinished.push(".new");
     let written = std::fs::write(&unfinished, site.hub().snapshot().to_bytes());
-    written.and_then(|()| std::fs::rename(&unfinished, file)).map_err(|error| format!("{}: {error}", file.display()))?;
+    written
+        .and_then(|()| std::fs::rename(&unfinished, file))
+        .map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(())
 }

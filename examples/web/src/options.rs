@@ -121,8 +121,17 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told() {
         for line in [
-            "--listen", "--retain 0", "--retain x", "--retain -1", "--origin example.com", "--origin http://a/b",
-            "--origin http://u@a", "--origin /", "--ca-out f", "--what", "x",
+            "--listen",
+            "--retain 0",
+            "--retain x",
+            "--retain -1",
+            "--origin example.com",
+            "--origin http://a/b",
+            "--origin http://u@a",
+            "--origin /",
+            "--ca-out f",
+            "--what",
+            "x",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -15,9 +15,9 @@ use crate::site::Site;
 
 /// `/poll?topic=T[&after=EPOCH:OFFSET]`.
 pub async fn poll(State(site): State<Site>, headers: HeaderMap, query: Queried) -> Response {
-    let answer = answer(&site, query).await.map(|body| {
-        ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], body)
-    });
+    let answer = answer(&site, query)
+        .await
+        .map(|body| ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], body));
     shared(&site, &headers, answer)
 }
 

@@ -16,9 +16,9 @@ use crate::upgrade::host;
 /// `/publish?topic=T`.
 pub async fn publish(State(site): State<Site>, query: Queried, request: Request) -> Response {
     let headers = request.headers().clone();
-    let answer = answer(&site, query, request).await.map(|body| {
-        ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], body)
-    });
+    let answer = answer(&site, query, request)
+        .await
+        .map(|body| ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], body));
     shared(&site, &headers, answer)
 }
 

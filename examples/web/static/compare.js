@@ -81,7 +81,7 @@ function draw() {
     pen.globalAlpha = 0.15;
     for (const part of [0.25, 0.5, 0.75, 1]) { pen.beginPath(); pen.moveTo(0, height * part - 1); pen.lineTo(width, height * part - 1); pen.stroke(); }
     pen.globalAlpha = 1;
-    pen.fillStyle = style.getPropertyValue("--accent");
+    pen.fillStyle = style.getPropertyValue("accent-color");
     delays.forEach((delay, at) => pen.fillRect(at * width / kept, y(delay), Math.max(2, width / kept - 1), height));
     pen.fillStyle = pen.strokeStyle;
     pen.font = `${11 * scale}px sans-serif`;

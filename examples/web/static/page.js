@@ -10,9 +10,9 @@ function showStatus(state, seconds) {
   }[state];
 }
 function hueOf(name) {
-  let hash = 0;
-  for (const char of String(name)) hash = (hash * 31 + char.codePointAt(0)) % 360;
-  return hash;
+  let hash = 0x811c9dc5;
+  for (const char of String(name)) hash = Math.imul(hash ^ char.codePointAt(0), 0x01000193);
+  return (hash >>> 0) % 360;
 }
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);

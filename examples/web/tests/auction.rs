@@ -24,14 +24,19 @@ async fn a_bid_is_accepted_if_it_is_higher() -> Outcome {
     assert_eq!(accepted, json!({"accepted": 2, "price": 5, "id": "x"}));
     assert_eq!(bob.ask(json!({"bid": 2, "amount": 5})).await, json!({"refused": 2, "price": 5}));
     assert_eq!(bob.ask(json!({"bid": 2, "amount": 4, "id": "y"})).await, json!({"refused": 2, "price": 5, "id": "y"}));
-    assert_eq!(bob.ask(json!({"bid": "2", "amount": 9007199254740991u64})).await,
-        json!({"accepted": "2", "price": 9007199254740991u64}));
+    assert_eq!(
+        bob.ask(json!({"bid": "2", "amount": 9007199254740991u64})).await,
+        json!({"accepted": "2", "price": 9007199254740991u64})
+    );
     // All of it is in the log; who has not joined bids under its socket's id.
     let mut reader = server.live().await;
     let joined = reader.ask(json!({"join": "auction:2"})).await;
     assert_eq!((&joined["offset"], &joined["whole"]), (&json!(2), &json!(true)));
     let (first, second) = (reader.next().await, reader.next().await);
-    assert_eq!((&first["socketid"], &first["message"]), (&json!(ann.id), &json!({"price": 5, "bidder": "Ann", "id": "x"})));
+    assert_eq!(
+        (&first["socketid"], &first["message"]),
+        (&json!(ann.id), &json!({"price": 5, "bidder": "Ann", "id": "x"}))
+    );
     assert_eq!(second["message"], json!({"price": 9007199254740991u64, "bidder": bob.id, "id": null}));
     // A lot is on its own.
     assert_eq!(bob.ask(json!({"bid": 3, "amount": 1})).await, json!({"accepted": 3, "price": 1}));

@@ -52,7 +52,8 @@ async fn poll_gives_what_is_kept_and_what_comes() -> Outcome {
     ] {
         let page = server.get(&format!("/poll?topic=t{after}")).await.json();
         assert_eq!((&page["whole"], &page["offset"]), (&json!(whole), &json!(6)), "{after}");
-        let found: Vec<_> = page["messages"].as_array().unwrap().iter().map(|m| m["offset"].as_u64().unwrap()).collect();
+        let found: Vec<_> =
+            page["messages"].as_array().unwrap().iter().map(|m| m["offset"].as_u64().unwrap()).collect();
         assert_eq!(found, offsets, "{after}");
     }
     Ok(())

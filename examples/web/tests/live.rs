@@ -160,7 +160,8 @@ async fn what_is_wrong_is_an_error_that_names_what_it_answers() -> Outcome {
     ] {
         client.text(text).await;
         let mut error = client.next().await;
-        let why = error.as_object_mut().unwrap().remove("error").unwrap_or_else(|| panic!("{text} is answered {error}"));
+        let why =
+            error.as_object_mut().unwrap().remove("error").unwrap_or_else(|| panic!("{text} is answered {error}"));
         assert!(why.is_string());
         assert_eq!(error, context, "{text}");
     }

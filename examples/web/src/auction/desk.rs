@@ -72,12 +72,7 @@ impl Desk {
     }
 
     /// Decides on a bid.
-    pub(super) async fn bid(
-        &mut self,
-        site: &Site,
-        bid: &Bid<'_>,
-        now: impl Fn() -> u64,
-    ) -> Result<Verdict, Refusal> {
+    pub(super) async fn bid(&mut self, site: &Site, bid: &Bid<'_>, now: impl Fn() -> u64) -> Result<Verdict, Refusal> {
         let message = json!({ "price": bid.amount, "bidder": bid.bidder, "id": bid.id }).to_string();
         // To append it again is safe under an id only.
         let id = bid.id.map_or_else(|| Id::new(&site.new_name()), Id::new);
@@ -98,7 +93,8 @@ impl Desk {
                 _ => (self.lot.clone(), Some(nowhere())),
             };
             let state = state(&lot)?;
-            let head = Head { by: bid.by.into(), id: bid.id.map(Into::into), same: Some(bid.amount), state: Some(&state) };
+            let head =
+                Head { by: bid.by.into(), id: bid.id.map(Into::into), same: Some(bid.amount), state: Some(&state) };
             match self.topic.publish(Some(id), payload(&head, &message), expect).await {
                 Ok(at) => {
                     self.applied(at, lot);

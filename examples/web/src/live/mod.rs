@@ -21,8 +21,8 @@ use crate::message::Item;
 use crate::site::Site;
 use answer::{error, hello};
 pub(crate) use answer::{joined_text, missed_text};
-pub(crate) use request::after;
 use request::Request;
+pub(crate) use request::after;
 use topics::Topics;
 
 /// Serves a client until its connection is over.

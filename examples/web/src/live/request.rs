@@ -114,12 +114,7 @@ impl Members<'_> {
                 message: compact(self.message.ok_or("there is no message to say")?),
                 id: self.id()?,
             }),
-            _ => Request::Bid(Bid {
-                lot: compact(about),
-                number: lot(about),
-                amount: self.amount()?,
-                id: self.id()?,
-            }),
+            _ => Request::Bid(Bid { lot: compact(about), number: lot(about), amount: self.amount()?, id: self.id()? }),
         })
     }
 
@@ -130,7 +125,8 @@ impl Members<'_> {
             (None, Some(epoch), Some(offset)) => {
                 let epoch = text(epoch).filter(|epoch| !epoch.contains(':'));
                 let epoch = epoch.ok_or("an epoch is a string without a colon")?;
-                let offset = serde_json::from_str(offset.get()).map_err(|_| "an offset is a whole number, 0 or more")?;
+                let offset =
+                    serde_json::from_str(offset.get()).map_err(|_| "an offset is a whole number, 0 or more")?;
                 Ok(after(&epoch, offset))
             }
             (Some(_), None, None) => Err("from can only be \"now\"".into()),
