@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use openline_live::{Id, Position, PublishError, Topic, TopicError};
+use openline_live::{Id, Lag, Position, PublishError, Start, Subscriber, Topic, TopicError};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::message::{Head, Item, payload};
@@ -81,7 +81,7 @@ pub async fn say(site: &Site, topic: &Topic<Item>, said: &Said<'_>) -> Result<Po
         };
         match error {
             PublishError::IdTaken => {
-                return said_before(site, topic.name(), said.id.unwrap_or_default(), Id::new(said.message)).await;
+                return said_before(site, topic, said.id.unwrap_or_default(), Id::new(said.message)).await;
             }
             PublishError::Unknown | PublishError::Failed if Instant::now() < deadline => pause.wait().await,
             error => return Err(refusal(error)),
@@ -95,12 +95,14 @@ pub async fn say(site: &Site, topic: &Topic<Item>, said: &Said<'_>) -> Result<Po
 /// # Errors
 ///
 /// It was another message.
-pub async fn said_before(site: &Site, topic: &str, id: &str, same: Id) -> Result<Position, Refusal> {
-    // Another node may have said it, and the feed brings it in a moment.
+pub async fn said_before(site: &Site, topic: &Topic<Item>, id: &str, same: Id) -> Result<Position, Refusal> {
+    // Another node may have said it. A node has what others say in the topics that somebody reads there.
+    let mut reader = Subscriber::new();
+    reader.join(topic, Start::Oldest, Lag::Latest);
     let mut pause = Pause::default();
     let deadline = Instant::now() + site.feed_patience();
     loop {
-        match site.known().get(topic, id) {
+        match site.known().get(topic.name(), id) {
             Some((at, known)) if known == same => return Ok(at),
             None if Instant::now() < deadline => pause.wait().await,
             _ => return Err(refusal(PublishError::IdTaken)),

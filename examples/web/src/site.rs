@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use openline::{Config, Server};
-use openline_live::{EpochSeed, Hub, Retain, Snapshot, Time};
-use tokio::time::{Instant, sleep};
+use openline_live::{Backplane, EpochSeed, Hub, Retain, Snapshot, Time};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +23,7 @@ pub struct Site(Arc<Inner>);
 struct Inner {
     hub: Hub<Item>,
     known: Arc<Known>,
+    feed_patience: Duration,
     auction: Auction,
     origins: Origins,
     pages: Pages,
@@ -31,7 +32,6 @@ struct Inner {
     stop: CancellationToken,
     connections: AtomicUsize,
     open_sockets: AtomicUsize,
-    started: Instant,
     echo: Server,
     live: Server,
 }
@@ -51,14 +51,28 @@ impl Site {
             Some(snapshot) => Hub::restore(snapshot, retain, seed, Time::ZERO, make),
             None => Hub::local(retain, seed, make),
         };
-        Ok(Site::new(hub, known, origins))
+        Ok(Site::new(hub, known, origins, Duration::ZERO))
     }
 
-    fn new(hub: Hub<Item>, known: Arc<Known>, origins: Origins) -> Site {
+    /// A node that has its topics in common with others.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gives no random numbers.
+    pub fn shared(backplane: impl Backplane, messages: Option<usize>, origins: Origins) -> std::io::Result<Site> {
+        let mut retain = Retain::default();
+        retain.messages = messages.unwrap_or(retain.messages);
+        let (seed, known) = (EpochSeed::from_os()?, Arc::new(Known::default()));
+        let hub = Hub::with(backplane, retain, seed, make(&known));
+        Ok(Site::new(hub, known, origins, Duration::from_secs(1)))
+    }
+
+    fn new(hub: Hub<Item>, known: Arc<Known>, origins: Origins, feed_patience: Duration) -> Site {
         let auction = Auction::new(&hub);
         Site(Arc::new(Inner {
             hub,
             known,
+            feed_patience,
             auction,
             origins,
             pages: Pages::new(),
@@ -66,23 +80,14 @@ impl Site {
             stop: CancellationToken::new(),
             connections: AtomicUsize::new(0),
             open_sockets: AtomicUsize::new(0),
-            started: Instant::now(),
             echo: crate::echo::server(),
             live: Server::default().config(live_config()),
         }))
     }
 
-    /// What the server does by itself, until it is dropped: its clock, the ends of lots, the figures on the first page.
+    /// What the server does by itself, until it is dropped: its hub, the ends of lots, the figures on the first page.
     pub async fn run(&self) {
-        tokio::join!(self.tick(), self.auction().run(), crate::metrics::run(self));
-    }
-
-    async fn tick(&self) {
-        loop {
-            let now = Time::from_epoch(self.0.started.elapsed());
-            let next = self.0.hub.tick(now).unwrap_or(now);
-            sleep(next.since_epoch().saturating_sub(now.since_epoch()).max(Duration::from_millis(100))).await;
-        }
+        tokio::join!(self.0.hub.run(), self.auction().run(), crate::metrics::run(self));
     }
 
     /// All topics.
@@ -151,10 +156,10 @@ impl Site {
         Counted::new(self, |inner| &inner.open_sockets)
     }
 
-    /// How long a message of another node may be on its way to this one. There are no others.
+    /// How long to wait for a message of another node that is on its way to this one.
     #[must_use]
     pub fn feed_patience(&self) -> Duration {
-        Duration::ZERO
+        self.0.feed_patience
     }
 
     /// 64 random bits as text, which no other socket has.

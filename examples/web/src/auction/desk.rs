@@ -104,7 +104,7 @@ impl Desk {
                 Err(PublishError::Conflict(at)) => self.catch_up(at).await,
                 Err(PublishError::IdTaken) => {
                     let (id, same) = (bid.id.unwrap_or_default(), Id::new(&bid.amount.to_string()));
-                    return said_before(site, self.topic.name(), id, same).await.and(accepted);
+                    return said_before(site, &self.topic, id, same).await.and(accepted);
                 }
                 Err(PublishError::Unknown | PublishError::Failed) => pause.wait().await,
                 Err(error) => return Err(refusal(error)),
