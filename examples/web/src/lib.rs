@@ -6,14 +6,13 @@
 //! | [`upgrade`], [`origins`] | a request becomes a WebSocket |
 //! | [`live`] | `/live`: topics over one socket |
 //! | [`poll`], [`events`], [`publish`] | the same topics without sockets |
-//! | [`say`], [`message`], [`known`] | how something gets into a topic's log, once |
+//! | [`say`], [`message`] | how something gets into a topic's log, once |
 //! | [`auction`] | lots that several nodes decide together |
 //! | [`pages`], [`metrics`] | what people see |
 
 pub mod auction;
 pub mod echo;
 pub mod events;
-pub mod known;
 pub mod live;
 pub mod message;
 pub mod metrics;

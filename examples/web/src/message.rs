@@ -2,17 +2,17 @@
 //! for each message and node, whatever the number of those who get it.
 //!
 //! ```text
-//! payload: {"by":SOCKETID,"id":X,"state":…} newline MESSAGE
+//! payload: {"by":SOCKETID,"state":…} newline MESSAGE
 //! text:    {"topic":T,"epoch":E,"offset":N,"socketid":SOCKETID,"message":MESSAGE}
 //! ```
 //!
-//! The first line of the payload has what clients do not see: the id, and after a bid how the lot stands.
+//! The first line of the payload has what clients do not see: after a bid, how the lot stands.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use openline::Prepared;
-use openline_live::{Id, Position};
+use openline_live::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -32,12 +32,6 @@ pub struct Head<'a> {
     /// The socket that has said it.
     #[serde(borrow)]
     pub by: std::borrow::Cow<'a, str>,
-    /// Its id, if it has one.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<std::borrow::Cow<'a, str>>,
-    /// What makes it the same message if it comes again under its id. `None`: its text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub same: Option<u64>,
     /// How a lot stands after it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub state: Option<&'a RawValue>,
@@ -100,14 +94,6 @@ fn split(payload: &[u8]) -> Option<(Head<'_>, &str)> {
     Some((serde_json::from_str(head).ok()?, message))
 }
 
-/// The id of the payload's message, and what makes it the same message.
-#[must_use]
-pub fn identity(payload: &[u8]) -> Option<(String, Id)> {
-    let (head, message) = split(payload)?;
-    let same = head.same.map_or_else(|| Id::new(message), |same| Id::new(&same.to_string()));
-    Some((head.id?.into_owned(), same))
-}
-
 /// The same JSON without the white space between its tokens.
 #[must_use]
 pub fn compact(json: &RawValue) -> String {
@@ -159,7 +145,7 @@ mod tests {
 
     #[test]
     fn clients_do_not_see_the_first_line() {
-        let head = Head { by: "a\"b".into(), id: Some("x".into()), same: None, state: None };
+        let head = Head { by: "a\"b".into(), state: None };
         let payload = payload(&head, r#"{"a":1}"#);
         let at = Position { epoch: Epoch::from_bytes([1; 16]), offset: 7 };
         let item = Item::new("to\"pic", at, &payload);
@@ -169,7 +155,6 @@ mod tests {
             "message": {"a": 1},
         });
         assert_eq!(text, expected);
-        assert_eq!(identity(&payload), Some(("x".into(), Id::new(r#"{"a":1}"#))));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub const TOPIC: &str = "server:figures";
 
 /// Says them each second while somebody has joined.
 pub(crate) async fn run(site: &Site) {
-    let Ok(topic) = site.hub().topic(TOPIC) else { return };
+    let Ok(topic) = site.topic(TOPIC) else { return };
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // How many messages there had been, if that was a second ago.
@@ -45,7 +45,7 @@ pub(crate) async fn run(site: &Site) {
 }
 
 fn said(figures: &serde_json::Value) -> Bytes {
-    payload(&Head { by: "server".into(), id: None, same: None, state: None }, &figures.to_string())
+    payload(&Head { by: "server".into(), state: None }, &figures.to_string())
 }
 
 /// The memory that the process holds. `None` where the kernel has no `/proc`.

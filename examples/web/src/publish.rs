@@ -38,7 +38,7 @@ async fn answer(site: &Site, query: Queried, request: Request) -> Result<String,
         return Err(refused(StatusCode::FORBIDDEN, "nobody can say something to this topic".into()));
     }
     let message = message(request.into_body()).await?;
-    let topic = site.hub().topic(&name).map_err(|error| told(&error.into()))?;
+    let topic = site.topic(&name).map_err(|error| told(&error.into()))?;
     let at = say(site, &topic, &Said { by: "http", message: &message, id: None }).await.map_err(|why| told(&why))?;
     Ok(format!("{{\"epoch\":\"{}\",\"offset\":{}}}", at.epoch, at.offset))
 }

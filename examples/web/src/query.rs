@@ -49,7 +49,7 @@ pub fn position(text: &str) -> Result<Start, Refused> {
 }
 
 fn topic(site: &Site, name: &str) -> Result<Topic<Item>, Refused> {
-    site.hub().topic(name).map_err(|error| {
+    site.topic(name).map_err(|error| {
         let status = match error {
             TopicError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use openline_live::{Id, Lag, Position, PublishError, Start, Subscriber, Topic, TopicError};
+use openline_live::{Id, Position, PublishError, Topic, TopicError};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::message::{Head, Item, payload};
@@ -67,10 +67,8 @@ pub fn may_be_said_to(topic: &str) -> bool {
 ///
 /// See [`Refusal`].
 pub async fn say(site: &Site, topic: &Topic<Item>, said: &Said<'_>) -> Result<Position, Refusal> {
-    let head = Head { by: said.by.into(), id: said.id.map(Into::into), same: None, state: None };
-    let bytes = payload(&head, said.message);
-    // To say it again is safe under an id only.
-    let id = said.id.map_or_else(|| Id::new(&site.new_name()), Id::new);
+    let bytes = payload(&Head { by: said.by.into(), state: None }, said.message);
+    let id = id(site, said.id, said.message);
     let deadline = Instant::now() + PATIENCE;
     let mut pause = Pause::default();
     loop {
@@ -80,34 +78,17 @@ pub async fn say(site: &Site, topic: &Topic<Item>, said: &Said<'_>) -> Result<Po
             Err(_) => PublishError::Unknown,
         };
         match error {
-            PublishError::IdTaken => {
-                return said_before(site, topic, said.id.unwrap_or_default(), Id::new(said.message)).await;
-            }
             PublishError::Unknown | PublishError::Failed if Instant::now() < deadline => pause.wait().await,
             error => return Err(refusal(error)),
         }
     }
 }
 
-/// What to answer when the hub knows the id with another payload: the same message may have another payload, if its
-/// client has come back on another socket since.
-///
-/// # Errors
-///
-/// It was another message.
-pub async fn said_before(site: &Site, topic: &Topic<Item>, id: &str, same: Id) -> Result<Position, Refusal> {
-    // Another node may have said it. A node has what others say in the topics that somebody reads there.
-    let mut reader = Subscriber::new();
-    reader.join(topic, Start::Oldest, Lag::Latest);
-    let mut pause = Pause::default();
-    let deadline = Instant::now() + site.feed_patience();
-    loop {
-        match site.known().get(topic.name(), id) {
-            Some((at, known)) if known == same => return Ok(at),
-            None if Instant::now() < deadline => pause.wait().await,
-            _ => return Err(refusal(PublishError::IdTaken)),
-        }
-    }
+/// The id for the log. The same message by another socket is the same one, since a client may have come back meanwhile.
+/// Without an id of the client's it has one all the same: to append it again is safe under an id only.
+#[must_use]
+pub fn id(site: &Site, id: Option<&str>, message: &str) -> Id {
+    id.map_or_else(|| Id::new(&site.new_name()), Id::new).of(message.as_bytes())
 }
 
 /// What a client is told of it.

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use openline::{Config, Server};
-use openline_live::{Backplane, EpochSeed, Hub, Retain, Snapshot, Time};
+use openline_live::{Backplane, EpochSeed, Hub, Retain, Snapshot, Time, Topic, TopicError};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auction::Auction;
-use crate::known::Known;
-use crate::message::{Item, identity};
+use crate::message::Item;
 use crate::origins::Origins;
 use crate::pages::Pages;
 
@@ -21,9 +20,10 @@ use crate::pages::Pages;
 pub struct Site(Arc<Inner>);
 
 struct Inner {
+    /// The topics that all nodes have in common.
     hub: Hub<Item>,
-    known: Arc<Known>,
-    feed_patience: Duration,
+    /// Those that each node has for itself. On a single node it is the same hub.
+    own: Hub<Item>,
     auction: Auction,
     origins: Origins,
     pages: Pages,
@@ -43,15 +43,12 @@ impl Site {
     ///
     /// The operating system gives no random numbers.
     pub fn local(messages: Option<usize>, origins: Origins, snapshot: Option<&Snapshot>) -> std::io::Result<Site> {
-        let mut retain = Retain::default();
-        retain.messages = messages.unwrap_or(retain.messages);
-        let (seed, known) = (EpochSeed::from_os()?, Arc::new(Known::default()));
-        let make = make(&known);
+        let (retain, seed) = (retain(messages), EpochSeed::from_os()?);
         let hub = match snapshot {
-            Some(snapshot) => Hub::restore(snapshot, retain, seed, Time::ZERO, make),
-            None => Hub::local(retain, seed, make),
+            Some(snapshot) => Hub::restore(snapshot, retain, seed, Time::ZERO, Item::new),
+            None => Hub::local(retain, seed, Item::new),
         };
-        Ok(Site::new(hub, known, origins, Duration::ZERO))
+        Ok(Site::new(hub.clone(), hub, origins))
     }
 
     /// A node that has its topics in common with others.
@@ -60,19 +57,15 @@ impl Site {
     ///
     /// The operating system gives no random numbers.
     pub fn shared(backplane: impl Backplane, messages: Option<usize>, origins: Origins) -> std::io::Result<Site> {
-        let mut retain = Retain::default();
-        retain.messages = messages.unwrap_or(retain.messages);
-        let (seed, known) = (EpochSeed::from_os()?, Arc::new(Known::default()));
-        let hub = Hub::with(backplane, retain, seed, make(&known));
-        Ok(Site::new(hub, known, origins, Duration::from_secs(1)))
+        let own = Hub::local(Retain::default(), EpochSeed::from_os()?, Item::new);
+        Ok(Site::new(Hub::with(backplane, retain(messages), EpochSeed::from_os()?, Item::new), own, origins))
     }
 
-    fn new(hub: Hub<Item>, known: Arc<Known>, origins: Origins, feed_patience: Duration) -> Site {
+    fn new(hub: Hub<Item>, own: Hub<Item>, origins: Origins) -> Site {
         let auction = Auction::new(&hub);
         Site(Arc::new(Inner {
             hub,
-            known,
-            feed_patience,
+            own,
             auction,
             origins,
             pages: Pages::new(),
@@ -87,19 +80,23 @@ impl Site {
 
     /// What the server does by itself, until it is dropped: its hub, the ends of lots, the figures on the first page.
     pub async fn run(&self) {
-        tokio::join!(self.0.hub.run(), self.auction().run(), crate::metrics::run(self));
+        tokio::join!(self.0.hub.run(), self.0.own.run(), self.auction().run(), crate::metrics::run(self));
     }
 
-    /// All topics.
+    /// The topics that all nodes have in common.
     #[must_use]
     pub fn hub(&self) -> &Hub<Item> {
         &self.0.hub
     }
 
-    /// The ids that were seen.
-    #[must_use]
-    pub fn known(&self) -> &Known {
-        &self.0.known
+    /// The topic of this name. That of the figures is one of this node alone, since they are about this node.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::topic`].
+    pub fn topic(&self, name: &str) -> Result<Topic<Item>, TopicError> {
+        let hub = if name == crate::metrics::TOPIC { &self.0.own } else { &self.0.hub };
+        hub.topic(name)
     }
 
     /// The lots.
@@ -156,12 +153,6 @@ impl Site {
         Counted::new(self, |inner| &inner.open_sockets)
     }
 
-    /// How long to wait for a message of another node that is on its way to this one.
-    #[must_use]
-    pub fn feed_patience(&self) -> Duration {
-        self.0.feed_patience
-    }
-
     /// 64 random bits as text, which no other socket has.
     #[must_use]
     pub fn new_name(&self) -> String {
@@ -200,14 +191,10 @@ impl Drop for Counted {
     }
 }
 
-fn make(known: &Arc<Known>) -> impl Fn(&str, openline_live::Position, &bytes::Bytes) -> Item + use<> {
-    let known = Arc::clone(known);
-    move |topic, at, payload| {
-        if let Some((id, same)) = identity(payload) {
-            known.insert(topic, &id, at, same);
-        }
-        Item::new(topic, at, payload)
-    }
+fn retain(messages: Option<usize>) -> Retain {
+    let mut retain = Retain::default();
+    retain.messages = messages.unwrap_or(retain.messages);
+    retain
 }
 
 fn live_config() -> Config {

@@ -1,6 +1,6 @@
 //! Where one lot is decided on this node: the copy of its log, and what this node appends to it.
 
-use openline_live::{Delivery, Epoch, Hub, Id, Lag, Position, PublishError, Start, Subscriber, Topic, TopicError};
+use openline_live::{Delivery, Epoch, Hub, Lag, Position, PublishError, Start, Subscriber, Topic, TopicError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::lot::{Decision, Lot};
 use super::{Bid, Verdict};
 use crate::message::{Head, Item, payload};
-use crate::say::{Pause, Refusal, refusal, said_before};
+use crate::say::{Pause, Refusal, id, refusal};
 use crate::site::Site;
 
 /// One lot on this node. Who wants to decide something locks it.
@@ -20,6 +20,8 @@ pub(super) struct Desk {
     of: Option<Position>,
     /// Where the log stands. `None`: the topic is not loaded yet.
     at: Option<Position>,
+    /// As far as this the log is known to go. Nothing is decided before it has been read.
+    reach: Option<Position>,
     records: Records,
 }
 
@@ -52,7 +54,7 @@ impl Desk {
         let (topic, reader) = open(format!("auction:{lot}"))?;
         let (states, states_reader) = open(format!("auction:{lot}:state"))?;
         let records = Records { topic: states, reader: states_reader, newest: None, at: None };
-        Ok(Desk { topic, reader, lot: Lot::default(), of: None, at: None, records })
+        Ok(Desk { topic, reader, lot: Lot::default(), of: None, at: None, reach: None, records })
     }
 
     /// Reads what is there, and returns how the lot stands.
@@ -71,19 +73,22 @@ impl Desk {
         &self.lot
     }
 
-    /// Decides on a bid.
+    /// Decides on a bid. It tries as long as the engine is away.
     pub(super) async fn bid(&mut self, site: &Site, bid: &Bid<'_>, now: impl Fn() -> u64) -> Result<Verdict, Refusal> {
         let message = json!({ "price": bid.amount, "bidder": bid.bidder, "id": bid.id }).to_string();
-        // To append it again is safe under an id only.
-        let id = bid.id.map_or_else(|| Id::new(&site.new_name()), Id::new);
+        // The bidder may have come back as another socket.
+        let id = id(site, bid.id, &bid.amount.to_string());
         let accepted = Ok(Verdict::Accepted { price: bid.amount });
         let mut pause = Pause::default();
         loop {
-            let (judged, price) = (self.ready().await.judge(now(), bid.amount, bid.bidder), self.lot.price);
-            let refused = Ok(Verdict::Refused { price, over: judged == Decision::Over });
+            let judged = self.ready().await.judge(now(), bid.amount, bid.bidder);
+            let refused = Ok(Verdict::Refused { price: self.lot.price, over: judged == Decision::Over });
             let (lot, expect) = match judged {
                 Decision::End(lot) => {
-                    self.end(lot).await?;
+                    match self.end(lot).await {
+                        Err(Refusal::Retry(_)) => pause.wait().await,
+                        ended => ended?,
+                    }
                     continue;
                 }
                 Decision::Accept(lot) => (lot, self.at),
@@ -93,19 +98,14 @@ impl Desk {
                 _ => (self.lot.clone(), Some(nowhere())),
             };
             let state = state(&lot)?;
-            let head =
-                Head { by: bid.by.into(), id: bid.id.map(Into::into), same: Some(bid.amount), state: Some(&state) };
+            let head = Head { by: bid.by.into(), state: Some(&state) };
             match self.topic.publish(Some(id), payload(&head, &message), expect).await {
                 Ok(at) => {
-                    self.applied(at, lot);
+                    self.reach = Some(at);
                     return accepted;
                 }
                 Err(PublishError::Conflict(_)) if expect == Some(nowhere()) => return refused,
-                Err(PublishError::Conflict(at)) => self.catch_up(at).await,
-                Err(PublishError::IdTaken) => {
-                    let (id, same) = (bid.id.unwrap_or_default(), Id::new(&bid.amount.to_string()));
-                    return said_before(site, &self.topic, id, same).await.and(accepted);
-                }
+                Err(PublishError::Conflict(at)) => self.reach = Some(at),
                 Err(PublishError::Unknown | PublishError::Failed) => pause.wait().await,
                 Err(error) => return Err(refusal(error)),
             }
@@ -126,53 +126,42 @@ impl Desk {
     async fn end(&mut self, ended: Lot) -> Result<(), Refusal> {
         let message = json!({ "over": ended.price, "winner": ended.bidder }).to_string();
         let state = state(&ended)?;
-        let head = Head { by: SERVER.into(), id: None, same: None, state: Some(&state) };
+        let head = Head { by: SERVER.into(), state: Some(&state) };
         match self.topic.publish(None, payload(&head, &message), self.at).await {
-            Ok(at) => self.applied(at, ended),
-            Err(PublishError::Conflict(at)) => self.catch_up(at).await,
-            Err(error) => return Err(refusal(error)),
+            Ok(at) | Err(PublishError::Conflict(at)) => {
+                self.reach = Some(at);
+                Ok(())
+            }
+            Err(error) => Err(refusal(error)),
         }
-        Ok(())
     }
 
-    /// Waits until both topics are loaded, and reads what is there.
+    /// Waits until both topics are loaded and read as far as the log is known to go.
     async fn ready(&mut self) -> &Lot {
         while self.records.at.is_none() {
             let delivery = self.records.reader.next().await;
             self.records.take(delivery);
         }
-        while self.at.is_none() {
+        self.read();
+        while self.is_behind() {
             let delivery = self.reader.next().await;
             self.take(delivery);
         }
+        self.reach = None;
         self.read()
     }
 
-    /// Reads on until this node's copy of the log has come so far.
-    async fn catch_up(&mut self, to: Position) {
-        self.read();
-        while self.at != Some(to) && self.at.is_none_or(|at| at.epoch != to.epoch || at.offset < to.offset) {
-            let delivery = self.reader.next().await;
-            self.take(delivery);
-        }
-    }
-
-    /// This node has appended a message; or one with its id was there, which is known already.
-    fn applied(&mut self, at: Position, lot: Lot) {
-        if self.at.is_some_and(|before| before.epoch == at.epoch && before.offset < at.offset) {
-            (self.at, self.of, self.lot) = (Some(at), Some(at), lot);
-        }
+    fn is_behind(&self) -> bool {
+        let Some(at) = self.at else { return true };
+        self.reach.is_some_and(|reach| at.epoch != reach.epoch || at.offset < reach.offset)
     }
 
     fn take(&mut self, delivery: Delivery<Item>) {
         match delivery {
-            // What is kept follows at once.
-            Delivery::Joined { at, .. } => self.at = Some(at),
+            // What is kept follows at once. Another epoch than the one to reach may have begun meanwhile.
+            Delivery::Joined { at, .. } => (self.at, self.reach) = (Some(at), None),
             Delivery::Message(item) => {
                 let at = item.at();
-                if self.of.is_some_and(|of| of.epoch == at.epoch && of.offset >= at.offset) {
-                    return;
-                }
                 // A message that tells nothing changes nothing.
                 if let Some(lot) = item.head().and_then(|head| serde_json::from_str(head.state?.get()).ok()) {
                     self.lot = lot;
@@ -211,7 +200,7 @@ impl Records {
     /// Of several nodes, one does it.
     async fn say(&mut self, at: Position, lot: &Lot, now: u64) -> Result<(), Refusal> {
         let state = state(&Record { at: at.to_string(), lot: lot.clone(), said: now })?;
-        let head = Head { by: SERVER.into(), id: None, same: None, state: Some(&state) };
+        let head = Head { by: SERVER.into(), state: Some(&state) };
         match self.topic.publish(None, payload(&head, &json!({ "at": at.to_string() }).to_string()), self.at).await {
             Ok(_) | Err(PublishError::Conflict(_)) => Ok(()),
             Err(error) => Err(refusal(error)),

@@ -103,7 +103,7 @@ impl Topics {
             if self.topics.len() >= MOST {
                 return Err(Refusal::Wrong(format!("a socket has at most {MOST} topics")));
             }
-            let topic = self.site.hub().topic(name)?;
+            let topic = self.site.topic(name)?;
             self.topics.insert(name.to_owned(), Held { topic, joined: None });
         }
         self.topics.get_mut(name).ok_or_else(|| Refusal::Wrong("there is no such topic".into()))
