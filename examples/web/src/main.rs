@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use openline_live::Snapshot;
+use openline_live::{Redis, Snapshot};
 use openline_web_example::options::{HELP, Options};
 use openline_web_example::origins::Origins;
 use openline_web_example::serve::serve;
@@ -44,9 +44,11 @@ async fn run(options: Options) -> Result<(), Failure> {
         None
     };
     let listener = TcpListener::bind(&options.listen).await.map_err(|error| format!("{}: {error}", options.listen))?;
-    let snapshot = options.snapshot.as_deref().map(take_up).transpose()?.flatten();
-    let site = Site::local(options.retain, Origins::new(options.origins), snapshot.as_ref())?;
-    drop(snapshot);
+    let (origins, snapshot) = (Origins::new(options.origins), options.snapshot.as_deref());
+    let site = match &options.redis {
+        Some(url) => Site::shared(Redis::connect(url).await?, options.retain, origins)?,
+        None => Site::local(options.retain, origins, snapshot.map(take_up).transpose()?.flatten().as_ref())?,
+    };
     let scheme = if tls.is_some() { "https" } else { "http" };
     println!("listening on {scheme}://{}", listener.local_addr()?);
 
@@ -60,7 +62,8 @@ async fn run(options: Options) -> Result<(), Failure> {
         () = serve(&site, listener, tls, stop) => {}
         () = site.run() => {}
     }
-    options.snapshot.map_or(Ok(()), |file| save(&site, &file))
+    let snapshot = options.snapshot.filter(|_| options.redis.is_none());
+    snapshot.map_or(Ok(()), |file| save(&site, &file))
 }
 
 /// The snapshot in this file, if there is one. The file goes: if the server is killed later, positions that it has given out

@@ -12,9 +12,11 @@ options:
   --listen ADDRESS:PORT  where to listen (127.0.0.1:8080 if not given; port 0: any that is free)
   --tls                  TLS, with a certificate for localhost and 127.0.0.1 that is made now
   --ca-out FILE          write the certificate that a client has to trust to this file, in PEM
+  --redis URL            share topics with other nodes by this server, such as redis://127.0.0.1:6379/
   --retain MESSAGES      how many messages each topic keeps (256 if not given)
   --origin URL           let pages of this origin in, besides the server's own; may be repeated
-  --snapshot FILE        save history and positions there at the end, and take them up at the start
+  --snapshot FILE        save history and positions there at the end, and take them up at the start (with
+                         --redis it is not used, since both are there)
   -h, --help             print this
 ";
 
@@ -27,6 +29,8 @@ pub struct Options {
     pub tls: bool,
     /// The file for the certificate of its authority.
     pub ca_out: Option<PathBuf>,
+    /// The server by which topics are shared.
+    pub redis: Option<String>,
     /// How many messages each topic keeps.
     pub retain: Option<usize>,
     /// The other origins that may come, as browsers write them.
@@ -38,7 +42,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let listen = "127.0.0.1:8080".into();
-        Options { listen, tls: false, ca_out: None, retain: None, origins: Vec::new(), snapshot: None }
+        let (redis, retain, origins) = (None, None, Vec::new());
+        Options { listen, tls: false, ca_out: None, redis, retain, origins, snapshot: None }
     }
 }
 
@@ -57,6 +62,7 @@ impl Options {
                 "--listen" => options.listen = value()?,
                 "--tls" => options.tls = true,
                 "--ca-out" => options.ca_out = Some(value()?.into()),
+                "--redis" => options.redis = Some(value()?),
                 "--retain" => {
                     let text = value()?;
                     let count = text.parse().ok().filter(|count| *count > 0);
@@ -112,10 +118,12 @@ mod tests {
             tls: true,
             ca_out: Some("ca.pem".into()),
             retain: Some(3),
+            redis: None,
             origins: vec!["https://a.example".into(), "http://b:81".into()],
             snapshot: Some("file".into()),
         };
         assert_eq!(parse(line), Ok(Some(options)));
+        assert_eq!(parse("--redis redis://h/").unwrap().unwrap().redis.as_deref(), Some("redis://h/"));
     }
 
     #[test]
@@ -130,6 +138,7 @@ mod tests {
             "--origin http://u@a",
             "--origin /",
             "--ca-out f",
+            "--redis",
             "--what",
             "x",
         ] {

@@ -2,6 +2,7 @@
 //! meanwhile its topics go on.
 
 mod answer;
+mod opening;
 mod request;
 mod topics;
 
@@ -15,7 +16,7 @@ use openline::{CloseCode, Error, Message, Prepared, SendError};
 use openline_live::{Delivery, Subscriber, pump};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::message::Item;
 use crate::site::Site;
@@ -46,13 +47,18 @@ where
         {
             doing = client.begin(said).await?;
         }
+        while let Some(answer) = client.topics.take_overdue(&mut client.subscriber) {
+            client.answer(answer).await?;
+        }
         let Client { socket, subscriber, topics, waiting, .. } = &mut client;
+        let overdue = topics.overdue_at();
         tokio::select! {
             biased;
             answer = async { doing.as_mut().expect("there is one").await }, if doing.is_some() => {
                 doing = None;
                 client.answer(answer).await?;
             }
+            () = async { sleep_until(overdue.expect("there is one")).await }, if overdue.is_some() => {}
             () = &mut turn_to_go => return client.socket.close(CloseCode::SERVICE_RESTART, "").await,
             said = pump(socket, subscriber, |delivery| encode(topics, delivery)), if waiting.len() < MOST_WAITING => {
                 match said? {
@@ -148,7 +154,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 fn encode(topics: &mut Topics, delivery: Delivery<Item>) -> Option<Prepared> {
     match delivery {
         Delivery::Message(item) => Some(item.prepared().clone()),
-        Delivery::Joined { topic, at, whole } => Some(answer::joined(&topic, at, whole)),
+        Delivery::Joined { topic, at, whole } => {
+            topics.has_joined(&topic);
+            Some(answer::joined(&topic, at, whole))
+        }
         Delivery::Missed(gap) => Some(answer::missed(&gap.topic, gap.count)),
         Delivery::Left(topic) => {
             topics.has_left(&topic);

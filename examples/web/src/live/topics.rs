@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use openline::Prepared;
 use openline_live::{Subscriber, Topic};
+use tokio::time::Instant;
 
 use super::Doing;
 use super::answer::{self, error, left};
+use super::opening::Opening;
 use super::request::{Bid, Join, Say};
 use crate::auction::Verdict;
 use crate::message::{Item, quote};
@@ -17,6 +19,7 @@ pub(super) struct Topics {
     site: Site,
     socket: String,
     topics: HashMap<String, Held>,
+    opening: Opening,
 }
 
 /// A topic that the socket has joined, or said something to.
@@ -30,7 +33,7 @@ struct As(Option<String>);
 
 impl Topics {
     pub(super) fn new(site: Site, socket: String) -> Topics {
-        Topics { site, socket, topics: HashMap::new() }
+        Topics { site, socket, topics: HashMap::new(), opening: Opening::default() }
     }
 
     /// Joins; the answer comes as the first delivery, unless it is an error.
@@ -39,6 +42,7 @@ impl Topics {
             Ok(held) => {
                 subscriber.join(&held.topic, join.start, join.lag);
                 held.joined = Some(As(join.name.clone()));
+                self.opening.begin(&join.topic);
                 None
             }
             Err(refusal) => Some(refused(&[("join", &quote(&join.topic))], &refusal)),
@@ -46,10 +50,33 @@ impl Topics {
     }
 
     pub(super) fn leave(&mut self, subscriber: &mut Subscriber<Item>, topic: &str) -> Option<Prepared> {
+        self.forget(subscriber, topic);
+        Some(left(topic))
+    }
+
+    /// The answer to a join is on its way.
+    pub(super) fn has_joined(&mut self, topic: &str) {
+        self.opening.end(topic);
+    }
+
+    /// When it is time to give up a join.
+    pub(super) fn overdue_at(&self) -> Option<Instant> {
+        self.opening.due()
+    }
+
+    /// Gives up a join whose topic was not loaded in time.
+    pub(super) fn take_overdue(&mut self, subscriber: &mut Subscriber<Item>) -> Option<Prepared> {
+        let topic = self.opening.take_due()?;
+        self.forget(subscriber, &topic);
+        let away = Refusal::Retry("the topic cannot be loaded now".into());
+        Some(refused(&[("join", &quote(&topic))], &away))
+    }
+
+    fn forget(&mut self, subscriber: &mut Subscriber<Item>, topic: &str) {
+        self.opening.end(topic);
         if let Some(held) = self.topics.remove(topic) {
             subscriber.leave(&held.topic);
         }
-        Some(left(topic))
     }
 
     /// The subscriber has left it by itself.
