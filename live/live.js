@@ -82,7 +82,13 @@ class Live {
     this.#write(this.#says.set(id, said).get(id));
     return new Promise((resolve, reject) => Object.assign(said, { resolve, reject }));
   }
-  #later(id) { setTimeout(() => this.#says.has(id) && this.#write(this.#says.get(id)), Math.random() * 2000); }
+  #retry({ id, join, watch }) { // not all at once
+    setTimeout(() => {
+      if (this.#says.has(id)) this.#write(this.#says.get(id));
+      if (this.#topics.has(join)) this.#join(join);
+      if (this.#watched.has(watch)) this.#send({ watch });
+    }, Math.random() * 2000);
+  }
   #write(said) { said.written = this.#send(said.message) || said.written; }
   #expire() {
     for (const [id, { since, written }] of [...this.#says])
@@ -97,7 +103,7 @@ class Live {
     const name = m.topic ?? m.joined ?? m.missed ?? m.left, topic = this.#topics.get(name);
     if ("hello" in m) this.id = m.hello;
     else if ("presence" in m) this.#watched.get(m.presence)?.(m);
-    else if (m.error && m.retry && this.#says.has(m.id)) this.#later(m.id);
+    else if (m.error && m.retry) this.#retry(m);
     else if (m.error) this.#says.has(m.id) ? this.#settle(m.id, new Error(m.error)) : console.warn(m.error);
     else if ("said" in m || "accepted" in m || "refused" in m) this.#settle(m.id, m);
     else if (!topic) return;

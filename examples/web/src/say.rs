@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use openline_live::{Id, Position, PublishError, Topic, TopicError};
+use openline_live::{EnterError, Id, Position, PublishError, Topic, TopicError};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::message::{Head, Item, payload};
@@ -50,6 +50,15 @@ impl From<TopicError> for Refusal {
     fn from(error: TopicError) -> Refusal {
         match error {
             TopicError::TooMany => Refusal::Retry(error.to_string()),
+            _ => Refusal::Wrong(error.to_string()),
+        }
+    }
+}
+
+impl From<EnterError> for Refusal {
+    fn from(error: EnterError) -> Refusal {
+        match error {
+            EnterError::TooMany => Refusal::Retry(error.to_string()),
             _ => Refusal::Wrong(error.to_string()),
         }
     }

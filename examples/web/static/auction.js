@@ -11,6 +11,7 @@ const live = new Live({
 });
 for (let number = 1; number <= 5; number++) lots.set(number, lot(number));
 enter();
+live.watch("auction:1", whoIsHere()); // who is at one lot is at all
 
 function lot(number) {
   const price = element("span", { className: "price" }, "–"), winner = element("span", { className: "soft" }, "no bid yet");

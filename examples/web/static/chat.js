@@ -11,6 +11,7 @@ live.join("chat", {
     add(element("li", { className: "told" }, count ? `${count} messages are missing here` : "older messages are gone"));
   },
 });
+live.watch("chat", whoIsHere());
 document.getElementById("say").addEventListener("submit", event => {
   event.preventDefault();
   const text = input.value;

@@ -19,4 +19,17 @@ function element(name, properties = {}, ...children) {
   made.append(...children); // strings become text, never markup
   return made;
 }
+// For `watch`: keeps the list #here.
+function whoIsHere() {
+  const list = document.getElementById("here"), names = new Set();
+  let more = 0;
+  return ({ here, more: beside = 0, joined = [], gone = [] }) => {
+    if (here) { names.clear(); more = beside; here.forEach(name => names.add(name)); }
+    joined.forEach(name => names.add(name));
+    for (const name of gone) if (!names.delete(name)) more = Math.max(0, more - 1); // one of those that were not named
+    const shown = [...names].sort().slice(0, 100), rest = names.size - shown.length + more;
+    list.replaceChildren(...shown.map(name => colour(element("li", {}, name), name)));
+    if (rest > 0) list.append(element("li", { className: "soft" }, `and ${rest} more`));
+  };
+}
 function colour(element, name) { element.style.setProperty("--hue", hueOf(name)); return element; }

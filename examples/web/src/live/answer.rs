@@ -1,5 +1,7 @@
 //! What the server says on `/live`: one JSON object for each message.
 
+use std::sync::Arc;
+
 use openline::Prepared;
 use openline_live::Position;
 use serde_json::json;
@@ -57,6 +59,30 @@ pub(super) fn bid(verdict: &str, lot: &str, price: u64, id: Option<&str>, over: 
     }
     answer.push('}');
     Prepared::new(answer.as_str())
+}
+
+/// Who is here, and how many beside them.
+pub(super) fn here(topic: &str, names: &[Arc<str>], more: usize) -> Prepared {
+    let mut answer = json!({ "presence": topic, "here": list(names) });
+    if more > 0 {
+        answer["more"] = more.into();
+    }
+    text(&answer)
+}
+
+/// Who has come and gone. What is empty is left out.
+pub(super) fn changed(topic: &str, joined: &[Arc<str>], gone: &[Arc<str>]) -> Prepared {
+    let mut answer = json!({ "presence": topic });
+    for (member, names) in [("joined", joined), ("gone", gone)] {
+        if !names.is_empty() {
+            answer[member] = list(names);
+        }
+    }
+    text(&answer)
+}
+
+fn list(names: &[Arc<str>]) -> serde_json::Value {
+    names.iter().map(|name| &**name).collect()
 }
 
 /// `about` are members of what it answers, with values in JSON.

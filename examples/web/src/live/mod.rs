@@ -96,6 +96,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             Err(wrong) => Some(wrong),
             Ok(Request::Join(join)) => self.topics.join(&mut self.subscriber, &join),
             Ok(Request::Leave(topic)) => self.topics.leave(&mut self.subscriber, &topic),
+            Ok(Request::Watch(topic)) => self.topics.watch(&mut self.subscriber, &topic),
+            Ok(Request::Unwatch(topic)) => {
+                self.topics.unwatch(&mut self.subscriber, &topic);
+                None
+            }
             Ok(Request::Say(say)) => match self.topics.say(say) {
                 Ok(doing) => return Ok(Some(doing)),
                 Err(wrong) => Some(wrong),
@@ -163,6 +168,8 @@ fn encode(topics: &mut Topics, delivery: Delivery<Item>) -> Option<Prepared> {
             topics.has_left(&topic);
             Some(answer::left_by_lag(&topic))
         }
+        Delivery::Here { topic, names, more } => Some(answer::here(&topic, &names, more)),
+        Delivery::Changed { topic, joined, gone } => Some(answer::changed(&topic, &joined, &gone)),
         _ => None,
     }
 }

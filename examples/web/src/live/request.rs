@@ -13,6 +13,8 @@ use crate::message::compact;
 pub(super) enum Request {
     Join(Join),
     Leave(String),
+    Watch(String),
+    Unwatch(String),
     Say(Say),
     Bid(Bid),
 }
@@ -51,6 +53,10 @@ struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "some")]
     leave: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "some")]
+    watch: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "some")]
+    unwatch: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "some")]
     say: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "some")]
     bid: Option<&'a RawValue>,
@@ -81,7 +87,14 @@ impl Request {
     pub(super) fn parse(text: &str) -> Result<Request, Prepared> {
         let members: Members<'_> =
             serde_json::from_str(text).map_err(|_| error(&[], "a message must be one JSON object", false))?;
-        let verbs = [("join", members.join), ("leave", members.leave), ("say", members.say), ("bid", members.bid)];
+        let verbs = [
+            ("join", members.join),
+            ("leave", members.leave),
+            ("watch", members.watch),
+            ("unwatch", members.unwatch),
+            ("say", members.say),
+            ("bid", members.bid),
+        ];
         let mut asked = verbs.into_iter().filter_map(|(verb, about)| Some((verb, about?)));
         let Some((verb, about)) = asked.next() else {
             return Err(error(&[], "a message must join, leave, say, watch, unwatch or bid", false));
@@ -109,6 +122,8 @@ impl Members<'_> {
                 name: self.name.map(name).transpose()?,
             }),
             "leave" => Request::Leave(topic(about)?),
+            "watch" => Request::Watch(topic(about)?),
+            "unwatch" => Request::Unwatch(topic(about)?),
             "say" => Request::Say(Say {
                 topic: topic(about)?,
                 message: compact(self.message.ok_or("there is no message to say")?),

@@ -1,9 +1,9 @@
-//! The topics of one socket: what it has joined, under which name, and what it has said something to.
+//! The topics of one socket: what it has joined, under which name, what it watches, and what it has said something to.
 
 use std::collections::HashMap;
 
 use openline::Prepared;
-use openline_live::{Subscriber, Topic};
+use openline_live::{Presence, Subscriber, Topic};
 use tokio::time::Instant;
 
 use super::Doing;
@@ -22,14 +22,13 @@ pub(super) struct Topics {
     opening: Opening,
 }
 
-/// A topic that the socket has joined, or said something to.
+/// A topic that the socket has joined, watches, or has said something to.
 struct Held {
     topic: Topic<Item>,
-    joined: Option<As>,
+    /// While it is joined: the name under which the socket is here.
+    joined: Option<Presence<Item>>,
+    watched: bool,
 }
-
-/// The name under which a topic is joined, if it is not the socket's.
-struct As(Option<String>);
 
 impl Topics {
     pub(super) fn new(site: Site, socket: String) -> Topics {
@@ -38,10 +37,13 @@ impl Topics {
 
     /// Joins; the answer comes as the first delivery, unless it is an error.
     pub(super) fn join(&mut self, subscriber: &mut Subscriber<Item>, join: &Join) -> Option<Prepared> {
-        match self.held(&join.topic) {
-            Ok(held) => {
+        let name = join.name.as_ref().unwrap_or(&self.socket).clone();
+        let entered = self.held(&join.topic).and_then(|held| Ok((held.topic.enter(&name)?, held)));
+        match entered {
+            Ok((here, held)) => {
                 subscriber.join(&held.topic, join.start, join.lag);
-                held.joined = Some(As(join.name.clone()));
+                // If the socket was here under another name, that name goes now.
+                held.joined = Some(here);
                 self.opening.begin(&join.topic);
                 None
             }
@@ -74,8 +76,37 @@ impl Topics {
 
     fn forget(&mut self, subscriber: &mut Subscriber<Item>, topic: &str) {
         self.opening.end(topic);
-        if let Some(held) = self.topics.remove(topic) {
+        if let Some(held) = self.topics.get_mut(topic) {
             subscriber.leave(&held.topic);
+            held.joined = None;
+            self.drop_unused(topic);
+        }
+    }
+
+    /// Who is here is told from now on, by deliveries.
+    pub(super) fn watch(&mut self, subscriber: &mut Subscriber<Item>, topic: &str) -> Option<Prepared> {
+        match self.held(topic) {
+            Ok(held) => {
+                subscriber.watch(&held.topic);
+                held.watched = true;
+                None
+            }
+            Err(refusal) => Some(refused(&[("watch", &quote(topic))], &refusal)),
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, subscriber: &mut Subscriber<Item>, topic: &str) {
+        if let Some(held) = self.topics.get_mut(topic) {
+            subscriber.unwatch(&held.topic);
+            held.watched = false;
+            self.drop_unused(topic);
+        }
+    }
+
+    /// Makes room for another topic.
+    fn drop_unused(&mut self, topic: &str) {
+        if self.topics.get(topic).is_some_and(|held| held.joined.is_none() && !held.watched) {
+            self.topics.remove(topic);
         }
     }
 
@@ -121,7 +152,7 @@ impl Topics {
     }
 
     fn name_in(&self, topic: &str) -> Option<&str> {
-        self.topics.get(topic)?.joined.as_ref()?.0.as_deref()
+        self.topics.get(topic)?.joined.as_ref().map(Presence::name)
     }
 
     /// A topic that is held, or is now.
@@ -131,7 +162,7 @@ impl Topics {
                 return Err(Refusal::Wrong(format!("a socket has at most {MOST} topics")));
             }
             let topic = self.site.topic(name)?;
-            self.topics.insert(name.to_owned(), Held { topic, joined: None });
+            self.topics.insert(name.to_owned(), Held { topic, joined: None, watched: false });
         }
         self.topics.get_mut(name).ok_or_else(|| Refusal::Wrong("there is no such topic".into()))
     }
