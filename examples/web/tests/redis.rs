@@ -151,6 +151,9 @@ async fn while_redis_stands_still_clients_are_told_and_nothing_is_said_twice() -
     let mut error = ann.ask(json!({"join": "new", "from": "now"})).await;
     assert!(error.as_object_mut().unwrap().remove("error").unwrap().is_string());
     assert_eq!(error, json!({"join": "new", "retry": true}));
+    let mut error = ann.ask(json!({"watch": "new"})).await;
+    assert!(error.as_object_mut().unwrap().remove("error").unwrap().is_string());
+    assert_eq!(error, json!({"watch": "new", "retry": true}));
     let (poll, publish) = tokio::join!(one.get("/poll?topic=other"), two.http("POST", "/publish?topic=o", &[], "1"));
     assert_eq!((poll.status, publish.status), (503, 503));
     // The connections stay, pages are there, and what is here is given out.
@@ -164,6 +167,7 @@ async fn while_redis_stands_still_clients_are_told_and_nothing_is_said_twice() -
     assert!(heard.iter().all(|heard| heard["epoch"] == epoch));
     assert_eq!(insist(&mut ann, &json!({"bid": 1, "amount": 9, "id": "c"}), "accepted").await["price"], 9);
     assert_eq!(insist(&mut ann, &json!({"join": "new"}), "joined").await["offset"], 0);
+    assert!(insist(&mut ann, &json!({"watch": "new"}), "presence").await["here"].is_array());
     assert_eq!(bob.answer(json!({"bid": 1, "amount": 9}), "refused").await["price"], 9);
     Ok(())
 }
@@ -198,11 +202,11 @@ async fn a_node_that_dies_costs_nobody_a_message() -> Outcome {
     let Some((redis, mut one, two)) = two() else { return Ok(()) };
     let (mut ann, mut bob) = (one.live().await, two.live().await);
     let joined = ann.ask(json!({"join": "chat"})).await;
+    let mut at = Value::Null;
     for number in 1..=10 {
-        ann.answer(json!({"say": "chat", "message": number, "id": number.to_string()}), "said").await;
+        at = ann.answer(json!({"say": "chat", "message": number, "id": number.to_string()}), "said").await;
     }
-    let at = hear(&mut ann, 10).await.pop().unwrap();
-    assert_eq!(ann.ask(json!({"bid": 3, "amount": 7, "id": "b"})).await["accepted"], 3);
+    assert_eq!(ann.answer(json!({"bid": 3, "amount": 7, "id": "b"}), "accepted").await["accepted"], 3);
     one.kill();
     bob.answer(json!({"say": "chat", "message": 11}), "said").await;
     // Ann comes back to the other node: no node knows her better than another.

@@ -22,6 +22,7 @@ use crate::message::Item;
 use crate::site::Site;
 use answer::{error, hello};
 pub(crate) use answer::{joined_text, missed_text};
+use opening::Verb;
 use request::Request;
 pub(crate) use request::after;
 use topics::Topics;
@@ -160,7 +161,7 @@ fn encode(topics: &mut Topics, delivery: Delivery<Item>) -> Option<Prepared> {
     match delivery {
         Delivery::Message(item) => Some(item.prepared().clone()),
         Delivery::Joined { topic, at, whole } => {
-            topics.has_joined(&topic);
+            topics.has_begun(Verb::Join, &topic);
             Some(answer::joined(&topic, at, whole))
         }
         Delivery::Missed(gap) => Some(answer::missed(&gap.topic, gap.count)),
@@ -168,7 +169,10 @@ fn encode(topics: &mut Topics, delivery: Delivery<Item>) -> Option<Prepared> {
             topics.has_left(&topic);
             Some(answer::left_by_lag(&topic))
         }
-        Delivery::Here { topic, names, more } => Some(answer::here(&topic, &names, more)),
+        Delivery::Here { topic, names, more } => {
+            topics.has_begun(Verb::Watch, &topic);
+            Some(answer::here(&topic, &names, more))
+        }
         Delivery::Changed { topic, joined, gone } => Some(answer::changed(&topic, &joined, &gone)),
         _ => None,
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Doing;
 use super::answer::{self, error, left};
-use super::opening::Opening;
+use super::opening::{Opening, Verb};
 use super::request::{Bid, Join, Say};
 use crate::auction::Verdict;
 use crate::message::{Item, quote};
@@ -44,7 +44,7 @@ impl Topics {
                 subscriber.join(&held.topic, join.start, join.lag);
                 // If the socket was here under another name, that name goes now.
                 held.joined = Some(here);
-                self.opening.begin(&join.topic);
+                self.opening.begin(Verb::Join, &join.topic);
                 None
             }
             Err(refusal) => Some(refused(&[("join", &quote(&join.topic))], &refusal)),
@@ -56,26 +56,34 @@ impl Topics {
         Some(left(topic))
     }
 
-    /// The answer to a join is on its way.
-    pub(super) fn has_joined(&mut self, topic: &str) {
-        self.opening.end(topic);
+    /// The answer to a join or a watch is on its way.
+    pub(super) fn has_begun(&mut self, verb: Verb, topic: &str) {
+        self.opening.end(verb, topic);
     }
 
-    /// When it is time to give up a join.
+    /// When it is time to give up a join or a watch.
     pub(super) fn overdue_at(&self) -> Option<Instant> {
         self.opening.due()
     }
 
-    /// Gives up a join whose topic was not loaded in time.
+    /// Gives up a join or a watch that was not answered in time.
     pub(super) fn take_overdue(&mut self, subscriber: &mut Subscriber<Item>) -> Option<Prepared> {
-        let topic = self.opening.take_due()?;
-        self.forget(subscriber, &topic);
-        let away = Refusal::Retry("the topic cannot be loaded now".into());
-        Some(refused(&[("join", &quote(&topic))], &away))
+        let (verb, topic) = self.opening.take_due()?;
+        let verb = match verb {
+            Verb::Join => {
+                self.forget(subscriber, &topic);
+                "join"
+            }
+            Verb::Watch => {
+                self.unwatch(subscriber, &topic);
+                "watch"
+            }
+        };
+        Some(refused(&[(verb, &quote(&topic))], &Refusal::Retry("the topic cannot be loaded now".into())))
     }
 
     fn forget(&mut self, subscriber: &mut Subscriber<Item>, topic: &str) {
-        self.opening.end(topic);
+        self.opening.end(Verb::Join, topic);
         if let Some(held) = self.topics.get_mut(topic) {
             subscriber.leave(&held.topic);
             held.joined = None;
@@ -89,6 +97,7 @@ impl Topics {
             Ok(held) => {
                 subscriber.watch(&held.topic);
                 held.watched = true;
+                self.opening.begin(Verb::Watch, topic);
                 None
             }
             Err(refusal) => Some(refused(&[("watch", &quote(topic))], &refusal)),
@@ -96,6 +105,7 @@ impl Topics {
     }
 
     pub(super) fn unwatch(&mut self, subscriber: &mut Subscriber<Item>, topic: &str) {
+        self.opening.end(Verb::Watch, topic);
         if let Some(held) = self.topics.get_mut(topic) {
             subscriber.unwatch(&held.topic);
             held.watched = false;
