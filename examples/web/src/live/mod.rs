@@ -16,7 +16,7 @@ use openline::{CloseCode, Error, Message, Prepared, SendError};
 use openline_live::{Delivery, Subscriber, pump};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::message::Item;
 use crate::site::Site;
@@ -40,6 +40,7 @@ where
     let topics = Topics::new(site.clone(), name.clone());
     let mut client = Client { socket, subscriber: Subscriber::new(), topics, waiting: VecDeque::new(), turn: 0 };
     client.socket.feed(&hello(&name)).await?;
+    let opening = client.topics.opening().clone();
     let mut turn_to_go = pin!(site.turn_to_go());
     let mut doing: Option<Doing> = None;
     loop {
@@ -52,14 +53,13 @@ where
             client.answer(answer).await?;
         }
         let Client { socket, subscriber, topics, waiting, .. } = &mut client;
-        let overdue = topics.overdue_at();
         tokio::select! {
             biased;
             answer = async { doing.as_mut().expect("there is one").await }, if doing.is_some() => {
                 doing = None;
                 client.answer(answer).await?;
             }
-            () = async { sleep_until(overdue.expect("there is one")).await }, if overdue.is_some() => {}
+            () = opening.overdue() => {}
             () = &mut turn_to_go => return client.socket.close(CloseCode::SERVICE_RESTART, "").await,
             said = pump(socket, subscriber, |delivery| encode(topics, delivery)), if waiting.len() < MOST_WAITING => {
                 match said? {

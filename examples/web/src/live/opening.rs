@@ -2,14 +2,22 @@
 //! the first time; if the engine is away, the client is told so after a while instead of waiting for ever.
 
 use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::say::PATIENCE;
 
-/// What a socket waits for, each once, the longest first.
-#[derive(Default)]
-pub(super) struct Opening(VecDeque<(Instant, Verb, String)>);
+/// What a socket waits for, each once, the longest first. A clone is the same one.
+#[derive(Clone, Default)]
+pub(super) struct Opening(Arc<Mutex<VecDeque<Wait>>>);
+
+struct Wait {
+    due: Instant,
+    verb: Verb,
+    topic: String,
+}
 
 /// What was asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,26 +28,42 @@ pub(super) enum Verb {
 
 impl Opening {
     /// It is waited for from now on.
-    pub(super) fn begin(&mut self, verb: Verb, topic: &str) {
+    pub(super) fn begin(&self, verb: Verb, topic: &str) {
         self.end(verb, topic);
-        self.0.push_back((Instant::now() + PATIENCE, verb, topic.to_owned()));
+        self.waits().push_back(Wait { due: Instant::now() + PATIENCE, verb, topic: topic.to_owned() });
     }
 
     /// The answer is there, or nobody wants it any more.
-    pub(super) fn end(&mut self, verb: Verb, topic: &str) {
-        self.0.retain(|(_, asked, waits)| (*asked, &**waits) != (verb, topic));
+    pub(super) fn end(&self, verb: Verb, topic: &str) {
+        self.waits().retain(|wait| wait.verb != verb || wait.topic != topic);
     }
 
-    /// When the first one has waited long enough.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.0.front().map(|(due, ..)| *due)
+    /// Ready when something has waited long enough, and not when its answer has come meanwhile: whoever waits for this
+    /// stops to send, and begins to count anew how long the client has taken nothing.
+    pub(super) async fn overdue(&self) {
+        loop {
+            let Some(due) = self.due() else { return pending().await };
+            sleep_until(due).await;
+            if self.due().is_some_and(|due| due <= Instant::now()) {
+                return;
+            }
+        }
     }
 
-    /// One that has waited long enough.
-    pub(super) fn take_due(&mut self) -> Option<(Verb, String)> {
-        if self.due()? > Instant::now() {
+    /// Something that has waited long enough.
+    pub(super) fn take_overdue(&self) -> Option<(Verb, String)> {
+        let mut waits = self.waits();
+        if waits.front()?.due > Instant::now() {
             return None;
         }
-        self.0.pop_front().map(|(_, verb, topic)| (verb, topic))
+        waits.pop_front().map(|wait| (wait.verb, wait.topic))
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.waits().front().map(|wait| wait.due)
+    }
+
+    fn waits(&self) -> MutexGuard<'_, VecDeque<Wait>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

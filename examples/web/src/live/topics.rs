@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use openline::Prepared;
 use openline_live::{Presence, Subscriber, Topic};
-use tokio::time::Instant;
 
 use super::Doing;
 use super::answer::{self, error, left};
@@ -61,14 +60,14 @@ impl Topics {
         self.opening.end(verb, topic);
     }
 
-    /// When it is time to give up a join or a watch.
-    pub(super) fn overdue_at(&self) -> Option<Instant> {
-        self.opening.due()
+    /// What is not answered yet.
+    pub(super) fn opening(&self) -> &Opening {
+        &self.opening
     }
 
     /// Gives up a join or a watch that was not answered in time.
     pub(super) fn take_overdue(&mut self, subscriber: &mut Subscriber<Item>) -> Option<Prepared> {
-        let (verb, topic) = self.opening.take_due()?;
+        let (verb, topic) = self.opening.take_overdue()?;
         let verb = match verb {
             Verb::Join => {
                 self.forget(subscriber, &topic);

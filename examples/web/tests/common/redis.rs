@@ -1,6 +1,6 @@
 //! A `redis-server` for one test.
 
-#![allow(unreachable_pub, reason = "as its neighbour")]
+#![allow(dead_code, unreachable_pub, reason = "as its neighbour")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
