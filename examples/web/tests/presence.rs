@@ -212,7 +212,9 @@ async fn a_watcher_that_lagged_is_told_who_is_here_again() -> Outcome {
             told.get("more").map_or(if told.get("here").is_some() { 0 } else { more }, |more| more.as_u64().unwrap());
         here.take(&told);
     }
-    assert_eq!((again, here.0.len() as u64 + more), (1, 9000));
+    // Once for what waited in the socket, and once for the rest.
+    assert!((1..=2).contains(&again), "{again}");
+    assert_eq!(here.0.len() as u64 + more, 9000);
     Ok(())
 }
 
