@@ -143,8 +143,9 @@ fn all(subscriber: &mut Subscriber<Said>) -> Vec<String> {
     std::iter::from_fn(|| subscriber.try_next().map(word)).collect()
 }
 
+/// The next news. The time only ends a test in which nothing comes.
 async fn next(subscriber: &mut Subscriber<Said>) -> String {
-    word(subscriber.next().await)
+    word(timeout(Duration::from_secs(600), subscriber.next()).await.expect("something comes"))
 }
 
 fn watching(topic: &Topic<Said>) -> Subscriber<Said> {
