@@ -219,6 +219,7 @@ impl Roster {
     /// Whoever has gone since the last tick stays until then, and so does what other nodes have announced. Nothing here
     /// has a clock, so only a tick knows when that is.
     pub(crate) fn date(&mut self, until: Stamp) {
+        let until = until.min(NEVER);
         while let Some((LATER, name)) = self.lingering.last() {
             let name = Arc::clone(name);
             self.lingering.remove(&(LATER, Arc::clone(&name)));
@@ -297,8 +298,9 @@ fn flip(watched: &mut Option<Box<Watched>>, name: &Arc<str>) {
     }
 }
 
-/// A time that has passed, and one that no clock will say.
+/// A time that has passed, one that does not come, and one that is not known yet.
 const NOW: Stamp = Stamp::from_nanos(0);
+const NEVER: Stamp = Stamp::from_nanos(u64::MAX - 1);
 pub(crate) const LATER: Stamp = Stamp::from_nanos(u64::MAX);
 
 pub(crate) fn is_name(name: &str) -> bool {

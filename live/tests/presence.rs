@@ -300,6 +300,42 @@ async fn a_watch_begins_anew_and_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_stays_for_those_who_linger() {
+    let mut retain = Retain::default();
+    (retain.linger, retain.absence) = (Duration::from_secs(1), Duration::from_secs(300));
+    let hub = local(retain);
+    run(&hub);
+    drop(hub.topic("t").unwrap().enter("ann").unwrap());
+    seconds(290).await;
+    assert_eq!((hub.counters().topics, hub.topic("t").unwrap().present()), (1, 1));
+    seconds(60).await;
+    assert_eq!((hub.counters().topics, hub.counters().names), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lingers_for_ever_does_and_at_the_end_of_time_nothing_spins() {
+    let mut retain = Retain::default();
+    retain.absence = Duration::MAX;
+    let hub = local(retain);
+    let running = run(&hub);
+    let topic = hub.topic("t").unwrap();
+    let mut watcher = watching(&topic);
+    assert_eq!(next(&mut watcher).await, "here");
+    drop(topic.enter("ann").unwrap());
+    assert_eq!(next(&mut watcher).await, "+ann");
+    watcher.unwatch(&topic);
+    seconds(100_000).await;
+    assert_eq!(topic.present(), 1);
+    hub.tick(Time::from_epoch(Duration::MAX));
+    watcher.watch(&topic);
+    seconds(100).await;
+    let _bob = topic.enter("bob").unwrap();
+    drop(topic.enter("cid").unwrap());
+    seconds(100).await;
+    assert!(!running.is_finished() && topic.present() >= 1, "bob is here");
+}
+
+#[tokio::test(start_paused = true)]
 async fn news_and_messages_take_turns() {
     let hub = local(Retain::default());
     run(&hub);
