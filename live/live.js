@@ -1,14 +1,12 @@
 // A client for topics that comes back by itself. It needs nothing but the browser's WebSocket.
 //   const live = new Live({ onstatus: (state, seconds) => show(state, seconds) });
-//   live.join("chat", { message: m => show(m), gap: g => warn(g) });
-//   live.say("chat", "hello").then(at => ..., why => ...);
+//   live.join("chat", { message: show, gap: warn }); live.say("chat", "hello").then(at => ..., why => ...);
 // - A topic is joined again behind the last message that was processed. `message` gets each message once, `duplicate`
 //   those that came again, `gap` is told of holes: {topic, count} or, if nobody knows how many are gone, {topic}.
-// - All that is said has a random id. What was written and not answered is said again under the same id, and so is not
-//   in the log twice; after 4 minutes, before the server forgets the id, it is rejected: it may be in the log or not.
+// - All that is said has a random id. What was written and not answered is said again under it, and is in the log once;
+//   after 4 minutes, before the server forgets the id, it is rejected: it may be in the log or not.
 // - Offline, `say` is rejected; or, with `offline: {messages, bytes, age}`, so much waits for so many milliseconds.
 // - States: "connecting", "open", "waiting" (with the seconds until the next attempt), "ended", "failed".
-"use strict";
 class Live {
   #socket; #heard = 0; #attempt = 0; #timer; #stood; #topics = new Map(); #watched = new Map(); #says = new Map();
   constructor({ url = location.origin.replace(/^http/, "ws") + "/live", onstatus = () => {}, offline = {} } = {}) {
@@ -27,15 +25,14 @@ class Live {
   close() { this.#over("ended", 1000); }
   #connect() {
     this.#status("connecting");
-    const socket = this.#socket = new WebSocket(this.url);
-    const mine = handle => event => socket === this.#socket && handle(event);
+    const socket = this.#socket = new WebSocket(this.url), mine = f => event => socket === this.#socket && f(event);
     socket.onopen = mine(() => {
       this.#heard = Date.now();
       this.#stood = setTimeout(() => this.#attempt = 0, 10000); // only a connection that has stood is a success
       this.#topics.forEach((_, topic) => this.#join(topic));
       this.#watched.forEach((_, topic) => this.#send({ watch: topic }));
-      this.#expire(); // what is left is said in its order
-      this.#says.forEach(said => this.#write(said));
+      this.#expire();
+      this.#says.forEach(said => this.#write(said)); // in the order in which it was said
       this.#status("open");
     });
     socket.onmessage = mine(event => this.#hear(JSON.parse(event.data), this.#heard = Date.now()));
@@ -49,14 +46,13 @@ class Live {
     this.#timer = setTimeout(() => { this.#expire(); this.#connect(); }, wait);
     this.#status("waiting", wait / 1000);
   }
-  #drop() {
+  #drop() { // what the socket still tells is not heard
     [this.#timer, this.#stood].forEach(clearTimeout);
-    const socket = this.#socket;
-    (this.#socket = null) ?? socket?.close(); // what it still tells is not heard
+    this.#socket = this.#socket?.close() ?? null;
   }
   #over(state, code) {
     this.#drop();
-    for (const id of [...this.#says.keys()]) this.#settle(id, new Error(`the connection is over (${code})`));
+    [...this.#says.keys()].forEach(id => this.#settle(id, new Error(`the connection is over (${code})`)));
     this.#status(state);
   }
   #wake() { if (this.state === "waiting") { this.#drop(); this.#connect(); } else this.#probe(); }
@@ -71,14 +67,13 @@ class Live {
     this.#send({ join: topic, lag, as, ...(at ? { epoch: at.epoch, offset: at.offset } : { from }) });
   }
   #ask(message) {
-    const { messages, bytes } = this.offline, said = { message, since: Date.now(), written: false };
-    said.bytes = new Blob([JSON.stringify(message)]).size;
+    const { messages, bytes } = this.offline, size = new Blob([JSON.stringify(message)]).size;
+    const said = { message, since: Date.now(), written: false, bytes: size };
     const waiting = [...this.#says.values()].filter(said => !said.written);
     const full = waiting.length >= messages || waiting.reduce((sum, said) => sum + said.bytes, said.bytes) > bytes;
-    const over = ["ended", "failed"].includes(this.state), open = this.#socket?.readyState === 1;
+    const open = this.#socket?.readyState === 1, over = ["ended", "failed"].includes(this.state);
     if (over || (full && !open)) return Promise.reject(new Error("offline"));
-    const id = message.id = crypto.randomUUID?.() ?? // only secure pages have it
-      Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")).join("");
+    const id = message.id = crypto.randomUUID?.() ?? crypto.getRandomValues(new BigUint64Array(2)).join("-"); // on plain HTTP
     this.#write(this.#says.set(id, said).get(id));
     return new Promise((resolve, reject) => Object.assign(said, { resolve, reject }));
   }
@@ -97,7 +92,7 @@ class Live {
   }
   #settle(id, result) {
     const said = this.#says.get(id);
-    if (this.#says.delete(id)) said[result instanceof Error ? "reject" : "resolve"](result);
+    this.#says.delete(id) && said[result instanceof Error ? "reject" : "resolve"](result);
   }
   #hear(m) {
     const name = m.topic ?? m.joined ?? m.missed ?? m.left, topic = this.#topics.get(name);
@@ -115,9 +110,8 @@ class Live {
       Object.assign(topic, { at: { epoch: m.epoch, offset: m.offset }, jump: false });
     } else if ("joined" in m) {
       if (!m.whole) topic.handlers.gap?.({ topic: name }); // what follows begins with the oldest that is kept
-      const now = topic.options.from === "now" && !topic.at;
-      if (!m.whole || !topic.at) topic.at = { epoch: m.epoch, offset: now ? m.offset : 0 };
-      topic.jump = !m.whole;
+      const offset = topic.options.from === "now" && !topic.at ? m.offset : 0;
+      Object.assign(topic, { at: (m.whole && topic.at) || { epoch: m.epoch, offset }, jump: !m.whole });
     } else if ("missed" in m) {
       if (topic.at) topic.at.offset += m.count; // the next message follows
       topic.handlers.gap?.({ topic: name, count: m.count });

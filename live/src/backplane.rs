@@ -90,8 +90,9 @@ pub trait Backplane: Send + Sync + 'static {
     /// Says that a node is alive for so long, from now on. Answers with all nodes that are, and whether this one still was.
     ///
     /// A hub leases before it announces anything, and renews that every 5 s for 15 s. When a node's lease has ended, what it
-    /// has announced is gone, also if it leases again later. Nothing is fed then: the other nodes find it missing in the
-    /// answers to their own leases.
+    /// has announced is here no more. Nothing is fed then: the other nodes find it missing in the answers to their own
+    /// leases. A node that leases again announces all again, and who has gone meanwhile. So an engine may have kept what the
+    /// node had announced, or not.
     fn lease(&self, node: NodeId, time: Duration) -> impl Future<Output = Result<Lease, Away>> + Send;
 
     /// Adds and removes names of those who are here, for one node and topic, and feeds [`Fed::Presence`] to all nodes
@@ -103,10 +104,11 @@ pub trait Backplane: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Away`] also if the node has no lease. It announces all of its names again when it has one.
+    /// [`Away`] also if the node has no lease and the engine minds that. The node announces all of its names again when it
+    /// has one.
     fn announce(&self, announce: Announce) -> impl Future<Output = Result<(), Away>> + Send;
 
-    /// Who is here, by node: only at nodes whose lease has not ended at that same moment.
+    /// Who is here, by node: only at nodes whose lease has not ended, judged when their names are read or later.
     ///
     /// What has been fed to this node before the call is in the answer. The hub asks only after
     /// [`interest`](Self::interest) has answered, so what is announced later is fed.
@@ -210,7 +212,7 @@ pub struct NodeId(pub [u8; 16]);
 /// The answer to [`Backplane::lease`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The node's last lease had not ended. If it had, what the node has announced is gone, and it announces all again.
+    /// The node's last lease had not ended. If it had, the node announces all again.
     pub held: bool,
     /// All nodes whose lease has not ended, this one included.
     pub alive: Vec<NodeId>,

@@ -104,7 +104,7 @@
 //!
 //! [`Topic::enter`] says that somebody is here, as long as its guard is held and for a while afterwards
 //! ([`Retain::absence`]). [`Subscriber::watch`] tells who is here, and who comes and goes. Neither needs a join. Several
-//! guards of one name are one person, on all nodes together. Names of a node that has died go 15 to 20 seconds later.
+//! guards of one name are one person, on all nodes together. Names of a node that has died go 10 to 20 seconds later.
 //!
 //! ```
 //! use bytes::Bytes;
