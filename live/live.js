@@ -73,7 +73,7 @@ class Live {
     const full = waiting.length >= messages || waiting.reduce((sum, said) => sum + said.bytes, said.bytes) > bytes;
     const open = this.#socket?.readyState === 1, over = ["ended", "failed"].includes(this.state);
     if (over || (full && !open)) return Promise.reject(new Error("offline"));
-    const id = message.id = crypto.randomUUID?.() ?? crypto.getRandomValues(new BigUint64Array(2)).join("-"); // plain HTTP
+    const id = message.id = crypto.randomUUID?.() ?? crypto.getRandomValues(new BigUint64Array(2)).join("-"); // HTTP
     this.#write(this.#says.set(id, said).get(id));
     return new Promise((resolve, reject) => Object.assign(said, { resolve, reject }));
   }

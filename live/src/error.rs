@@ -38,7 +38,8 @@ pub enum PublishError {
     Conflict(Position),
     /// All topics together hold [`Limits::bytes`](crate::Limits::bytes), and this one has nothing that it could drop.
     Full,
-    /// The backplane refused it. It is not in the log. A local hub never says this.
+    /// The engine could not be reached, or has refused it. It is certainly not in the log, and may be said again later. A
+    /// local hub never says this.
     Failed,
     /// It may be in the log or not. Say it again with the same id. A local hub never says this.
     Unknown,
@@ -51,7 +52,9 @@ impl fmt::Display for PublishError {
             PublishError::IdTaken => f.write_str("another message was published under this id"),
             PublishError::Conflict(at) => write!(f, "the log stands at {at}, where it was not expected"),
             PublishError::Full => f.write_str("there is no room for more messages"),
-            PublishError::Failed => f.write_str("the backplane refused the message"),
+            PublishError::Failed => {
+                f.write_str("the message has not reached the log: the engine is away, or has refused it")
+            }
             PublishError::Unknown => f.write_str("the message may have been published or not"),
         }
     }

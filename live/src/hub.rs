@@ -68,8 +68,9 @@ impl<M> Hub<M> {
     ///   again, unasked, with `whole: false`, and then what is kept.
     /// - If a message has no room ([`Limits::bytes`](crate::Limits::bytes)) even without the topic's older ones, it is
     ///   treated as one that everybody missed.
-    /// - While the engine is away, subscribers have what is here, and messages that are said may be lost or not
-    ///   ([`PublishError::Unknown`](crate::PublishError::Unknown)).
+    /// - While the engine is away, subscribers have what is here. A message that is said then is not in the log
+    ///   ([`PublishError::Failed`](crate::PublishError::Failed)), or may be
+    ///   ([`Unknown`](crate::PublishError::Unknown)).
     ///
     /// `make` runs once for each message and node. `retain` should be the same on all nodes. `seed` must be another one on
     /// each node and at each start.
@@ -109,9 +110,10 @@ impl<M> Hub<M> {
     /// A hub with the topics of a snapshot: their epochs, their histories and the ids that they know. So clients that
     /// come back after a restart miss nothing.
     ///
-    /// `now` is the moment of the restart on the clock that [`tick`](Self::tick) goes on with. The time between the
-    /// snapshot and the restart does not count as age. `retain` may differ from the former one. `seed` is for topics that
-    /// are made later, and must be a new one. What the snapshot holds is restored even if it exceeds [`Limits`].
+    /// `now` is the moment of the restart on the clock that [`tick`](Self::tick) goes on with. Whoever uses `run` passes
+    /// [`Time::ZERO`]. The time between the snapshot and the restart does not count as age. `retain` may differ from the
+    /// former one. `seed` is for topics that are made later, and must be a new one. What the snapshot holds is restored even
+    /// if it exceeds [`Limits`].
     pub fn restore(
         snapshot: &Snapshot,
         retain: Retain,

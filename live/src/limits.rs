@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openline::Time;
 
-/// How much of its log each topic keeps.
+/// How much of its log each topic of a hub keeps. It holds for all topics: for another kind of topic, make another hub.
 ///
 /// ```
 /// use openline_live::Retain;
