@@ -34,9 +34,11 @@ impl<M> Watches<M> {
     /// Begins to watch a topic, or begins anew.
     pub(crate) fn watch(&mut self, topic: &Arc<Inner<M>>, bell: &Arc<Bell>) {
         let key = self.begin(topic, bell);
-        // There may be something to read. Whoever calls this has the subscriber in hand, so nobody waits.
+        // There may be something to read. Another task may wait with this subscriber, behind a lock of the caller's.
         bell.forget(key);
-        let _ = bell.ring(key);
+        if let Some(waiter) = bell.ring(key) {
+            waiter.wake();
+        }
     }
 
     /// Returns the number in the bell.
@@ -87,8 +89,7 @@ impl<M> Watches<M> {
         if let Some(seat) = roster.watched.as_mut().and_then(|watched| watched.seats.get_mut(*seat)) {
             seat.rung = news.is_some();
             if seat.rung {
-                // Nobody is asleep: the subscriber is in hand.
-                let _ = bell.ring(key);
+                bell.ring_in_hand(key);
             }
         }
         drop(slot);
