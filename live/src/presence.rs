@@ -9,6 +9,7 @@ use crate::bell::{GROUP, ring_group};
 use crate::error::EnterError;
 use crate::limits::Stamp;
 use crate::roster::{LATER, Roster};
+use crate::shared::account;
 use crate::sync::lock;
 use crate::told::Bounds;
 use crate::topic::{Inner, Topic};
@@ -118,8 +119,7 @@ impl<M> Inner<M> {
         let shared = &self.shared;
         let (weight, was_watched) = (roster.weight(), roster.watched.is_some());
         let result = change(&mut roster);
-        shared.names.fetch_add(roster.weight(), Relaxed);
-        shared.names.fetch_sub(weight, Relaxed);
+        account(&shared.names, weight, roster.weight());
         let is_watched = roster.watched.is_some();
         let mut idle = None;
         let standing = if roster.is_idle() {

@@ -117,10 +117,16 @@ impl<M> Shared<M> {
     }
 
     pub(crate) fn account(&self, before: usize, after: usize) {
-        if after > before {
-            self.bytes.fetch_add(after - before, Relaxed);
-        } else if after < before {
-            self.bytes.fetch_sub(before - after, Relaxed);
-        }
+        account(&self.bytes, before, after);
+    }
+}
+
+/// A part of what is counted has become another one. Nobody sees both at once, or a large part would seem to fill all
+/// that there is room for.
+pub(crate) fn account(counter: &AtomicUsize, before: usize, after: usize) {
+    if after > before {
+        counter.fetch_add(after - before, Relaxed);
+    } else if after < before {
+        counter.fetch_sub(before - after, Relaxed);
     }
 }
