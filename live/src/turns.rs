@@ -67,6 +67,10 @@ impl Turns {
             after.due.map(|due| schedule.order.insert((due, Arc::clone(name))));
         }
         schedule.watched = schedule.watched + usize::from(after.is_watched) - usize::from(before.is_watched);
+        if before.talks && !after.talks {
+            // Without anybody who takes them, topics that are gone would stand here for ever.
+            schedule.talk.remove(name);
+        }
         let talks = after.talks && schedule.talk.insert(Arc::clone(name));
         let is_first = after.due.is_some_and(|due| first.is_none_or(|first| due < first));
         if talks || is_first { schedule.waker.take() } else { None }
@@ -135,3 +139,20 @@ impl Schedule {
 
 /// How often watchers are told at most.
 pub(crate) const TURN: Duration = Duration::from_millis(250);
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_gone_leaves_nothing_behind() {
+        let turns = Turns::new(Stamp::from_nanos(0));
+        let name: Arc<str> = "t".into();
+        let standing = Standing { due: Some(Stamp::from_nanos(0)), is_watched: true, talks: true };
+        for gone in [None, Some(Standing::default())] {
+            assert!(turns.note(&name, Some(standing)).is_none());
+            assert!(turns.note(&name, gone).is_none());
+            assert_eq!((turns.take_talk(), turns.next(), turns.is_watched()), (None, None, false));
+        }
+    }
+}
