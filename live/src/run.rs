@@ -71,6 +71,8 @@ impl<'h, M> Ticks<'h, M> {
     /// Tells the hub what time it is, again and again: when it is time to sweep, and when somebody has come or gone.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            // Somebody else may have told a later time, by which turns are reckoned from then on.
+            self.stamp(Instant::now());
             let turn = self.hub.0.shared.turns.next_or_wait(cx.waker());
             let mut next = self.anchor.instant(turn.map_or(self.next_sweep, |turn| turn.min(self.next_sweep)));
             if let Some(ticked) = self.ended {
