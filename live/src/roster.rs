@@ -219,6 +219,7 @@ impl Roster {
     /// Whoever has gone since the last tick stays until then, and so does what other nodes have announced. Nothing here
     /// has a clock, so only a tick knows when that is.
     pub(crate) fn date(&mut self, until: Stamp) {
+        // The end of time is no `LATER`, or those who stay until then would be dated again and again.
         let until = until.min(NEVER);
         while let Some((LATER, name)) = self.lingering.last() {
             let name = Arc::clone(name);
