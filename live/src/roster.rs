@@ -138,12 +138,31 @@ impl Roster {
         }
     }
 
+    /// Nobody goes if there is no room even then.
     fn make_room(&mut self, most: usize) -> Result<(), EnterError> {
-        while self.people.len() >= most {
-            let (_, name) = self.lingering.pop_first().ok_or(EnterError::TooMany)?;
-            self.end_linger(&name);
+        // `most` = 0 has no room for anybody.
+        let excess = (self.people.len() + 1).saturating_sub(most);
+        if most == 0 || excess > self.lingering.len() {
+            return Err(EnterError::TooMany);
         }
-        Ok(())
+        let (mut alone, mut shared) = (Vec::new(), Vec::new());
+        for (_, name) in &self.lingering {
+            if alone.len() == excess {
+                break;
+            }
+            let is_alone = self.people.get(name).is_some_and(|person| person.others.is_empty());
+            if is_alone { &mut alone } else { &mut shared }.push(Arc::clone(name));
+        }
+        // Who is also at another node is here all the same. Without this, each newcomer who is refused would look at them
+        // again.
+        let going = if alone.len() == excess { &alone[..] } else { &[] };
+        for name in shared.iter().chain(going) {
+            if let Some(Held::Until(until)) = self.people.get(name).and_then(|person| person.local) {
+                self.lingering.remove(&(until, Arc::clone(name)));
+            }
+            self.end_linger(name);
+        }
+        if alone.len() == excess { Ok(()) } else { Err(EnterError::TooMany) }
     }
 
     fn end_linger(&mut self, name: &Arc<str>) {

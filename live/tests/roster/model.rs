@@ -267,21 +267,23 @@ impl World {
     }
 
     fn enter(&mut self, name: &Arc<str>) {
-        let mut people = self.people();
+        let people = self.people();
         // Whoever is gone, and of whom the engine may not have heard that, takes up room too.
         let mut room = people.contains(name) || self.roster.unsaid.len() < MOST;
         if room && !people.contains(name) {
-            // The oldest who only lingers goes, until there is room.
+            // The oldest who only linger go, if that makes room. Those among them who are also at another node only cease
+            // to linger here, even if there are too few of the others.
             self.lingers.sort();
-            while people.len() >= MOST && room {
-                room = !self.lingers.is_empty();
-                if room {
-                    let (_, oldest) = self.lingers.remove(0);
-                    let others = self.roster.people.get(&oldest).is_some_and(|person| !person.others.is_empty());
-                    if !others {
-                        people.remove(&oldest);
-                    }
-                }
+            let excess = (people.len() + 1).saturating_sub(MOST);
+            let is_shared =
+                |name: &Arc<str>| self.roster.people.get(name).is_some_and(|person| !person.others.is_empty());
+            let alone: Vec<_> =
+                self.lingers.iter().filter(|(_, name)| !is_shared(name)).take(excess).cloned().collect();
+            room = alone.len() == excess;
+            if excess > 0 && excess <= self.lingers.len() {
+                let last = if room { alone.last() } else { None };
+                let ends = |linger: &(u64, Arc<str>)| last.is_none_or(|last| linger <= last);
+                self.lingers.retain(|linger| !ends(linger) || !room && !is_shared(&linger.1));
             }
         }
         let entered = self.roster.enter(name, MOST);
