@@ -168,6 +168,7 @@
     )
 )]
 
+mod aside;
 #[cfg(feature = "tokio")]
 mod attend;
 #[cfg(feature = "client")]

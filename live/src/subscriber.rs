@@ -1,12 +1,12 @@
 //! A subscriber: a set of cursors, and what it has taken of the logs but not given out yet.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
+use crate::aside::Aside;
 use crate::bell::{Bell, Seat};
 use crate::cursor::{Cursor, Place, Waiting};
 use crate::delivery::{Delivery, Gap, Lag, Start};
@@ -45,15 +45,9 @@ use crate::watch::Watches;
 /// # }
 /// ```
 pub struct Subscriber<M> {
-    /// The answers to joins that nobody has taken yet, one at least. They come before all messages.
-    #[expect(clippy::box_collection, reason = "8 bytes instead of 32, and nearly always empty")]
-    joined: Option<Box<VecDeque<Delivery<M>>>>,
-    /// The rest of the last turn, in reverse order.
-    turn: Vec<M>,
+    aside: Aside<M>,
     pub(crate) bell: Arc<Bell>,
     cursors: Near<Cursor<M>>,
-    /// The cursor whose turn the last one was.
-    turn_of: u32,
     pub(crate) watches: Watches<M>,
     #[cfg(feature = "pump")]
     pub(crate) stall: crate::stall::Stall,
@@ -72,11 +66,9 @@ impl<M> Subscriber<M> {
     #[must_use]
     pub fn new() -> Subscriber<M> {
         Subscriber {
-            joined: None,
-            turn: Vec::new(),
+            aside: Aside::NOTHING,
             bell: Arc::default(),
             cursors: Near::new(),
-            turn_of: 0,
             watches: Watches::NONE,
             #[cfg(feature = "pump")]
             stall: crate::stall::Stall::default(),
@@ -100,7 +92,9 @@ impl<M> Subscriber<M> {
     /// topic replaces the topic's oldest one.
     pub fn join(&mut self, topic: &Topic<M>, start: Start, lag: Lag) {
         let old = self.cursor_of(topic);
-        self.drop_turn(old);
+        if let Some(key) = old {
+            self.aside.drop_turn(key);
+        }
         let is_full = old.is_some() && self.unanswered() >= self.cursors.len() + SPARE;
         let inner = &topic.0;
         let (shared, bell) = (&inner.shared, &self.bell);
@@ -155,18 +149,12 @@ impl<M> Subscriber<M> {
             Place::Waiting(waiting) => waiting.starts.len(),
             Place::Reading { .. } => 0,
         };
-        self.cursors.iter_mut().map(waiting).sum::<usize>() + self.joined.as_ref().map_or(0, |joined| joined.len())
+        self.cursors.iter_mut().map(waiting).sum::<usize>() + self.aside.answers()
     }
 
     /// Puts aside the answer to a join.
     fn answer(&mut self, name: &Arc<str>, at: Position, whole: bool) {
-        let joined = self.joined.get_or_insert_default();
-        if joined.len() >= self.cursors.len() + SPARE
-            && let Some(oldest) = joined.iter().position(|joined| is_of(joined, name))
-        {
-            joined.remove(oldest);
-        }
-        joined.push_back(Delivery::Joined { topic: Arc::clone(name), at, whole });
+        self.aside.answer(name, at, whole, self.cursors.len() + SPARE);
     }
 
     /// Leaves a topic. Nothing more of it is delivered, not even a `Joined`. Nothing happens if it was not joined. If it is
@@ -178,20 +166,8 @@ impl<M> Subscriber<M> {
         }
         // Publishers ring under the topic's lock, so none of them rings any more.
         self.bell.forget(key);
-        self.drop_turn(Some(key));
-        if let Some(joined) = &mut self.joined {
-            joined.retain(|joined| !is_of(joined, &topic.0.name));
-            if joined.is_empty() {
-                self.joined = None;
-            }
-        }
-    }
-
-    /// Drops what has been taken of this cursor's topic and not given out.
-    fn drop_turn(&mut self, key: Option<u32>) {
-        if key == Some(self.turn_of) {
-            self.turn = Vec::new();
-        }
+        self.aside.drop_turn(key);
+        self.aside.drop_answers(&topic.0.name);
     }
 
     fn cursor_of(&mut self, topic: &Topic<M>) -> Option<u32> {
@@ -222,22 +198,9 @@ impl<M: Clone> Subscriber<M> {
     }
 
     #[inline]
-    fn take(&mut self, next: impl FnMut(&Bell) -> Option<u32>) -> Option<Delivery<M>> {
-        if self.joined.is_none()
-            && let Some(message) = self.turn.pop()
-        {
-            return Some(Delivery::Message(message));
-        }
-        self.take_more(next)
-    }
-
-    fn take_more(&mut self, mut next: impl FnMut(&Bell) -> Option<u32>) -> Option<Delivery<M>> {
-        if self.joined.is_some() {
-            return self.pop();
-        }
-        if self.turn.capacity() > 0 {
-            // Most subscribers are idle, and hold nothing then.
-            self.turn = Vec::new();
+    fn take(&mut self, mut next: impl FnMut(&Bell) -> Option<u32>) -> Option<Delivery<M>> {
+        if !self.aside.is_empty() {
+            return self.aside.pop();
         }
         loop {
             let key = next(&self.bell)?;
@@ -248,23 +211,12 @@ impl<M: Clone> Subscriber<M> {
         }
     }
 
-    /// The next answer to a join.
-    fn pop(&mut self) -> Option<Delivery<M>> {
-        let joined = self.joined.as_mut()?;
-        let answer = joined.pop_front();
-        if joined.is_empty() {
-            self.joined = None;
-        }
-        answer
-    }
-
     /// Takes what this cursor has not read, 32 messages at most. The first delivery is returned and the others are put
     /// aside, so a single message costs no allocation.
     fn take_turn(&mut self, key: u32) -> Option<Delivery<M>> {
         let Cursor { topic, seat, lag, place } = self.cursors.get_mut(key)?;
         let (lag, seat) = (*lag, *seat);
-        let (rest, bell, shared) = (&mut self.turn, &self.bell, &topic.shared);
-        self.turn_of = key;
+        let (aside, bell, shared) = (&mut self.aside, &self.bell, &topic.shared);
         let mut returned = None;
         let turn = topic.change(|state| {
             let next = match *place {
@@ -297,7 +249,7 @@ impl<M: Clone> Subscriber<M> {
             if end <= head {
                 let messages = state.log.read(end, TURN - (end - begin) as usize);
                 end += messages.len() as u64;
-                *rest = messages.rev().cloned().collect();
+                aside.put(key, messages.rev().cloned().collect());
             }
             state.log.exit(next, lag);
             let next = end;
@@ -358,7 +310,7 @@ impl<M: Clone> Subscriber<M> {
         for (at, whole, _) in answers {
             self.answer(&inner.name, at, whole);
         }
-        self.pop()
+        self.aside.pop()
     }
 }
 
@@ -382,10 +334,6 @@ impl<M> fmt::Debug for Subscriber<M> {
 }
 
 /// By the topic's own name and not by its text, since topics of two hubs may have one text.
-fn is_of<M>(joined: &Delivery<M>, name: &Arc<str>) -> bool {
-    matches!(joined, Delivery::Joined { topic, .. } if Arc::ptr_eq(topic, name))
-}
-
 /// How many answers to joins are put aside beyond one for each topic.
 const SPARE: usize = 64;
 /// How many messages are taken under one lock.

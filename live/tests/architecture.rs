@@ -36,6 +36,7 @@ const ORDER: &[&str] = &[
     "watch",
     "stall",
     "cursor",
+    "aside",
     "subscriber",
     "watching",
     "snapshot",
