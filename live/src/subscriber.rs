@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use crate::aside::Aside;
-use crate::bell::{Bell, Seat};
+use crate::bell::{Listener, Seat};
 use crate::cursor::{Cursor, Place, Waiting};
 use crate::delivery::{Delivery, Gap, Lag, Start};
 use crate::position::Position;
@@ -46,7 +46,7 @@ use crate::watch::Watches;
 /// ```
 pub struct Subscriber<M> {
     aside: Aside<M>,
-    pub(crate) bell: Arc<Bell>,
+    pub(crate) bell: Listener,
     cursors: Near<Cursor<M>>,
     pub(crate) watches: Watches<M>,
     #[cfg(feature = "pump")]
@@ -67,7 +67,7 @@ impl<M> Subscriber<M> {
     pub fn new() -> Subscriber<M> {
         Subscriber {
             aside: Aside::NOTHING,
-            bell: Arc::default(),
+            bell: Listener::new(),
             cursors: Near::new(),
             watches: Watches::NONE,
             #[cfg(feature = "pump")]
@@ -97,20 +97,21 @@ impl<M> Subscriber<M> {
         }
         let is_full = old.is_some() && self.unanswered() >= self.cursors.len() + SPARE;
         let inner = &topic.0;
-        let (shared, bell) = (&inner.shared, &self.bell);
+        let (shared, bell) = (&inner.shared, &mut self.bell);
+        let mut stale = None;
         let cursors = &mut self.cursors;
         let (before, answer, waker) = inner.change(|state| {
             let key = match old {
                 Some(key) => key,
                 None => cursors.insert_with(|key| {
-                    let seat = Seat { bell: Arc::clone(bell), cursor: key, rung: false };
+                    let seat = Seat { bell: Arc::clone(bell.bell()), cursor: key, rung: false };
                     let seat = state.seats.insert_with(|_| seat);
                     Cursor { topic: Arc::clone(inner), seat, lag, place: Place::NOWHERE }
                 }),
             };
             let Some(cursor) = cursors.get_mut(key) else { return (Vec::new(), None, None) };
             if old.is_some() {
-                bell.forget(key);
+                stale = bell.forget(key);
                 cursor.exit(state);
                 if let Some(seat) = state.seats.get_mut(cursor.seat) {
                     seat.rung = false;
@@ -132,9 +133,11 @@ impl<M> Subscriber<M> {
             let before = starts.into_iter().map(|start| state.begin(start)).collect::<Vec<_>>();
             let answer = state.begin(start);
             cursor.place = Place::Reading { life: state.life, next: answer.2 };
-            state.enter(cursor.seat, key, bell, answer.2, lag);
+            state.enter(cursor.seat, key, bell.bell(), answer.2, lag);
             (before, Some(answer), None)
         });
+        // Without a lock, since it may run code of an executor.
+        drop(stale);
         // Another task may wait with this subscriber, behind a lock of the caller's.
         let waiter = answer.and_then(|_| self.bell.waiter());
         for (at, whole, _) in before.into_iter().chain(answer) {
@@ -165,7 +168,7 @@ impl<M> Subscriber<M> {
             cursor.leave();
         }
         // Publishers ring under the topic's lock, so none of them rings any more.
-        self.bell.forget(key);
+        drop(self.bell.forget(key));
         self.aside.drop_turn(key);
         self.aside.drop_answers(&topic.0.name);
     }
@@ -194,18 +197,19 @@ impl<M: Clone> Subscriber<M> {
 
     /// The next delivery, if there is one now.
     pub fn try_next(&mut self) -> Option<Delivery<M>> {
-        self.take(Bell::next)
+        self.take(Listener::next)
     }
 
     #[inline]
-    fn take(&mut self, mut next: impl FnMut(&Bell) -> Option<u32>) -> Option<Delivery<M>> {
+    fn take(&mut self, mut next: impl FnMut(&mut Listener) -> Option<u32>) -> Option<Delivery<M>> {
         if !self.aside.is_empty() {
             return self.aside.pop();
         }
         loop {
-            let key = next(&self.bell)?;
+            let key = next(&mut self.bell)?;
             let watched = Watches::<M>::is_key(key);
-            if let Some(delivery) = if watched { self.watches.next(key, &self.bell) } else { self.take_turn(key) } {
+            if let Some(delivery) = if watched { self.watches.next(key, self.bell.bell()) } else { self.take_turn(key) }
+            {
                 return Some(delivery);
             }
         }
@@ -216,7 +220,7 @@ impl<M: Clone> Subscriber<M> {
     fn take_turn(&mut self, key: u32) -> Option<Delivery<M>> {
         let Cursor { topic, seat, lag, place } = self.cursors.get_mut(key)?;
         let (lag, seat) = (*lag, *seat);
-        let (aside, bell, shared) = (&mut self.aside, &self.bell, &topic.shared);
+        let (aside, bell, shared) = (&mut self.aside, self.bell.bell(), &topic.shared);
         let mut returned = None;
         let turn = topic.change(|state| {
             let next = match *place {
@@ -282,7 +286,7 @@ impl<M: Clone> Subscriber<M> {
     #[inline(never)]
     fn begin(&mut self, key: u32) -> Option<Delivery<M>> {
         let Cursor { topic, seat, lag, place } = self.cursors.get_mut(key)?;
-        let (inner, bell) = (Arc::clone(topic), &self.bell);
+        let (inner, bell) = (Arc::clone(topic), self.bell.bell());
         let (answers, waker) = inner.change(|state| {
             if let Place::Waiting(waiting) = place
                 && state.must_wait(waiting.last, waiting.begun)

@@ -1,9 +1,14 @@
-//! The lock that everything here uses. `tests/loom.rs` replaces it, to try every order of threads.
+//! The lock that everything here uses, and the number that is read without it. `tests/loom.rs` replaces them, to try every
+//! order of threads.
 
 use std::sync::PoisonError;
 
 #[cfg(openline_loom)]
+pub(crate) use loom::sync::atomic::AtomicU32;
+#[cfg(openline_loom)]
 pub(crate) use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(openline_loom))]
+pub(crate) use std::sync::atomic::AtomicU32;
 #[cfg(not(openline_loom))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::bell::{Bell, Seat};
+use crate::bell::{Bell, Listener, Seat};
 use crate::delivery::Delivery;
 use crate::roster::LATER;
 use crate::slab::Slab;
@@ -32,11 +32,11 @@ impl<M> Watches<M> {
     }
 
     /// Begins to watch a topic, or begins anew.
-    pub(crate) fn watch(&mut self, topic: &Arc<Inner<M>>, bell: &Arc<Bell>) {
-        let key = self.begin(topic, bell);
+    pub(crate) fn watch(&mut self, topic: &Arc<Inner<M>>, bell: &mut Listener) {
+        let key = self.begin(topic, bell.bell());
         // There may be something to read. Another task may wait with this subscriber, behind a lock of the caller's.
-        bell.forget(key);
-        if let Some(waiter) = bell.ring(key) {
+        drop(bell.forget(key));
+        if let Some(waiter) = bell.bell().ring(key) {
             waiter.wake();
         }
     }
@@ -67,13 +67,13 @@ impl<M> Watches<M> {
         key | WATCH
     }
 
-    pub(crate) fn unwatch(&mut self, topic: &Arc<Inner<M>>, bell: &Bell) {
+    pub(crate) fn unwatch(&mut self, topic: &Arc<Inner<M>>, bell: &mut Listener) {
         let Some(watches) = &mut self.0 else { return };
         let found = watches.iter_mut().find(|(_, watch)| Arc::ptr_eq(&watch.topic, topic)).map(|(key, _)| key);
         if let Some((key, watch)) = found.and_then(|key| Some((key, watches.remove(key)?))) {
             watch.end();
             // Turns ring under the roster's lock, so none of them rings any more.
-            bell.forget(key | WATCH);
+            drop(bell.forget(key | WATCH));
         }
         if watches.len() == 0 {
             self.0 = None;

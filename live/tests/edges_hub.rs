@@ -14,7 +14,9 @@ use common::*;
 use faulty::{Faulty, Mood, Plan};
 use openline_live::Lag::{Latest, Leave, Skip};
 use openline_live::Start::{After, Now, Oldest};
-use openline_live::{Backplane, EpochSeed, Fed, Hub, Kept, Memory, Position, Retain, Subscriber, Time, Topic};
+use openline_live::{
+    Backplane, Delivery, EpochSeed, Fed, Hub, Kept, Memory, Position, Retain, Subscriber, Time, Topic,
+};
 use tokio::time::{sleep, timeout};
 
 fn node(backplane: impl Backplane, retain: Retain) -> Hub<Said> {
@@ -93,6 +95,19 @@ async fn a_join_by_one_task_wakes_the_other_that_waits() {
     for word in ["joined 2", "1", "2", "3"] {
         assert_eq!(next().await.as_deref(), Some(word));
     }
+}
+
+/// As for a join: the first `Here` is there at once.
+#[tokio::test(start_paused = true)]
+async fn a_watch_by_one_task_wakes_the_other_that_waits() {
+    let topic = hub(retain(10, 10)).topic("t").unwrap();
+    let subscriber = Arc::new(Mutex::new(Subscriber::new()));
+    let waiting = Arc::clone(&subscriber);
+    let waits = tokio::spawn(std::future::poll_fn(move |cx| waiting.lock().unwrap().poll_next(cx)));
+    quiet().await;
+    subscriber.lock().unwrap().watch(&topic);
+    let heard = timeout(Duration::from_secs(5), waits).await.expect("it is woken").unwrap();
+    assert!(matches!(heard, Delivery::Here { .. }), "{heard:?}");
 }
 
 /// `Hub::run`: "The time of a local hub goes on from the last tick".

@@ -196,6 +196,23 @@ fn who_moves_its_cursor_hears_of_what_comes_then() {
     });
 }
 
+#[test]
+fn a_reader_that_moves_to_another_task_wakes_there() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let mut reader = Subscriber::new();
+        reader.join(&topic, Now, Leave);
+        let saying = topic.clone();
+        let saying = thread::spawn(move || count(&saying, 1..=2));
+        // Each of these is a task of its own, which is over before the next one begins.
+        assert_eq!(read(&mut reader, 1), [1]);
+        assert_eq!(reader.try_next().map(word).unwrap_or_else(|| word(block_on(reader.next()))), "2");
+        saying.join().unwrap();
+        assert_eq!(reader.try_next(), None);
+    });
+}
+
 /// With the feature `tokio`: a topic opens while somebody joins it, and the hub sleeps before the first join.
 #[cfg(feature = "tokio")]
 mod opening {

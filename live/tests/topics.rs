@@ -255,6 +255,46 @@ fn a_waker_may_use_the_topic() {
     assert_eq!(looks.1.load(Relaxed), 2);
 }
 
+/// The last clone of a waker can take a task with it, and all that the task holds.
+#[test]
+fn a_waker_that_is_dropped_may_use_the_topic() {
+    struct Holds {
+        _subscriber: Subscriber<Said>,
+    }
+    impl Wake for Holds {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let hub = hub(retain(100, 0));
+        let topic = hub.topic("t").unwrap();
+        let joined = || {
+            let mut subscriber = Subscriber::new();
+            subscriber.join(&topic, Now, Leave);
+            all(&mut subscriber);
+            subscriber
+        };
+        // A task that is over, but for the waker that its subscriber has left.
+        let wait = |subscriber: &mut Subscriber<Said>| {
+            let waker = Waker::from(Arc::new(Holds { _subscriber: joined() }));
+            while subscriber.poll_next(&mut Context::from_waker(&waker)).is_ready() {}
+        };
+        let mut subscriber = joined();
+        for _ in 0..3 {
+            wait(&mut subscriber);
+            assert_eq!(topic.subscribers(), 2, "the subscriber, and that of the last task");
+            count(&topic, 1..=40);
+            subscriber.join(&topic, Now, Leave);
+        }
+        wait(&mut subscriber);
+        count(&topic, 1..=1);
+        subscriber.leave(&topic);
+        assert_eq!(topic.subscribers(), 0);
+        done.send(topic.subscribers()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(std::time::Duration::from_secs(60)), Ok(0), "a lock was held");
+}
+
 #[test]
 fn an_id_is_appended_once() {
     let hub = hub(retain(2, 0));
