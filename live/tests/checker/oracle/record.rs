@@ -12,6 +12,8 @@ use crate::history::{Deal, Said, short};
 pub(super) struct Record {
     lives: BTreeMap<Epoch, Life>,
     messages: BTreeMap<u64, Message>,
+    /// The messages that were said with an id.
+    named: BTreeMap<u64, Vec<u64>>,
     /// Epochs that were over before something that is known: who speaks later is never answered in one of them.
     over: BTreeSet<Epoch>,
 }
@@ -89,6 +91,9 @@ impl Record {
             over: self.over.clone(),
         };
         self.messages.insert(said.number, message);
+        if let Some(id) = id {
+            self.named.entry(id).or_default().push(said.number);
+        }
         Ok(())
     }
 
@@ -128,11 +133,9 @@ impl Record {
             Err(PublishError::IdTaken) => {
                 sum.ids_taken += 1;
                 message.refused = true;
-                let id = message.id;
-                let others = self.messages.iter().filter(|(other, message)| {
-                    **other != number && message.id == id && (message.possible || message.open)
-                });
-                if id.is_none() || others.count() == 0 {
+                let named = message.id.and_then(|id| self.named.get(&id)).into_iter().flatten();
+                let mut others = named.filter(|other| **other != number).map(|other| &self.messages[other]);
+                if !others.any(|other| other.possible || other.open) {
                     return wrong(Rule::IdNotTaken, "no other message has this id");
                 }
             }
