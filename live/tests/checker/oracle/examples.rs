@@ -162,6 +162,23 @@ fn a_gap_is_told_with_its_length_and_only_if_there_is_one() {
     bad(Rule::Needless, &[&leave, &read(1..=3), &[LEFT], &end]);
 }
 
+/// Where all that is kept may be too old, nothing tells a reader exactly where it stands.
+#[test]
+fn who_finds_nothing_that_is_kept_is_at_the_end() {
+    let short = Setup { retain: None, ..SETUP };
+    let begin = [&said(4)[..], &[join(Start::After(at(1, 1))), joined(at(1, 3), false)]].concat();
+    for (rest, rule) in [
+        (vec![ends(at(1, 3))], Some(Rule::Lost)),
+        (vec![ends(at(1, 4))], Some(Rule::Stuck)),
+        (vec![missed(1), ends(at(1, 4))], None),
+        (vec![missed(2), ends(at(1, 4))], None),
+        (vec![missed(3), ends(at(1, 4))], Some(Rule::Stuck)),
+    ] {
+        let judged = judge(short, &history(&[&begin, &rest]));
+        assert_eq!(judged.err().map(|violation| violation.rule), rule, "{rest:?}");
+    }
+}
+
 #[test]
 fn an_epoch_ends_with_a_reason_and_for_good() {
     let begin = [&said(2)[..], &[join(Start::Oldest), joined(at(1, 2), true)], &read(1..=2)].concat();

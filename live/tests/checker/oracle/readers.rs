@@ -204,9 +204,11 @@ impl Readers {
                 Place::At { next, missed: true } => {
                     setup.retain.is_none() && next == Position { offset: end.offset + 1, ..end }
                 }
-                Place::Somewhere { epoch, most, .. } => {
-                    let is_empty = end.offset == 0 || setup.retain.is_none();
-                    is_empty && epoch == end.epoch && most == end.offset + 1
+                // Nothing that is kept tells where it stands.
+                Place::Somewhere { epoch, least, most, missed } => {
+                    let (is_empty, next) = (end.offset == 0 || setup.retain.is_none(), end.offset + 1);
+                    let possible = if missed { least..=most } else { most..=most };
+                    is_empty && epoch == end.epoch && possible.contains(&next)
                 }
                 Place::Asked => false,
             };

@@ -178,6 +178,8 @@ impl Wire {
                 return;
             }
             if fate == Fate::RequestLost {
+                // It holds up no other call.
+                drop(turn);
                 return sleep(PATIENCE * 2).await;
             }
             let value = effect(&world, &wire, &mut lock(&world.engine));
