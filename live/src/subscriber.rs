@@ -337,7 +337,6 @@ impl<M> fmt::Debug for Subscriber<M> {
     }
 }
 
-/// By the topic's own name and not by its text, since topics of two hubs may have one text.
 /// How many answers to joins are put aside beyond one for each topic.
 const SPARE: usize = 64;
 /// How many messages are taken under one lock.
