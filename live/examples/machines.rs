@@ -60,7 +60,8 @@ async fn talk(stream: TcpStream, hub: Rooms) -> Result<(), Error> {
     loop {
         let said = tokio::select! {
             Some(answer) = answers.recv() => {
-                socket.send(Message::from(answer)).await?;
+                // It stands behind what `pump` has queued, and leaves with the next call of it.
+                socket.feed(Message::from(answer)).await?;
                 continue;
             }
             said = pump(&mut socket, &mut heard, encode) => said?,

@@ -123,10 +123,69 @@
 //!   as [`Event::Expired`]. If the client ends before, [`Persistent::take_queued`] has it.
 //! - A message that was given to a connection may have arrived or not when this connection ends. Nothing is sent twice
 //!   by itself. `unknown` in [`Event::Lost`] has the [`Ticket`]s of these messages, as a range. An application whose
-//!   server answers each message keeps what has not been answered, by its ticket; what is in the range it says again
-//!   **with the same id**, so that the server appends it once. (For a hub this is the [`Id`](crate::Id) of
-//!   [`Topic::publish`](crate::Topic::publish), which holds for 5 minutes.) Without answers and ids an application can
-//!   only choose between twice and not at all.
+//!   server answers each message says again, **with the same id**, what is in the range and has not been answered, so that
+//!   the server appends it once. (For a hub this is the [`Id`](crate::Id) of [`Topic::publish`](crate::Topic::publish),
+//!   which holds for 5 minutes.) Without answers and ids an application can only choose between twice and not at all.
+//!
+//! The server of this example publishes what it is told, and answers with the id. Its first connection breaks before the
+//! answer.
+//!
+//! ```
+//! use openline_live::client::{Event, Persistent, Ticket};
+//! # use bytes::Bytes;
+//! # use openline::{Client, ClientRequest, CloseCode, tokio::{accept, connect_on}};
+//! # use openline_live::{EpochSeed, Hub, Id, Retain, Topic};
+//! # use tokio::io::{DuplexStream, duplex};
+//! #
+//! # async fn serve(stream: DuplexStream, topic: Topic<Bytes>, answers: bool) -> Option<()> {
+//! #     let mut socket = accept(stream).await.ok()?;
+//! #     while let Ok(Some(said)) = socket.recv().await {
+//! #         let (id, text) = said.as_text()?.split_once(' ')?;
+//! #         topic.publish(Some(Id::new(id)), Bytes::from(text.to_owned()), None).await.ok()?;
+//! #         socket.send(answers.then(|| id.to_owned())?).await.ok()?;
+//! #     }
+//! #     Some(())
+//! # }
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let hub = Hub::local(Retain::default(), EpochSeed::from_os()?, |_, _, text: &Bytes| text.clone());
+//! # let topic = hub.topic("room")?;
+//! # let (room, mut answers) = (topic.clone(), false);
+//! # let mut client = Persistent::new(move || {
+//! #     let (ours, theirs) = duplex(1024);
+//! #     tokio::spawn(serve(theirs, room.clone(), std::mem::replace(&mut answers, true)));
+//! #     async { Ok(connect_on(&Client::new(ClientRequest::new("ws://chat.example/")?), ours).await?) }
+//! # });
+//!
+//! struct Unanswered {
+//!     id: String, // of this message alone, such as a UUID
+//!     text: &'static str,
+//!     ticket: Option<Ticket>, // nothing: it is to be sent
+//! }
+//! let say = |id: &str, text| Unanswered { id: id.to_owned(), text, ticket: None };
+//! let mut unanswered = vec![say("6d1f", "hello"), say("a90c", "is anybody here?")];
+//!
+//! while let Some(event) = client.next().await {
+//!     match event {
+//!         Event::Connected { .. } => client.ready(),
+//!         Event::Message(answer) => unanswered.retain(|said| Some(&*said.id) != answer.as_text()),
+//!         Event::Lost { unknown, .. } => {
+//!             for said in &mut unanswered {
+//!                 said.ticket = said.ticket.filter(|ticket| !unknown.contains(ticket));
+//!             }
+//!         }
+//!         _ => {}
+//!     }
+//!     // What is not accepted now is sent after the next event: a connection, or an answer, which makes room.
+//!     for said in unanswered.iter_mut().filter(|said| said.ticket.is_none()) {
+//!         said.ticket = client.try_send(format!("{} {}", said.id, said.text)).ok();
+//!     }
+//!     # if unanswered.is_empty() { client.close(CloseCode::NORMAL, "").await?; }
+//! }
+//! # assert_eq!(topic.position().map(|at| at.offset), Some(2));
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # A peer that is dead
 //!

@@ -28,6 +28,11 @@ use crate::subscriber::Subscriber;
 ///
 /// Cancel-safe: nothing that was taken from the subscriber is lost, since it is queued at once.
 ///
+/// An answer for this client alone is [fed](WebSocket::feed) between two calls. It stands behind the deliveries of the first
+/// call and before those of the second, and leaves with the second. What must be awaited for an answer, such as a database
+/// or [`publish`](crate::Topic::publish) on a hub with a backplane, is awaited by another task, since deliveries of this
+/// client wait meanwhile. The example `machines` does this: it lets go of `pump` when an answer is there, by a `select!`.
+///
 /// # Errors
 ///
 /// As [`WebSocket::recv`]. [`SendError::MessageUnfinished`] if the caller has begun a message in fragments and has not

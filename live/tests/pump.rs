@@ -263,6 +263,31 @@ async fn a_pump_that_is_dropped_loses_nothing() {
     assert!(serving.await.unwrap().unwrap());
 }
 
+/// What the caller feeds between two calls stands between what they take, and leaves with the second one, even if that
+/// takes nothing.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_fed_leaves_in_its_place() {
+    let topic = hub().topic("room").unwrap();
+    let (mut server, mut client) = connected(16);
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Start::Now, Lag::Leave);
+    tokio::spawn(async move {
+        for at in 1..=3 {
+            topic.publish(None, Bytes::from_static(b"before"), None).await.unwrap();
+            // The transport takes a part of it.
+            let pumped = timeout(Duration::from_millis(1), pump(&mut server, &mut subscriber, encode)).await;
+            assert!(pumped.is_err(), "{pumped:?}");
+            server.feed(format!("answer {at}")).await.unwrap();
+        }
+        pump(&mut server, &mut subscriber, encode).await
+    });
+    sleep(Duration::from_secs(1)).await;
+    let heard = ["joined room", "1: before", "answer 1", "2: before", "answer 2", "3: before", "answer 3"];
+    for expected in heard {
+        assert_eq!(hear(&mut client).await, expected);
+    }
+}
+
 /// A message of the caller that is not ended is an error at once, and what was published is not taken for it.
 #[tokio::test(start_paused = true)]
 async fn an_unfinished_message_of_the_caller_loses_no_delivery() {
