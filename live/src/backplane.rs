@@ -88,6 +88,7 @@ pub trait Backplane: Send + Sync + 'static {
     fn fed(&self) -> impl Future<Output = Fed> + Send;
 
     /// Says that a node is alive for so long, from now on. Answers with all nodes that are, and whether this one still was.
+    /// [`Duration::ZERO`] ends its lease: the node takes leave.
     ///
     /// A hub leases before it announces anything, and renews that every 5 s for 15 s. When a node's lease has ended, what it
     /// has announced is here no more. Nothing is fed then: the other nodes find it missing in the answers to their own
@@ -99,13 +100,18 @@ pub trait Backplane: Send + Sync + 'static {
     /// that have the topic.
     ///
     /// They are kept as long as the node's lease. To add what is there or remove what is not changes nothing, but it is fed
-    /// all the same. The calls of one node for a topic are applied in their order; the next one begins when the one before
-    /// has been answered or was given up. No name is in both lists, and they have 1,000 names together at most.
+    /// all the same, unless the node has no lease. No name is in both lists, and they have 1,000 names together at most.
+    ///
+    /// **Late is never.** The next call of a node for a topic begins when the one before has been answered or was given up.
+    /// One that was given up may happen, but not after a later call of the same node for that topic, nor after the end of
+    /// the lease under which it was made: else somebody who has gone would be here again, and nobody would say that he has
+    /// gone. An engine that is reached over more than one connection in a node's life must see to that itself, as by a
+    /// number that it gives to each call.
     ///
     /// # Errors
     ///
-    /// [`Away`] also if the node has no lease and the engine minds that. The node announces all of its names again when it
-    /// has one.
+    /// [`Away`] also if the node has no lease: then nothing has happened. The node announces all of its names again when
+    /// it has one.
     fn announce(&self, announce: Announce) -> impl Future<Output = Result<(), Away>> + Send;
 
     /// Who is here, by node: only at nodes whose lease has not ended, judged when their names are read or later.

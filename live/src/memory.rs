@@ -136,6 +136,8 @@ impl Backplane for MemoryNode {
         let now = store.now();
         store.end_leases(now);
         let held = store.leases.insert(node, now.later(time)).is_some();
+        // This one may be to end at once.
+        store.end_leases(now);
         Ok(Lease { held, alive: store.leases.keys().copied().collect() })
     }
 

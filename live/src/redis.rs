@@ -8,13 +8,12 @@ mod line;
 mod queue;
 mod words;
 
-use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::redis::Cmd;
+use ::redis::{Cmd, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -86,10 +85,10 @@ pub struct Redis {
     queue: Arc<Queue>,
     requests: mpsc::Sender<Request>,
     feed: JoinHandle<()>,
-    /// The nodes that were alive when this one asked last.
-    alive: Mutex<HashSet<NodeId>>,
-    /// Makes each announcement another one than the one before, so that an old one is never taken for a new one.
-    announced: AtomicU64,
+    /// How many announcements and leases this node has asked for. A later one has a higher number.
+    calls: AtomicU64,
+    /// When the lease that this node knows of ends, by the server's clock, in milliseconds.
+    leased: AtomicU64,
 }
 
 /// How a node uses its Redis.
@@ -155,30 +154,12 @@ impl Redis {
         let (requests, receiver) = mpsc::channel(64);
         let feed = Feed { commands: commands.clone(), queue: queue.clone(), names: names.clone(), requests: receiver };
         let feed = tokio::spawn(feed.run(line));
-        let (alive, announced) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Redis { names, commands, queue, requests, feed, alive, announced })
+        let (calls, leased) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Redis { names, commands, queue, requests, feed, calls, leased })
     }
 
-    /// Renews a lease, or only looks if there is no node.
-    async fn leases(&self, node: &[u8], time: Duration) -> Result<Lease, Away> {
-        let keys = [self.names.leases()];
-        let answer = self.commands.script(&LEASE, &keys, |call| _ = call.arg(node).arg(millis(time))).await?;
-        let lease = words::parse_lease(answer).ok_or(Away)?;
-        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = lease.alive.iter().copied().collect();
-        Ok(lease)
-    }
-
-    fn are_alive(&self, nodes: &HashSet<NodeId>) -> bool {
-        nodes.is_subset(&self.alive.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Removes what dead nodes have left. An entry that was announced anew meanwhile has another value, and stays.
-    async fn forget(&self, topic: &str, entries: &[&(Vec<u8>, Vec<u8>)]) -> Result<(), Away> {
-        let arguments = |call: &mut Cmd| {
-            entries.iter().for_each(|(field, value)| _ = call.arg(&field[..]).arg(&value[..]));
-        };
-        self.commands.script(&FORGET, &[self.names.presence(topic)], arguments).await?;
-        Ok(())
+    fn next_call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
@@ -222,42 +203,46 @@ impl Backplane for Redis {
     }
 
     async fn lease(&self, node: NodeId, time: Duration) -> Result<Lease, Away> {
-        self.leases(&node.0, time).await
+        let number = self.next_call();
+        let arguments = |call: &mut Cmd| _ = call.arg(&node.0).arg(millis(time)).arg(number);
+        let answer = self.commands.script(&LEASE, &[self.names.leases()], arguments).await?;
+        let (ends, lease) = words::parse_lease(answer).ok_or(Away)?;
+        self.leased.store(ends, Ordering::Relaxed);
+        Ok(lease)
     }
 
     async fn announce(&self, announce: Announce) -> Result<(), Away> {
         let Announce { topic, node, joined, gone } = &announce;
-        let stamp = self.announced.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let (number, leased) = (self.next_call(), self.leased.load(Ordering::Relaxed));
         let arguments = |call: &mut Cmd| {
+            call.arg(self.names.leases()).arg(&node.0).arg(number).arg(leased);
             call.arg(self.names.channel(topic)).arg(words::announcement(&announce)).arg(PRESENCE_KEPT);
-            call.arg(&stamp[..]).arg(joined.len());
-            joined.iter().chain(gone).for_each(|name| _ = call.arg(words::entry(*node, name)));
+            call.arg(joined.len());
+            joined.iter().chain(gone).for_each(|name| _ = call.arg(name.as_bytes()));
         };
-        self.commands.script(&ANNOUNCE, &[self.names.presence(topic)], arguments).await?;
+        // It may be heard even if nobody learns of it.
+        self.queue.name(topic);
+        match self.commands.script(&ANNOUNCE, &[self.names.presence(topic)], arguments).await? {
+            Value::Int(0) => self.queue.unname(topic),
+            Value::Int(1..) => {}
+            _ => return Err(Away),
+        }
         Ok(())
     }
 
     async fn here(&self, topic: Arc<str>) -> Result<Vec<Present>, Away> {
-        let answer = self.commands.command(::redis::cmd("HGETALL").arg(self.names.presence(&topic))).await?;
-        let entries: Vec<(Vec<u8>, Vec<u8>)> = ::redis::from_redis_value(answer).map_err(|_| Away)?;
-        let node_of = |(field, _): &(Vec<u8>, Vec<u8>)| words::parse_entry(field).map(|(node, _)| node);
-        let nodes: HashSet<NodeId> = entries.iter().filter_map(node_of).collect();
-        // Asked after the entries were read: who is dead now was dead when it wrote them, or has died since.
-        if !self.are_alive(&nodes) {
-            self.leases(&[], Duration::ZERO).await?;
-        }
-        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (kept, dead): (Vec<_>, Vec<_>) =
-            entries.iter().partition(|entry| node_of(entry).is_some_and(|node| alive.contains(&node)));
-        if !dead.is_empty() {
+        // No script reads the names, because that takes the server three times as long.
+        let key = self.names.presence(&topic);
+        let entries = self.commands.command(::redis::cmd("HGETALL").arg(&key)).await?;
+        // Asked after the names were read: who is dead now was dead when they were announced, or has died since.
+        let lives = self.commands.script(&LIVES, &[self.names.leases()], |_| ()).await?;
+        let (here, void) = words::parse_here(entries, lives).ok_or(Away)?;
+        for some in void.chunks(AT_ONCE) {
+            let arguments = |call: &mut Cmd| _ = call.arg(self.names.leases()).arg(some);
             // Who asks next tries again.
-            _ = self.forget(&topic, &dead).await;
+            _ = self.commands.script(&VOID, std::slice::from_ref(&key), arguments).await;
         }
-        let mut here = std::collections::BTreeMap::<NodeId, Vec<Arc<str>>>::new();
-        for (node, name) in kept.iter().filter_map(|(field, _)| words::parse_entry(field)) {
-            here.entry(node).or_default().push(name);
-        }
-        Ok(here.into_iter().map(|(node, names)| Present { node, names }).collect())
+        Ok(here)
     }
 }
 
@@ -350,12 +335,24 @@ static APPEND: Script =
 static AFTER: Script =
     Script::new(concat!("#!lua\n", include_str!("redis/stand.lua"), include_str!("redis/after.lua")));
 static LEASE: Script = Script::new(concat!("#!lua\n", include_str!("redis/lease.lua")));
-static ANNOUNCE: Script = Script::new(concat!("#!lua\n", include_str!("redis/announce.lua")));
-static FORGET: Script = Script::new(concat!("#!lua\n", include_str!("redis/forget.lua")));
+// The leases have another slot than a topic, and are at the same server all the same.
+static ANNOUNCE: Script = Script::new(concat!(
+    "#!lua flags=allow-cross-slot-keys\n",
+    include_str!("redis/alive.lua"),
+    include_str!("redis/announce.lua")
+));
+static VOID: Script = Script::new(concat!(
+    "#!lua flags=allow-cross-slot-keys\n",
+    include_str!("redis/alive.lua"),
+    include_str!("redis/void.lua")
+));
+static LIVES: Script = Script::new(concat!("#!lua\n", include_str!("redis/lives.lua")));
 
 /// In milliseconds: Redis adds it to the time of day, in 63 bits.
 const CENTURY: u128 = 100 * 365 * 86_400_000;
-/// For how many milliseconds it is known who is in a topic that no node has.
+/// For how many milliseconds it is known who is in a topic, if no node with names there says anything more.
 const PRESENCE_KEPT: u64 = 3_600_000;
+/// How many names are removed at a time.
+const AT_ONCE: usize = 1000;
 /// The hub gives a call up after 10 seconds.
 const LONGEST: Duration = Duration::from_secs(8);

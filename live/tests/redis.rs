@@ -106,9 +106,11 @@ async fn a_server_killed_with_a_log_goes_on_in_a_new_epoch() {
     assert_eq!((page.at.epoch, offsets(&page)), (epoch(4), vec![1, 2, 3, 4, 5]), "a position of the old epoch");
     assert_eq!(two.append(last).await, Ok(page.at), "ids are still known");
     assert_eq!(say(&two, "t", "six").await, Position { epoch: epoch(4), offset: 6 });
-    // The server may have forgotten what was announced last.
+    // The server may have forgotten what was announced last, perhaps that Ann has gone. So nothing of it counts.
     assert!(!one.lease(node(1), LONG).await.unwrap().held);
-    assert_eq!(here(&two, "t").await, [(node(1), vec!["ann".to_owned()])]);
+    assert_eq!(here(&two, "t").await, []);
+    one.announce(contract::announce("t", 1, &["ben"], &[])).await.unwrap();
+    assert_eq!(here(&two, "t").await, [(node(1), vec!["ben".to_owned()])]);
 }
 
 #[tokio::test]
@@ -401,15 +403,50 @@ async fn ids_are_known_for_five_minutes() {
 
 /// Between a look at who is here and the removal of what the dead have left, one of them may come back.
 #[tokio::test]
-async fn only_what_was_seen_is_forgotten() {
-    let Some(server) = Server::start(&[]).await else { return };
-    let forget = |value: &str| {
-        let script = include_str!("../src/redis/forget.lua");
-        let () = server.ask(&["EVAL", script, "1", "key", "run", "name", value]);
-        server.ask::<u64>(&["HLEN", "key"])
+async fn only_what_is_void_is_removed() {
+    let Some((server, one, two)) = nodes().await else { return };
+    let alive = include_str!("../src/redis/alive.lua");
+    let script = format!("#!lua flags=allow-cross-slot-keys\n{alive}{}", include_str!("../src/redis/void.lua"));
+    let me = String::from_utf8(node(1).0.to_vec()).unwrap();
+    let fields = || -> u64 {
+        let (ann, ben) = (format!("{me}ann"), format!("{me}ben"));
+        let key = "openline:{t}:here";
+        let () = server.ask(&["EVAL", &script, "1", key, "run", "openline:leases", &me, &ann, &ben]);
+        server.ask(&["HLEN", key])
     };
-    let () = server.ask(&["HSET", "key", "name", "new"]);
-    assert_eq!((forget("old"), forget("new")), (1, 0));
+    one.lease(node(1), LONG).await.unwrap();
+    one.announce(contract::announce("t", 1, &["ann", "ben"], &[])).await.unwrap();
+    assert_eq!(fields(), 3);
+    one.lease(node(1), Duration::ZERO).await.unwrap();
+    one.lease(node(1), LONG).await.unwrap();
+    one.announce(contract::announce("t", 1, &["ann"], &[])).await.unwrap();
+    assert_eq!(fields(), 2, "ben was announced before");
+    one.lease(node(1), Duration::ZERO).await.unwrap();
+    assert_eq!(fields(), 0);
+    assert_eq!(here(&two, "t").await, []);
+}
+
+/// No node has the feed of these topics, and nobody comes or goes for long.
+#[tokio::test]
+async fn names_are_kept_while_their_node_is_there() {
+    let Some((server, one, two)) = nodes().await else { return };
+    one.lease(node(1), LONG).await.unwrap();
+    for topic in ["held", "left"] {
+        one.announce(contract::announce(topic, 1, &["ann", "ben"], &[])).await.unwrap();
+        one.announce(contract::announce(topic, 1, &["ann"], &["ben"])).await.unwrap();
+    }
+    one.announce(contract::announce("left", 1, &[], &["ann", "ben"])).await.unwrap();
+    for topic in ["held", "left"] {
+        let () = server.ask(&["PEXPIRE", &format!("openline:{{{topic}}}:here"), "100000"]);
+    }
+    until("its time to live has grown", async || {
+        let held: i64 = server.ask(&["TTL", "openline:{held}:here"]);
+        (held > 500).then_some(())
+    })
+    .await;
+    let left: i64 = server.ask(&["TTL", "openline:{left}:here"]);
+    assert!(left <= 100, "nobody is there: {left}");
+    assert_eq!(here(&two, "held").await, [(node(1), vec!["ann".to_owned()])]);
 }
 
 /// A node died, came back, and said again that Ann is there: what others remember of its death must not remove her.
@@ -426,12 +463,11 @@ async fn names_of_dead_nodes_go_and_those_of_revived_ones_stay() {
     two.announce(contract::announce("t", 2, &["ben"], &["bob"])).await.unwrap();
     let both = [(node(1), vec!["ann".to_owned()]), (node(2), vec!["ben".to_owned()])];
     assert_eq!(here(&one, "t").await, both);
-    assert_eq!(server.ask::<u64>(&["HLEN", "openline:{t}:here"]), 2);
+    // Each node has a field beside its names.
+    assert_eq!(server.ask::<u64>(&["HLEN", "openline:{t}:here"]), 4);
     let () = server.ask(&["HDEL", "openline:leases", std::str::from_utf8(&node(2).0).unwrap()]);
-    // What is still remembered as alive may be told.
-    one.lease(node(1), LONG).await.unwrap();
     assert_eq!(here(&one, "t").await, both[..1]);
-    assert_eq!(server.ask::<u64>(&["HLEN", "openline:{t}:here"]), 1, "the entry of the dead is removed");
+    assert_eq!(server.ask::<u64>(&["HLEN", "openline:{t}:here"]), 2, "the entries of the dead are removed");
 }
 
 #[tokio::test]

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use contract::{append, say, until};
-use openline_live::{Backplane, PublishError, Redis, RedisOptions};
+use contract::{announce, append, fed, here, say, until, wants};
+use openline_live::{Backplane, Fed, PublishError, Redis, RedisOptions};
 use server::Server;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -91,6 +91,57 @@ async fn a_new_connection_is_not_left_because_of_who_waited_for_it() {
     until("many are taken", async || (taken.load(Relaxed) > before + 300).then_some(())).await;
     load.abort();
     assert!(way.made() <= made + 1, "{} more connections", way.made() - made);
+}
+
+/// How many scripts the server has run.
+fn scripts(server: &Server) -> u64 {
+    let info: String = server.ask(&["INFO", "commandstats"]);
+    let calls = |line: &str| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok();
+    info.lines().find_map(calls).unwrap()
+}
+
+/// Its caller has been told that nobody answers, has said something newer, and then it comes all the same.
+#[tokio::test]
+async fn an_announcement_that_was_given_up_changes_nothing_later() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let way = Way::new(server.port, |came| came).await;
+    let (one, two) = (node(&way).await, server.node().await);
+    wants(&two, &["t"]).await;
+    let me = contract::node(1);
+    let arrives = async || {
+        let before = scripts(&server);
+        way.let_go();
+        until("it arrives", async || (scripts(&server) > before).then_some(())).await;
+    };
+    one.lease(me, 600 * SECOND).await.unwrap();
+    one.announce(announce("t", 1, &["ann"], &[])).await.unwrap();
+    way.hold();
+    assert!(one.announce(announce("t", 1, &["ghost"], &["ann"])).await.is_err());
+    let newer = announce("t", 1, &["ann"], &["ghost"]);
+    until("something newer is said", async || one.announce(newer.clone()).await.ok()).await;
+    arrives().await;
+    assert_eq!(here(&two, "t").await, [(me, vec!["ann".to_owned()])]);
+    // The node has lost its lease meanwhile, and with it all that it has announced.
+    way.hold();
+    assert!(one.announce(announce("t", 1, &["ghost"], &[])).await.is_err());
+    until("the lease is ended", async || one.lease(me, Duration::ZERO).await.ok()).await;
+    one.lease(me, 600 * SECOND).await.unwrap();
+    assert_eq!(here(&two, "t").await, []);
+    arrives().await;
+    assert_eq!(here(&two, "t").await, []);
+    // The lease that it knew of has ended.
+    one.lease(me, 3 * SECOND).await.unwrap();
+    way.hold();
+    assert!(one.announce(announce("late", 1, &["ghost"], &[])).await.is_err());
+    let other = server.node().await;
+    other.lease(me, 600 * SECOND).await.unwrap();
+    sleep(3 * SECOND).await;
+    arrives().await;
+    assert_eq!(here(&two, "late").await, []);
+    assert!(fed(&two).await == Fed::Presence(announce("t", 1, &["ann"], &[])));
+    assert!(fed(&two).await == Fed::Presence(newer));
+    say(&two, "t", "last").await;
+    assert!(matches!(fed(&two).await, Fed::Message { .. }), "what is refused is not fed");
 }
 
 /// A connection that leads nowhere is left also if no call is ever waited for until its end.

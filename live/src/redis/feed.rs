@@ -194,28 +194,29 @@ async fn other(run: &mut watch::Receiver<Arc<str>>, this: &Arc<str>) {
     }
 }
 
-/// Keeps the epochs of the topics that this node has, and who is there, while nothing is said. All are done once per
-/// minute, some at each tick. There is a PING with them.
+/// Keeps the epochs of the topics that this node has, and who is there of its own names, while nothing is said. All are
+/// done once per minute, some at each tick. There is a PING with them.
 #[derive(Default)]
 struct Refresh {
-    due: Vec<Arc<str>>,
+    /// Keys, and for how many milliseconds they are kept.
+    due: Vec<(String, u64)>,
     ticks: usize,
 }
 
 impl Refresh {
     fn next(&mut self, names: &Names, queue: &Queue) -> Pipeline {
         if self.ticks == 0 {
-            self.due = queue.wanted().into_iter().map(|(_, topic)| topic).collect();
+            let logs = queue.wanted().into_iter().map(|(_, topic)| (names.log(&topic)[0].clone(), KEPT));
+            let here = queue.named().into_iter().map(|topic| (names.presence(&topic), super::PRESENCE_KEPT));
+            self.due = logs.chain(here).collect();
             self.ticks = TICKS;
         }
         let some = self.due.len().div_ceil(self.ticks);
         self.ticks -= 1;
         let mut pipe = ::redis::pipe();
         pipe.cmd("PING");
-        for topic in self.due.drain(..some) {
-            let [log, ..] = names.log(&topic);
-            pipe.cmd("PEXPIRE").arg(log).arg(KEPT).arg("GT").ignore();
-            pipe.cmd("PEXPIRE").arg(names.presence(&topic)).arg(super::PRESENCE_KEPT).arg("GT").ignore();
+        for (key, kept) in self.due.drain(..some) {
+            pipe.cmd("PEXPIRE").arg(key).arg(kept).arg("GT").ignore();
         }
         pipe
     }

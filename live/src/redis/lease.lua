@@ -1,30 +1,33 @@
--- Renews the lease of a node, or only looks if the node is empty.
+-- Renews the lease of a node, or ends it.
 --
--- KEYS: the leases. ARGV: the run of the server, the node, milliseconds. A lease's value is when it ends, and the run
--- in which it was taken: a server that has started again may have forgotten what the node announced last.
--- Answers with whether the lease was held, and with all nodes that are alive.
+-- KEYS: the leases. ARGV: the run of the server, the node, for how many milliseconds, and the number of this call.
+-- `alive.lua` says what a lease's value is. A lease that was taken in another run has ended, because a server that has
+-- started again may have forgotten what the node announced last.
+-- Answers with whether the lease was held, when it ends now, and all nodes that are alive.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local node, last, answer = ARGV[2], 0, { 0 }
+local node, last, answer = ARGV[2], 0, { 0, '0' }
+local began = ARGV[4]
 local leases = redis.call('HGETALL', KEYS[1])
 for at = 1, #leases, 2 do
-  local ends, run = string.match(leases[at + 1], '^(%d+) (.*)$')
+  local ends, number, run = string.match(leases[at + 1], '^(%d+) (%d+) (.*)$')
   ends = tonumber(ends)
   if ends <= now then
     redis.call('HDEL', KEYS[1], leases[at])
-  else
+  elseif leases[at] ~= node then
     last = math.max(last, ends)
-    if leases[at] ~= node then
-      answer[#answer + 1] = leases[at]
-    elseif run == ARGV[1] then
-      answer[1] = 1
-    end
+    answer[#answer + 1] = leases[at]
+  elseif run == ARGV[1] then
+    answer[1], began = 1, number
   end
 end
-if node ~= '' then
-  local ends = now + tonumber(ARGV[3])
-  redis.call('HSET', KEYS[1], node, string.format('%.0f', ends) .. ' ' .. ARGV[1])
-  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(1, math.max(last, ends) - now)))
-  answer[#answer + 1] = node
+local ends = now + tonumber(ARGV[3])
+if ends == now then
+  redis.call('HDEL', KEYS[1], node)
+  return answer
 end
+answer[2] = string.format('%.0f', ends)
+redis.call('HSET', KEYS[1], node, answer[2] .. ' ' .. began .. ' ' .. ARGV[1])
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(last, ends) - now))
+answer[#answer + 1] = node
 return answer

@@ -1,7 +1,7 @@
 //! What the feed has brought and nobody has taken yet. It is bounded in messages and bytes: if one more does not fit,
-//! all of it goes, and the cut is told instead.
+//! all of it goes, and the cut is told instead. And which topics the feed's task looks after.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -20,6 +20,8 @@ pub(super) struct Queue {
 struct State {
     /// The topics whose feed is wanted, by the names of their channels.
     wanted: HashMap<Vec<u8>, Arc<str>>,
+    /// The topics in which this node may have names.
+    named: HashSet<Arc<str>>,
     ready: VecDeque<Fed>,
     bytes: usize,
     /// Which connection may add: what an earlier one still brings would come after what the later one has brought.
@@ -30,7 +32,8 @@ struct State {
 
 impl Queue {
     pub(super) fn new(most: usize, most_bytes: usize) -> Queue {
-        let state = State { wanted: HashMap::new(), ready: VecDeque::new(), bytes: 0, connection: 0, signs: 0 };
+        let (wanted, named, ready) = (HashMap::new(), HashSet::new(), VecDeque::new());
+        let state = State { wanted, named, ready, bytes: 0, connection: 0, signs: 0 };
         Queue { state: Mutex::new(state), came: Notify::new(), most: most.max(1), most_bytes }
     }
 
@@ -115,6 +118,23 @@ impl Queue {
 
     pub(super) fn wanted(&self) -> Vec<(Vec<u8>, Arc<str>)> {
         self.state().wanted.iter().map(|(channel, topic)| (channel.clone(), topic.clone())).collect()
+    }
+
+    pub(super) fn name(&self, topic: &Arc<str>) {
+        self.state().named.insert(topic.clone());
+    }
+
+    /// This node certainly has no name there.
+    pub(super) fn unname(&self, topic: &Arc<str>) {
+        let mut state = self.state();
+        state.named.remove(topic);
+        if state.named.len() < state.named.capacity() / 4 {
+            state.named.shrink_to_fit();
+        }
+    }
+
+    pub(super) fn named(&self) -> Vec<Arc<str>> {
+        self.state().named.iter().cloned().collect()
     }
 }
 

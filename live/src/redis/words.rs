@@ -2,14 +2,14 @@
 //!
 //! No input panics, and a list is never longer than the bytes that it came in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::Value;
 use bytes::Bytes;
 
-use crate::backplane::{Announce, Fed, Kept, Lease, NodeId, Page};
+use crate::backplane::{Announce, Fed, Kept, Lease, NodeId, Page, Present};
 use crate::error::PublishError;
 use crate::position::Position;
 
@@ -113,16 +113,6 @@ fn count(rest: &mut &[u8]) -> Option<usize> {
     usize::try_from(u32::from_be_bytes(*count)).ok()
 }
 
-/// A field of a topic's presence: the node, then the name.
-pub(super) fn entry(node: NodeId, name: &str) -> Vec<u8> {
-    [&node.0[..], name.as_bytes()].concat()
-}
-
-pub(super) fn parse_entry(field: &[u8]) -> Option<(NodeId, Arc<str>)> {
-    let (node, name) = field.split_first_chunk::<16>()?;
-    Some((NodeId(*node), Arc::from(std::str::from_utf8(name).ok()?)))
-}
-
 /// The answer of `append.lua`. None if it is none.
 pub(super) fn parse_append(answer: Value) -> Option<Result<Position, PublishError>> {
     let answer = list(answer)?;
@@ -149,12 +139,37 @@ pub(super) fn parse_after(answer: Value) -> Option<Page> {
     Some(Page { at, messages })
 }
 
-/// The answer of `lease.lua`.
-pub(super) fn parse_lease(answer: Value) -> Option<Lease> {
+/// The answer of `lease.lua`: when the lease ends, and what the caller wants to know.
+pub(super) fn parse_lease(answer: Value) -> Option<(u64, Lease)> {
     let mut answer = list(answer)?.into_iter();
     let held = matches!(answer.next()?, Value::Int(1));
+    let ends = number(&answer.next()?)?;
     let node = |value| Some(NodeId(bytes(&value)?.try_into().ok()?));
-    Some(Lease { held, alive: answer.map(node).collect::<Option<_>>()? })
+    Some((ends, Lease { held, alive: answer.map(node).collect::<Option<_>>()? }))
+}
+
+/// Who is here, by the fields and numbers of a topic's presence and the answer of `lives.lua`; and which fields are void.
+/// `announce.lua` says what they mean.
+pub(super) fn parse_here(entries: Value, lives: Value) -> Option<(Vec<Present>, Vec<Vec<u8>>)> {
+    let mut began = HashMap::new();
+    let mut lives = list(lives)?.into_iter();
+    while let Some(node) = lives.next() {
+        began.insert(bytes(&node)?.to_vec(), number(&lives.next()?)?);
+    }
+    let (mut here, mut void) = (BTreeMap::<NodeId, Vec<Arc<str>>>::new(), Vec::new());
+    let entries: Vec<(Vec<u8>, Vec<u8>)> = ::redis::from_redis_value(entries).ok()?;
+    for (field, value) in entries {
+        // What is not understood was written by somebody else.
+        let Some((node, name)) = field.split_first_chunk::<16>() else { continue };
+        let number = value.split(|byte| *byte == b' ').next().and_then(|number| std::str::from_utf8(number).ok());
+        let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) else { continue };
+        if began.get(&node[..]).is_none_or(|began| number <= *began) {
+            void.push(field);
+        } else if let Some(name) = std::str::from_utf8(name).ok().filter(|name| !name.is_empty()) {
+            here.entry(NodeId(*node)).or_default().push(Arc::from(name));
+        }
+    }
+    Some((here.into_iter().map(|(node, names)| Present { node, names }).collect(), void))
 }
 
 /// The lines `key:value` of `INFO`.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openline_live::{
-    Announce, Append, Backplane, Epoch, Fed, Id, NodeId, Page, Position, Present, PublishError, Retain,
+    Announce, Append, Away, Backplane, Epoch, Fed, Id, NodeId, Page, Position, Present, PublishError, Retain,
 };
 use tokio::time::{sleep, timeout};
 
@@ -34,7 +34,9 @@ macro_rules! tests {
             pages_go_on_where_the_last_one_ended,
             an_unknown_topic_gets_the_callers_epoch,
             a_lease_is_held_until_it_ends,
+            a_lease_of_no_time_ends_it,
             names_are_here_by_node,
+            names_need_a_lease,
             dropping_fed_loses_nothing,
         );
     };
@@ -459,6 +461,43 @@ pub async fn names_are_here_by_node(one: &impl Backplane, two: &impl Backplane) 
     assert_eq!(here(one, "u").await, [(node(2), vec![ann])]);
     two.announce(announce("u", 2, &[], &["ann"])).await.unwrap();
     assert_eq!(here(one, "u").await, []);
+}
+
+pub async fn a_lease_of_no_time_ends_it(one: &impl Backplane, two: &impl Backplane) {
+    one.lease(node(1), LONG).await.unwrap();
+    two.lease(node(2), LONG).await.unwrap();
+    one.announce(announce("t", 1, &["ann"], &[])).await.unwrap();
+    let ended = one.lease(node(1), Duration::ZERO).await.unwrap();
+    assert_eq!((ended.held, ended.alive), (true, vec![node(2)]));
+    assert_eq!(two.lease(node(2), LONG).await.unwrap().alive, [node(2)]);
+    assert_eq!(here(two, "t").await, []);
+    // To end what has ended changes nothing.
+    assert_eq!(one.lease(node(1), Duration::ZERO).await.unwrap().alive, [node(2)]);
+    assert!(!one.lease(node(1), LONG).await.unwrap().held);
+    assert_eq!(here(two, "t").await, []);
+    one.announce(announce("t", 1, &["ann"], &[])).await.unwrap();
+    assert_eq!(here(two, "t").await, [(node(1), vec!["ann".to_owned()])]);
+}
+
+pub async fn names_need_a_lease(one: &impl Backplane, two: &impl Backplane) {
+    wants(two, &["t"]).await;
+    two.lease(node(2), LONG).await.unwrap();
+    let ann = || announce("t", 1, &["ann"], &[]);
+    assert_eq!(one.announce(ann()).await, Err(Away));
+    assert!(!one.lease(node(1), Duration::from_millis(500)).await.unwrap().held);
+    assert_eq!(here(two, "t").await, []);
+    until("its lease has ended", async || {
+        let alive = two.lease(node(2), LONG).await.unwrap().alive;
+        (alive == [node(2)]).then_some(())
+    })
+    .await;
+    assert_eq!(one.announce(ann()).await, Err(Away));
+    one.lease(node(1), LONG).await.unwrap();
+    assert_eq!(here(two, "t").await, []);
+    let last = announce("t", 1, &["ben"], &[]);
+    one.announce(last.clone()).await.unwrap();
+    assert!(fed(two).await == Fed::Presence(last), "what was refused is not fed");
+    assert_eq!(here(two, "t").await, [(node(1), vec!["ben".to_owned()])]);
 }
 
 pub async fn dropping_fed_loses_nothing(one: &impl Backplane, two: &impl Backplane) {

@@ -1,4 +1,5 @@
-//! A way to a server: one that can be slow, that can lead nowhere, and that counts who goes it.
+//! A way to a server: one that can be slow, that can lead nowhere, that can hold back what was sent, and that counts who
+//! goes it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 pub(crate) struct Way {
@@ -20,6 +21,8 @@ struct State {
     nowhere: AtomicBool,
     slow: AtomicU64,
     cut: Notify,
+    /// So many connections hold back what goes to the server: the first ones.
+    held: watch::Sender<usize>,
 }
 
 impl Way {
@@ -31,8 +34,8 @@ impl Way {
         let shared = state.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                shared.made.fetch_add(1, Relaxed);
-                tokio::spawn(shared.clone().carry(stream, target, change));
+                let number = shared.made.fetch_add(1, Relaxed);
+                tokio::spawn(shared.clone().carry(number, stream, target, change));
             }
         });
         Way { port, state }
@@ -53,6 +56,16 @@ impl Way {
         self.state.slow.store(u64::try_from(time.as_millis()).unwrap(), Relaxed);
     }
 
+    /// From now on what goes to the server waits, on connections that stand, until it is let go, also if nobody waits for
+    /// it any more. New connections are free.
+    pub(crate) fn hold(&self) {
+        self.state.held.send_replace(self.made());
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.state.held.send_replace(0);
+    }
+
     /// How many connections have been made.
     pub(crate) fn made(&self) -> usize {
         self.state.made.load(Relaxed)
@@ -64,14 +77,16 @@ impl Way {
 }
 
 impl State {
-    async fn carry(self: Arc<State>, stream: TcpStream, target: u16, change: fn(Vec<u8>) -> Vec<u8>) {
+    async fn carry(self: Arc<State>, number: usize, stream: TcpStream, target: u16, change: fn(Vec<u8>) -> Vec<u8>) {
         let cut = self.cut.notified();
         if !self.nowhere.load(Relaxed) {
             let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
             let (mut from, mut back_to) = stream.into_split();
             let (mut back_from, mut to) = server.into_split();
+            let mut held = self.held.subscribe();
             let there = async {
                 while let Some(came) = some(&mut from).await {
+                    held.wait_for(|held| number >= *held).await.ok()?;
                     sleep(Duration::from_millis(self.slow.load(Relaxed))).await;
                     to.write_all(&came).await.ok()?;
                 }
