@@ -114,7 +114,7 @@ impl<'h, M> Attend<'h, M> {
 
     /// Returns whether there may be more to do at once.
     pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        self.renew(now, cx);
+        let trusts = self.renew(now, cx);
         while let Some(first) = self.paused.first_entry().filter(|first| first.key().0 <= now) {
             let job = first.remove();
             self.queue(job, now);
@@ -134,7 +134,7 @@ impl<'h, M> Attend<'h, M> {
             self.done(done, now);
             started |= self.start();
         }
-        started || left == 0 || self.next().is_some_and(|next| next <= now)
+        trusts || started || left == 0 || self.next().is_some_and(|next| next <= now)
     }
 
     /// When there is something to do, if nothing comes before.
@@ -172,10 +172,10 @@ impl<'h, M> Attend<'h, M> {
         }
     }
 
-    /// Keeps the lease.
-    fn renew(&mut self, now: Instant, cx: &mut Context<'_>) {
+    /// Keeps the lease. Returns whether the engine may be told more, because it has answered.
+    fn renew(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         match &mut self.lease {
-            Leasing::Rest { until, .. } if now < *until => return,
+            Leasing::Rest { until, .. } if now < *until => return false,
             Leasing::Rest { attempts, .. } => {
                 let (attempts, asked) = (*attempts, self.hub.0.shared.now());
                 self.covered.append(&mut self.again);
@@ -184,11 +184,13 @@ impl<'h, M> Attend<'h, M> {
             }
             Leasing::Call { .. } => {}
         }
-        let Leasing::Call { began, asked, attempts, call } = &mut self.lease else { return };
+        let Leasing::Call { began, asked, attempts, call } = &mut self.lease else { return false };
         let (began, asked, attempts) = (*began, *asked, *attempts);
-        let Poll::Ready(answer) = call.as_mut().poll(cx) else { return };
+        let Poll::Ready(answer) = call.as_mut().poll(cx) else { return false };
+        let mut trusts = false;
         let (until, attempts) = match answer {
             Ok(lease) => {
+                trusts = self.link.interest.trust();
                 self.leased(&lease, asked, now);
                 (began + RENEW, 0)
             }
@@ -201,6 +203,7 @@ impl<'h, M> Attend<'h, M> {
         if !self.again.is_empty() && attempts == 0 && !self.is_distrusted(now) {
             self.hasten(now);
         }
+        trusts
     }
 
     fn leased(&mut self, lease: &Lease, asked: Stamp, now: Instant) {
@@ -226,7 +229,7 @@ impl<'h, M> Attend<'h, M> {
     }
 
     /// A lease is wanted soon.
-    fn hasten(&mut self, now: Instant) {
+    pub(crate) fn hasten(&mut self, now: Instant) {
         let is_distrusted = self.is_distrusted(now);
         if let Leasing::Rest { last, until, attempts: 0 } = &mut self.lease
             && !is_distrusted

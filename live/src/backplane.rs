@@ -76,7 +76,8 @@ pub trait Backplane: Send + Sync + 'static {
 
     /// From its answer on the feed has the topics in `add`, and soon no longer those in `remove` which are not in `add`.
     ///
-    /// It is called again with the same topics after it has failed. The engine restores all of it by itself after its
+    /// It is called again with the same topics after it has failed, with fewer of them each time, so that one that is always
+    /// refused holds up no other. [`announce`](Self::announce) is, too. The engine restores all of it by itself after its
     /// connection was lost, and tells [`Fed::Cut`] then.
     fn interest(&self, add: Vec<Arc<str>>, remove: Vec<Arc<str>>) -> impl Future<Output = Result<(), Away>> + Send;
 

@@ -216,6 +216,8 @@ mod redis;
 #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "without a backplane, there are no other nodes"))]
 mod remote;
 mod roster;
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "without a backplane, nothing is announced"))]
+mod round;
 #[cfg(feature = "tokio")]
 mod run;
 mod shared;

@@ -22,7 +22,7 @@ pub(crate) enum Wants {
 
 impl Roster {
     /// What the engine is to be told next: at most so many names. Only one of them may be on its way at a time. If it is
-    /// not [`said`](Self::said), the next one has it again, since the engine may have heard it or not.
+    /// not [`said`](Self::said), all of it comes again, since the engine may have heard it or not.
     pub(crate) fn say(&mut self, most: usize) -> Option<Saying> {
         let people = &self.people;
         self.unsaid.say(most, |name| people.get(name).is_some_and(|person| person.local.is_some()))

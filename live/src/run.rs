@@ -23,9 +23,10 @@ use crate::clock::Anchor;
 use crate::engine::{Call, Link, pause};
 use crate::follow::Then;
 use crate::hub::Hub;
-use crate::interest::Told;
+use crate::interest::Told as Known;
 use crate::limits::Stamp;
 use crate::position::Position;
+use crate::round::Lane;
 use crate::topic::Inner;
 
 impl<M: Send> Hub<M> {
@@ -128,10 +129,18 @@ struct Answer<M> {
 }
 
 /// What the engine is being told.
-enum Asking<'h> {
-    Nothing,
-    Call { add: Vec<Arc<str>>, remove: Vec<Arc<str>>, attempts: u32, call: Call<'h, Result<(), Away>> },
-    Pause { until: Instant, attempts: u32 },
+struct Asking<'h> {
+    call: Option<Told<'h>>,
+    /// When names of calls that have failed may be told again, and how many such calls in a row have failed.
+    again: Instant,
+    attempts: u32,
+}
+
+struct Told<'h> {
+    lane: Lane,
+    add: Vec<Arc<str>>,
+    remove: Vec<Arc<str>>,
+    call: Call<'h, Result<(), Away>>,
 }
 
 impl<'h, M: Send> Node<'h, M> {
@@ -148,7 +157,7 @@ impl<'h, M: Send> Node<'h, M> {
             link,
             ticks: Ticks::new(hub, anchor),
             feed: link.engine.feed(),
-            interest: Asking::Nothing,
+            interest: Asking { call: None, again: Instant::now(), attempts: 0 },
             queue: VecDeque::new(),
             reads: FuturesUnordered::new(),
             paused: BTreeMap::new(),
@@ -180,37 +189,22 @@ impl<'h, M: Send> Node<'h, M> {
 
     /// Tells the engine what to feed. Returns whether there may be more to tell.
     fn tell(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let mut attempts = 0;
-        match &mut self.interest {
-            Asking::Nothing => {}
-            Asking::Pause { until, .. } if now < *until => return false,
-            Asking::Pause { attempts: before, .. } => attempts = *before,
-            Asking::Call { call, .. } => {
-                let Poll::Ready(answer) = call.as_mut().poll(cx) else { return false };
-                let Asking::Call { add, remove, attempts, .. } = std::mem::replace(&mut self.interest, Asking::Nothing)
-                else {
-                    return true;
-                };
-                if answer.is_err() {
-                    self.link.interest.failed(add.into_iter().chain(remove));
-                    self.interest =
-                        Asking::Pause { until: now + pause(attempts), attempts: attempts.saturating_add(1) };
-                    return false;
-                }
-                remove.iter().for_each(|name| self.link.interest.settle(name, None));
-                add.iter().for_each(|name| self.fed_from_now(name));
+        if let Some(told) = &mut self.interest.call {
+            let Poll::Ready(answer) = told.call.as_mut().poll(cx) else { return false };
+            if let Some(told) = self.interest.call.take() {
+                self.told(told, answer, now);
             }
         }
-        self.interest = Asking::Nothing;
-        let changed = self.link.interest.take(NAMES, cx);
-        if changed.is_empty() {
+        let is_due = self.interest.again <= now;
+        let (lane, names) = self.link.interest.take(NAMES, is_due, cx);
+        if names.is_empty() {
             return false;
         }
         let (mut add, mut remove) = (Vec::new(), Vec::new());
-        for (name, told) in changed {
+        for (name, told) in names {
             let wanted = self.hub.find(&name).is_some_and(|topic| topic.is_wanted());
             match (wanted, told) {
-                (true, Some(Told::Yes)) => self.fed_from_now(&name),
+                (true, Some(Known::Yes)) => self.fed_from_now(&name),
                 (true, _) => add.push(name),
                 (false, Some(_)) => remove.push(name),
                 (false, None) => self.link.interest.settle(&name, None),
@@ -218,14 +212,32 @@ impl<'h, M: Send> Node<'h, M> {
         }
         if !add.is_empty() || !remove.is_empty() {
             let call = self.link.engine.interest(add.clone(), remove.clone());
-            self.interest = Asking::Call { add, remove, attempts, call };
+            self.interest.call = Some(Told { lane, add, remove, call });
         }
         true
     }
 
+    /// What has become of a call.
+    fn told(&mut self, Told { lane, add, remove, .. }: Told<'h>, answer: Result<(), Away>, now: Instant) {
+        if answer.is_err() {
+            self.link.interest.failed(add.into_iter().chain(remove).collect());
+            self.interest.again = now + pause(self.interest.attempts);
+            self.interest.attempts = self.interest.attempts.saturating_add(1);
+            // It tells whether the engine is there.
+            self.attend.hasten(now);
+            return;
+        }
+        self.link.interest.heard(lane);
+        if lane == Lane::Again {
+            self.interest.attempts = 0;
+        }
+        remove.iter().for_each(|name| self.link.interest.settle(name, None));
+        add.iter().for_each(|name| self.fed_from_now(name));
+    }
+
     /// The engine feeds this topic.
     fn fed_from_now(&mut self, name: &Arc<str>) {
-        self.link.interest.settle(name, Some(Told::Yes));
+        self.link.interest.settle(name, Some(Known::Yes));
         self.attend.confirmed(name, Instant::now());
         if let Some(topic) = self.hub.find(name) {
             self.then(topic.confirmed(), Wish::new(&topic), Duration::ZERO);
@@ -321,7 +333,8 @@ impl<'h, M: Send> Node<'h, M> {
     /// Waits for the next pause to end. Returns false if it has ended.
     fn wait(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let read = self.paused.first_key_value().map(|(first, _)| first.0);
-        let tell = if let Asking::Pause { until, .. } = self.interest { Some(until) } else { None };
+        let waits = self.interest.call.is_none() && self.link.interest.has_failed();
+        let tell = waits.then_some(self.interest.again);
         let Some(first) = read.into_iter().chain(tell).chain(self.attend.next()).min() else { return true };
         if self.timer.deadline() != first {
             self.timer.as_mut().reset(first);

@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     "backplane",
     "store",
     "memory",
+    "round",
     "interest",
     "engine",
     "phase",

@@ -552,6 +552,69 @@ async fn what_has_failed_is_tried_again_after_a_pause_that_doubles() {
     }
 }
 
+/// Whoever has joined one of these topics and has no answer yet.
+fn unanswered(readers: &mut [(String, Subscriber<Said>)]) -> Vec<String> {
+    let waits = |(name, reader): &mut (String, Subscriber<Said>)| all(reader).is_empty().then(|| name.clone());
+    readers.iter_mut().filter_map(waits).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_the_engine_refuses_holds_up_no_other() {
+    let memory = Memory::new();
+    let (hub, plan) = faulty(&memory, retain(10, 100));
+    let join = |numbers: std::ops::Range<u32>| {
+        let join = |number: u32| {
+            let (name, mut reader) = (format!("{number:04}"), Subscriber::new());
+            reader.join(&hub.topic(&name).unwrap(), Now, Leave);
+            (name, reader)
+        };
+        numbers.map(join).collect::<Vec<_>>()
+    };
+    let refused = ["0000", "0700", "1100", "1101", "2000"];
+    plan.lock().refused = refused.iter().map(|name| (*name).to_owned()).collect();
+    let mut readers = join(0..1500);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(unanswered(&mut readers), refused[..4]);
+    // It is refused again and again, and who comes later does not wait for that.
+    sleep(Duration::from_secs(600)).await;
+    for number in 1990..2010 {
+        let mut reader = join(number..number + 1);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(unanswered(&mut reader).len(), usize::from(number == 2000), "{number}");
+        readers.extend(reader);
+    }
+    plan.asked();
+    sleep(Duration::from_secs(600)).await;
+    let asked = plan.asked().len();
+    assert!((100..=140).contains(&asked), "one each 5 s: {asked}");
+    plan.lock().refused.clear();
+    sleep(Duration::from_secs(6)).await;
+    let late = refused.map(|name| readers.iter_mut().find(|(reader, _)| reader == name).map(|(_, reader)| all(reader)));
+    assert_eq!(late, [(); 5].map(|()| Some(vec!["joined 0".to_owned()])));
+}
+
+/// Each call may have happened, so all of its names must be remembered, and taken back later.
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_is_told_of_no_more_than_one_call_has() {
+    let memory = Memory::new();
+    let (hub, plan) = faulty(&memory, retain(10, 100));
+    plan.mood(Mood::Fails);
+    let mut asked = std::collections::BTreeSet::new();
+    for number in 0..3000 {
+        let mut reader = Subscriber::new();
+        reader.join(&hub.topic(&number.to_string()).unwrap(), Now, Leave);
+        sleep(Duration::from_millis(100)).await;
+        asked.extend(plan.asked());
+    }
+    assert!(asked.len() <= 1024, "{}", asked.len());
+    plan.mood(Mood::Fine);
+    sleep(Duration::from_secs(600)).await;
+    let mut reader = Subscriber::new();
+    reader.join(&hub.topic("t").unwrap(), Now, Leave);
+    quiet().await;
+    assert_eq!(all(&mut reader), ["joined 0"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_engine_whose_reads_fail_or_hang_stops_nothing_else() {
     for mood in [Mood::Fails, Mood::Hangs] {

@@ -2,6 +2,8 @@
 #![cfg(feature = "tokio")]
 
 mod common;
+#[path = "common/faulty.rs"]
+mod faulty;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -9,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Said, make, say};
+use faulty::Faulty;
 use openline_live::{
     Announce, Append, Away, Backplane, Delivery, EnterError, Epoch, EpochSeed, Fed, Hub, Lag, Lease, Limits, Memory,
     MemoryNode, NodeId, Page, Position, Presence, Present, PublishError, Retain, Start, Subscriber, Time, Topic,
@@ -692,6 +695,37 @@ async fn many_names_are_announced_in_parts() {
     assert_eq!(said, [1000, 1000, 500]);
     assert!(all(&mut watcher).last().unwrap().ends_with("and 1500"));
     drop(guards);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_the_engine_refuses_holds_up_no_other() {
+    let memory = Memory::new();
+    let ((faulty, plan), other) = (Faulty::new(&memory), node(memory.node()));
+    let one = node(faulty);
+    run(&one);
+    run(&other);
+    plan.lock().refused = ["a\0".to_owned(), "n0700".to_owned(), "z\0".to_owned()].into();
+    let topics = [&one, &other].map(|hub| hub.topic("t").unwrap());
+    let mut guards: Vec<_> = (0..1500).map(|number| topics[0].enter(&format!("n{number:04}")).unwrap()).collect();
+    guards.extend(["a\0", "z\0"].map(|name| topics[0].enter(name).unwrap()));
+    let elsewhere = [&one, &other].map(|hub| hub.topic("elsewhere").unwrap());
+    let mut watchers = [&topics[1], &elsewhere[1]].map(watching);
+    seconds(8).await;
+    assert_eq!(topics[1].present(), 1499);
+    let _ann = elsewhere[0].enter("ann").unwrap();
+    seconds(1).await;
+    assert_eq!(all(&mut watchers[1]).last().map(String::as_str), Some("here ann"), "another topic waits for nothing");
+    // Those who come later wait for the pause at most.
+    guards.push(topics[0].enter("late").unwrap());
+    seconds(6).await;
+    assert_eq!(topics[1].present(), 1500);
+    plan.lock().refused.clear();
+    seconds(12).await;
+    assert_eq!(topics[1].present(), 1503);
+    guards.clear();
+    seconds(32).await;
+    assert_eq!(topics.each_ref().map(Topic::present), [0, 0]);
+    drop(watchers);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct Plan(Arc<Mutex<Told>>);
 
 pub struct Told {
     pub mood: Mood,
+    /// A call about interest or presence that has one of these names, of a topic or of somebody who is here, fails.
+    pub refused: BTreeSet<String>,
     /// What becomes of each thing that is fed, and of each page.
     pub feed: Feed,
     pub pages: Pages,
@@ -45,6 +47,7 @@ impl Plan {
     pub fn new() -> Plan {
         Plan(Arc::new(Mutex::new(Told {
             mood: Mood::Fine,
+            refused: BTreeSet::new(),
             feed: Box::new(|fed| vec![fed]),
             pages: Box::new(|page| page),
             slow: BTreeMap::new(),
@@ -93,6 +96,11 @@ impl Faulty {
         (Faulty { node: memory.node(), plan: plan.clone() }, plan)
     }
 
+    fn refuses<'n>(&self, mut names: impl Iterator<Item = &'n Arc<str>>) -> Result<(), Away> {
+        let refused = &self.plan.lock().refused;
+        if names.any(|name| refused.contains(&**name)) { Err(Away) } else { Ok(()) }
+    }
+
     async fn mood<E>(&self, error: E) -> Result<(), E> {
         let mood = self.plan.lock().mood;
         match mood {
@@ -127,6 +135,7 @@ impl Backplane for Faulty {
             asked.extend(remove.iter().map(|name| format!("no {name}")));
         }
         self.mood(Away).await?;
+        self.refuses(add.iter().chain(&remove))?;
         let slow = self.plan.lock().slow_interest;
         self.node.interest(add, remove).await?;
         sleep(slow).await;
@@ -151,6 +160,7 @@ impl Backplane for Faulty {
 
     async fn announce(&self, announce: Announce) -> Result<(), Away> {
         self.mood(Away).await?;
+        self.refuses(announce.joined.iter().chain(&announce.gone))?;
         self.node.announce(announce).await
     }
 
