@@ -10,6 +10,12 @@
 //!                                   ▲ pauses, longer each time ◄── failed
 //! ```
 //!
+//! A node that takes leave says of all its names that they have gone, and then ends its lease:
+//!
+//! ```text
+//!   Here ──sign_off──► Leaving: all that is announced has gone ──each was said once──► lease of no time ──answered──► Gone
+//! ```
+//!
 //! **Nobody flickers.** If this node's lease had ended, the engine may have lost everything, and the other nodes' leases
 //! too. All of them announce again what they have, but not in the same moment. So for the time of one lease, no answer of
 //! the engine makes anybody go. For the same reason nothing is asked again before a lease shows that the engine still knows
@@ -26,7 +32,7 @@ use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::time::Instant;
 
 use crate::backplane::{Announce, Away, Fed, Lease, NodeId, Present};
-use crate::engine::{Call, Link, pause};
+use crate::engine::{Call, Link, Standing, pause};
 use crate::hub::Hub;
 use crate::limits::Stamp;
 use crate::remote::Wants;
@@ -56,15 +62,13 @@ pub(crate) struct Attend<'h, M> {
 
 enum Leasing<'h> {
     /// `last`: when the last one began.
-    Rest {
-        last: Option<Instant>,
-        until: Instant,
-        attempts: u32,
-    },
+    Rest { last: Option<Instant>, until: Instant, attempts: u32 },
     Call {
         began: Instant,
         asked: Stamp,
         attempts: u32,
+        /// The lease is to end.
+        is_last: bool,
         call: Call<'h, Result<Lease, Away>>,
     },
 }
@@ -109,11 +113,28 @@ impl<'h, M> Attend<'h, M> {
         };
         // What an earlier run has asked for does not come any more, and what was fed since then is lost.
         attend.each(Roster::stale);
+        link.begins();
         attend
+    }
+
+    fn standing(&self) -> Standing {
+        *self.link.standing.borrow()
+    }
+
+    /// All names of this node have been said to have gone, or the engine has refused that. What is refused goes with the
+    /// lease.
+    fn has_said_all(&self) -> bool {
+        let says = |job: &Job| job.kind == Kind::Announce;
+        let paused = self.paused.values().filter(|job| says(job)).count();
+        let busy = self.busy.iter().filter(|(kind, _)| *kind == Kind::Announce).count();
+        busy == paused && !self.hub.0.shared.turns.has_talk()
     }
 
     /// Returns whether there may be more to do at once.
     pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        if self.standing() == Standing::Gone {
+            return false;
+        }
         let trusts = self.renew(now, cx);
         while let Some(first) = self.paused.first_entry().filter(|first| first.key().0 <= now) {
             let job = first.remove();
@@ -134,11 +155,15 @@ impl<'h, M> Attend<'h, M> {
             self.done(done, now);
             started |= self.start();
         }
-        trusts || started || left == 0 || self.next().is_some_and(|next| next <= now)
+        let ends = matches!(self.lease, Leasing::Rest { attempts: 0, .. }) && self.takes_leave();
+        ends || trusts || started || left == 0 || self.next().is_some_and(|next| next <= now)
     }
 
     /// When there is something to do, if nothing comes before.
     pub(crate) fn next(&self) -> Option<Instant> {
+        if self.standing() == Standing::Gone {
+            return None;
+        }
         let paused = self.paused.first_key_value().map(|(first, _)| first.0);
         let lease = if let Leasing::Rest { until, .. } = self.lease { Some(until) } else { None };
         paused.into_iter().chain(lease).min()
@@ -174,27 +199,34 @@ impl<'h, M> Attend<'h, M> {
 
     /// Keeps the lease. Returns whether the engine may be told more, because it has answered.
     fn renew(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let is_last = self.takes_leave();
         match &mut self.lease {
-            Leasing::Rest { until, .. } if now < *until => return false,
+            Leasing::Rest { until, attempts, .. } if now < *until && !(is_last && *attempts == 0) => return false,
             Leasing::Rest { attempts, .. } => {
                 let (attempts, asked) = (*attempts, self.hub.0.shared.now());
                 self.covered.append(&mut self.again);
-                let call = self.link.engine.lease(self.me, LEASE);
-                self.lease = Leasing::Call { began: now, asked, attempts, call };
+                let call = self.link.engine.lease(self.me, if is_last { Duration::ZERO } else { LEASE });
+                self.lease = Leasing::Call { began: now, asked, attempts, is_last, call };
             }
             Leasing::Call { .. } => {}
         }
-        let Leasing::Call { began, asked, attempts, call } = &mut self.lease else { return false };
-        let (began, asked, attempts) = (*began, *asked, *attempts);
+        let Leasing::Call { began, asked, attempts, is_last, call } = &mut self.lease else { return false };
+        let (began, asked, attempts, is_last) = (*began, *asked, *attempts, *is_last);
         let Poll::Ready(answer) = call.as_mut().poll(cx) else { return false };
         let mut trusts = false;
         let (until, attempts) = match answer {
+            Ok(_) if is_last => {
+                self.link.standing.send_replace(Standing::Gone);
+                return false;
+            }
             Ok(lease) => {
+                self.link.answered();
                 trusts = self.link.interest.trust();
                 self.leased(&lease, asked, now);
                 (began + RENEW, 0)
             }
             Err(Away) => {
+                self.link.failed();
                 self.again.append(&mut self.covered);
                 (now + pause(attempts), attempts.saturating_add(1))
             }
@@ -204,6 +236,11 @@ impl<'h, M> Attend<'h, M> {
             self.hasten(now);
         }
         trusts
+    }
+
+    /// All is said, so the lease is to end.
+    fn takes_leave(&self) -> bool {
+        self.is_known && self.standing() == Standing::Leaving && self.has_said_all()
     }
 
     fn leased(&mut self, lease: &Lease, asked: Stamp, now: Instant) {
@@ -280,7 +317,10 @@ impl<'h, M> Attend<'h, M> {
 
     fn announce(&self, job: Job) -> Result<Call<'h, Done>, Job> {
         let saying = self.roster(&job.topic, |roster| roster.say(NAMES)).flatten();
-        let Some(Saying { joined, gone }) = saying else { return Err(job) };
+        let Some(Saying { mut joined, mut gone }) = saying else { return Err(job) };
+        if self.standing() == Standing::Leaving {
+            gone.append(&mut joined);
+        }
         let announce = Announce { topic: Arc::clone(&job.topic), node: self.me, joined, gone };
         let call = self.link.engine.announce(announce);
         Ok(Box::pin(async move { Done(job, call.await.map_or(Answer::Failed, |()| Answer::Said)) }))

@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{Stream, unfold};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use crate::backplane::{Announce, Append, Away, Backplane, Fed, Lease, NodeId, Page, Present};
 use crate::error::PublishError;
@@ -23,6 +24,27 @@ pub(crate) struct Link {
     pub(crate) leased: AtomicBool,
     /// How many nanoseconds the last read took; `NEVER` if there was none.
     delay: AtomicU64,
+    pulse: Mutex<Pulse>,
+    pub(crate) standing: watch::Sender<Standing>,
+}
+
+/// Whether the engine answers to this node's lease.
+#[derive(Clone, Copy, Debug)]
+enum Pulse {
+    /// It did so then, or has not been asked before that.
+    There(Instant),
+    /// It did so last then, and a question after that has failed.
+    Away(Instant),
+}
+
+/// Whether this node is one among others, for those who are here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Here,
+    /// It says of all its names that they have gone, and ends its lease after that.
+    Leaving,
+    /// Nobody hears of its names any more.
+    Gone,
 }
 
 impl Link {
@@ -33,7 +55,33 @@ impl Link {
             loads: AtomicU64::new(0),
             leased: AtomicBool::new(false),
             delay: AtomicU64::new(NEVER),
+            pulse: Mutex::new(Pulse::There(Instant::now())),
+            standing: watch::Sender::new(Standing::Here),
         }
+    }
+
+    fn pulse(&self, change: impl FnOnce(Pulse) -> Pulse) -> Pulse {
+        let mut pulse = self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
+        *pulse = change(*pulse);
+        *pulse
+    }
+
+    /// The hub begins to run. Nobody has asked the engine for a while, and that is no fault of it.
+    pub(crate) fn begins(&self) {
+        self.pulse(|pulse| if let Pulse::There(_) = pulse { Pulse::There(Instant::now()) } else { pulse });
+    }
+
+    pub(crate) fn answered(&self) {
+        self.pulse(|_| Pulse::There(Instant::now()));
+    }
+
+    pub(crate) fn failed(&self) {
+        self.pulse(|(Pulse::There(last) | Pulse::Away(last))| Pulse::Away(last));
+    }
+
+    /// How long ago the engine has answered last, if it does not any more.
+    pub(crate) fn away(&self) -> Option<Duration> {
+        if let Pulse::Away(last) = self.pulse(|pulse| pulse) { Some(last.elapsed()) } else { None }
     }
 
     /// Publishes a message, and counts it then.

@@ -283,6 +283,7 @@ impl<M> Hub<M> {
         #[cfg(feature = "tokio")]
         if let Some(link) = &shared.link {
             (counters.loads, counters.engine_delay) = (link.loads.load(Relaxed), link.delay());
+            counters.engine_away = link.away();
         }
         for inner in self.0.shards.iter().flat_map(topics) {
             let state = lock(&inner.state);
@@ -329,6 +330,12 @@ pub struct Counters {
     pub loads: u64,
     /// How long the last one took, also if it failed: 10 s if the engine has not answered.
     pub engine_delay: Option<Duration>,
+    /// The alarm: for how long the engine has not answered. `None` while it does, and without a backplane.
+    ///
+    /// A hub that runs asks it for its lease every 5 s, whatever else there is to do. When one such call has failed, within
+    /// 15 s after the engine was lost, this is the time since its last answer, or since `run` began. It grows until the
+    /// engine answers again.
+    pub engine_away: Option<Duration>,
 }
 
 impl<M> Clone for Hub<M> {

@@ -104,7 +104,8 @@
 //!
 //! [`Topic::enter`] says that somebody is here, as long as its guard is held and for a while afterwards
 //! ([`Retain::absence`]). [`Subscriber::watch`] tells who is here, and who comes and goes. Neither needs a join. Several
-//! guards of one name are one person, on all nodes together. Names of a node that has died go 10 to 20 seconds later.
+//! guards of one name are one person, on all nodes together. Names of a node that has died go 10 to 20 seconds later,
+//! and those of one that takes leave by `Hub::sign_off` at once.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -194,6 +195,8 @@ mod id;
 #[cfg(feature = "tokio")]
 mod interest;
 mod join;
+#[cfg(feature = "tokio")]
+mod leave;
 mod limits;
 mod log;
 #[cfg(feature = "tokio")]

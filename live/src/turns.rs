@@ -124,6 +124,18 @@ impl Turns {
         lock(&self.0).talk.pop_first()
     }
 
+    /// Whether a topic may have something for the engine that has not been taken.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_talk(&self) -> bool {
+        !lock(&self.0).talk.is_empty()
+    }
+
+    /// The one who runs the hub has something to do. It is to be woken when no lock is held.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn call(&self) -> Option<Waker> {
+        lock(&self.0).waker.take()
+    }
+
     /// All topics with a roster, in order.
     #[cfg(feature = "tokio")]
     pub(crate) fn all(&self) -> Vec<Arc<str>> {

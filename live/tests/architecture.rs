@@ -44,6 +44,7 @@ const ORDER: &[&str] = &[
     "hub",
     "attend",
     "run",
+    "leave",
     "pump",
     "verdict",
     "backoff",
@@ -57,8 +58,20 @@ const ORDER: &[&str] = &[
 ];
 
 /// What knows tokio: the way to an engine and what runs it, an engine, and the ways out to a socket.
-const RUNTIME: &[&str] =
-    &["store", "memory", "engine", "clock", "redis", "attend", "run", "stall", "pump", "standing", "persistent"];
+const RUNTIME: &[&str] = &[
+    "store",
+    "memory",
+    "engine",
+    "clock",
+    "redis",
+    "attend",
+    "run",
+    "leave",
+    "stall",
+    "pump",
+    "standing",
+    "persistent",
+];
 
 /// Name, text, and the code without comments and without the tests at the foot.
 fn sources() -> Vec<(String, String, String)> {

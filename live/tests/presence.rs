@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Said, make, say};
-use faulty::Faulty;
+use faulty::{Faulty, Mood as Way};
 use openline_live::{
     Announce, Append, Away, Backplane, Delivery, EnterError, Epoch, EpochSeed, Fed, Hub, Lag, Lease, Limits, Memory,
     MemoryNode, NodeId, Page, Position, Presence, Present, PublishError, Retain, Start, Subscriber, Time, Topic,
@@ -532,6 +532,108 @@ async fn a_dead_nodes_names_go_after_its_lease_and_not_before() {
     assert_eq!(site.told()[1].len(), 0);
     let (word, after) = news(&mut site.watchers[1], site.began).await;
     assert!(word == "-ann" && (25_000..28_000).contains(&after), "{word} after {after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_takes_leave_takes_its_names_with_it() {
+    for runs in [true, false] {
+        let mut site = Two::new().await;
+        let cid = site.topics.each_ref().map(|topic| topic.enter("cid").unwrap());
+        let many: Vec<_> =
+            (0..2500).map(|number| site.hubs[0].topic("many").unwrap().enter(&number.to_string())).collect();
+        let mut others = watching(&site.hubs[1].topic("many").unwrap());
+        drop(site.topics[0].enter("lingers").unwrap());
+        site.until(12).await;
+        assert!(site.told()[1].concat().contains("+lingers"));
+        assert!(site.hubs[1].topic("many").unwrap().present() == 2500 && many.len() == 2500);
+        if !runs {
+            site.running[0].abort();
+        }
+        let began = Instant::now();
+        site.hubs[0].sign_off(Duration::from_secs(3)).await.unwrap();
+        assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+        // Who comes now is not here for others.
+        let late = site.topics[0].enter("late").unwrap();
+        site.until(13).await;
+        assert_eq!(site.told()[1], ["-ann -lingers"]);
+        assert_eq!(site.hubs[1].topic("many").unwrap().present(), 0);
+        all(&mut others);
+        // Nothing more comes, not even when leases end.
+        site.until(100).await;
+        assert_eq!(site.told()[1], [""; 0]);
+        assert_eq!(site.topics[1].present(), 2);
+        let third = node(site.memory.node());
+        run(&third);
+        let mut watcher = watching(&third.topic("t").unwrap());
+        assert_eq!(next(&mut watcher).await, "here bob cid");
+        // Its guards are still held, and to take leave again is nothing.
+        assert_eq!((site.guards[0].name(), cid[0].name(), late.name()), ("ann", "cid", "late"));
+        site.hubs[0].sign_off(Duration::ZERO).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn taking_leave_has_a_bound() {
+    let mut site = Two::new().await;
+    site.moods[0].set(|mood| mood.is_away = true);
+    let began = Instant::now();
+    assert_eq!(site.hubs[0].sign_off(Duration::from_secs(3)).await, Err(Away));
+    assert_eq!(began.elapsed(), Duration::from_secs(3));
+    // It goes on as long as the hub runs.
+    site.moods[0].set(|mood| mood.is_away = false);
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(all(&mut site.watchers[1]), ["-ann"]);
+    site.hubs[0].sign_off(Duration::ZERO).await.unwrap();
+    // Nobody knows these.
+    let alone = [local(Retain::default()), node(Memory::new().node())];
+    for hub in alone {
+        let _ann = hub.topic("t").unwrap().enter("ann").unwrap();
+        assert_eq!(hub.sign_off(Duration::from_secs(1)).await, Ok(()));
+    }
+    // An engine that refuses one of the names is told of the others, and that the node has gone.
+    let memory = Memory::new();
+    let ((faulty, plan), other) = (Faulty::new(&memory), node(memory.node()));
+    let one = node(faulty);
+    run(&one);
+    run(&other);
+    let topics = [&one, &other].map(|hub| hub.topic("t").unwrap());
+    let _guards = ["ann", "bob"].map(|name| topics[0].enter(name).unwrap());
+    let _watcher = watching(&topics[1]);
+    seconds(1).await;
+    assert_eq!(topics[1].present(), 2);
+    plan.lock().refused.insert("bob".to_owned());
+    assert_eq!(one.sign_off(Duration::from_secs(3)).await, Ok(()));
+    seconds(6).await;
+    assert_eq!(topics[1].present(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_is_seen_in_the_counters() {
+    for hangs in [false, true] {
+        let (faulty, plan) = Faulty::new(&Memory::new());
+        let hub = node(faulty);
+        assert_eq!(hub.counters().engine_away, None);
+        seconds(100).await;
+        run(&hub);
+        seconds(12).await;
+        assert_eq!(hub.counters().engine_away, None);
+        // It has answered 10 s after the beginning, and is asked again 5 s later.
+        plan.mood(if hangs { Way::Hangs } else { Way::Fails });
+        seconds(2).await;
+        assert_eq!(hub.counters().engine_away, None, "nobody has noticed");
+        seconds(if hangs { 12 } else { 2 }).await;
+        let away = hub.counters().engine_away.unwrap().as_secs();
+        assert_eq!(away, if hangs { 16 } else { 6 }, "since it has answered last");
+        seconds(3600).await;
+        assert_eq!(hub.counters().engine_away.unwrap().as_secs(), away + 3600);
+        plan.mood(Way::Fine);
+        seconds(16).await;
+        assert_eq!(hub.counters().engine_away, None);
+    }
+    let hub = local(Retain::default());
+    run(&hub);
+    seconds(100).await;
+    assert_eq!(hub.counters().engine_away, None);
 }
 
 #[tokio::test(start_paused = true)]
