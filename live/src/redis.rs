@@ -3,6 +3,7 @@
 //! A node has two connections, whatever it does: one for commands, and one for the feed of all its topics. All that is
 //! decided about a topic is decided by one script, so that it happens as a whole or not at all.
 
+mod error;
 mod feed;
 mod line;
 mod queue;
@@ -18,6 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::error::Reason;
+pub use self::error::RedisError;
 use self::feed::{Feed, Request};
 use self::line::{Commands, Dialer, Script, Trouble};
 use self::queue::Queue;
@@ -263,63 +266,6 @@ impl From<Trouble> for Away {
         Away
     }
 }
-
-/// Why there is no connection to Redis.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisError {
-    address: String,
-    reason: Reason,
-}
-
-/// What was wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Reason {
-    Url(String),
-    Tls,
-    Prefix,
-    Version(String),
-    Cluster(String),
-    Replica,
-    Run,
-    Time(Duration),
-    Rights(String),
-    /// As the connection, the operating system or the server says it.
-    Other(String),
-}
-
-impl RedisError {
-    fn new(address: &str, reason: Reason) -> RedisError {
-        RedisError { address: address.to_owned(), reason }
-    }
-}
-
-impl fmt::Display for RedisError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = &self.address;
-        match &self.reason {
-            Reason::Url(error) => write!(f, "this is no URL of a Redis server: {error}"),
-            Reason::Tls => write!(
-                f,
-                "Redis at {address}: this program was built without TLS for Redis \
-                 (the feature tokio-rustls-comp of the crate redis)"
-            ),
-            Reason::Prefix => f.write_str("the prefix for Redis has more than 128 bytes, or a brace"),
-            Reason::Version(version) => write!(f, "Redis at {address}: version {version} is older than 7.0"),
-            Reason::Cluster(shards) => {
-                write!(f, "Redis at {address}: a cluster of {shards} shards, and only one of 1 is supported")
-            }
-            Reason::Replica => write!(f, "Redis at {address}: this is a replica, which takes no messages"),
-            Reason::Run => {
-                write!(f, "Redis at {address}: it does not say its run_id, so nobody can see that it has lost messages")
-            }
-            Reason::Time(time) => write!(f, "Redis at {address}: no answer within {time:?}"),
-            Reason::Rights(error) => write!(f, "Redis at {address}: the user may not do what is needed: {error}"),
-            Reason::Other(error) => write!(f, "Redis at {address}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for RedisError {}
 
 fn millis(time: Duration) -> String {
     time.as_millis().min(CENTURY).to_string()

@@ -18,8 +18,11 @@ use std::time::Duration;
 use address::Address;
 use bytes::Bytes;
 use contract::{append, epoch, fed, fed_message, here, node, offsets, page, said, say, until, wants};
-use openline_live::{Backplane, Fed, Id, Position, PublishError, Redis, RedisOptions};
+use openline_live::{
+    Backplane, Delivery, EpochSeed, Fed, Hub, Id, Position, PublishError, Redis, RedisOptions, Retain, Subscriber,
+};
 use server::Server;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn nodes() -> Option<(Server, Redis, Redis)> {
     let server = Server::start(&[]).await?;
@@ -611,28 +614,35 @@ async fn databases_and_prefixes_are_apart() {
     }
 }
 
+/// Hubs, as programs have them.
 #[tokio::test]
-async fn errors_say_what_is_wrong_and_where() {
-    let error = async |url: &str| Redis::connect(url).await.err().unwrap().to_string();
-    assert!(error("http://localhost/").await.starts_with("this is no URL of a Redis server: "));
-    assert_eq!(
-        error("rediss://:secret@localhost:7/").await,
-        "Redis at localhost:7: this program was built without TLS for Redis \
-         (the feature tokio-rustls-comp of the crate redis)"
-    );
-    let nobody = error("redis://:secret@127.0.0.1:1/").await;
-    assert!(nobody.starts_with("Redis at 127.0.0.1:1: ") && nobody.contains("refused"), "{nobody}");
-    let mut braces = RedisOptions::default();
-    braces.prefix = "{".to_owned();
-    let wrong = Redis::connect_with("redis://127.0.0.1:1/", braces).await.err().unwrap().to_string();
-    assert_eq!(wrong, "the prefix for Redis has more than 128 bytes, or a brace");
-
-    let Some(server) = Server::start(&[]).await else { return };
-    let () = server.ask(&["CONFIG", "SET", "requirepass", "secret"]);
-    let wrong = error(&format!("redis://:wrong@127.0.0.1:{}/", server.port)).await;
-    assert!(wrong.contains("127.0.0.1") && !wrong.contains(":wrong@"), "{wrong}");
-    let right = format!("redis://:secret@127.0.0.1:{}/", server.port);
-    assert!(Redis::connect(&right).await.is_ok());
+async fn a_node_that_takes_leave_takes_its_names_with_it() {
+    let Some((server, one, two)) = nodes().await else { return };
+    let third = server.node().await;
+    let hub = |node, seed: u8| Hub::with(node, Retain::default(), EpochSeed::from([seed; 16]), |_, at, _| at.offset);
+    let hubs = [hub(one, 1), hub(two, 2)];
+    for hub in &hubs {
+        let hub = hub.clone();
+        tokio::spawn(async move { hub.run().await });
+    }
+    let topics = hubs.each_ref().map(|hub| hub.topic("t").unwrap());
+    let guards = [("ann", 0), ("bob", 0), ("bob", 1)].map(|(name, at)| topics[at].enter(name).unwrap());
+    let mut watcher = Subscriber::new();
+    watcher.watch(&topics[1]);
+    until("both are here", async || {
+        while watcher.try_next().is_some() {}
+        (topics[1].present() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(server.ask::<u64>(&["HLEN", "openline:leases"]), 2);
+    hubs[0].sign_off(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(server.ask::<u64>(&["HLEN", "openline:leases"]), 1);
+    let present = here(&third, "t").await;
+    assert!(present.len() == 1 && present[0].1 == ["bob"], "{present:?}");
+    let next = tokio::time::timeout(Duration::from_secs(8), watcher.next()).await.expect("before a lease ends");
+    let Delivery::Changed { joined, gone, .. } = next else { panic!("{next:?}") };
+    assert_eq!((joined.len(), gone.join(" ")), (0, "ann".to_owned()));
+    drop(guards);
 }
 
 /// A user with the rights that the documentation names, and no others.
@@ -668,3 +678,125 @@ async fn the_named_rights_are_enough() {
 }
 
 const LONG: Duration = Duration::from_secs(600);
+
+/// Whoever answers each command with these bytes. If they are `""`, it ends the connection.
+async fn somebody(answer: &'static str) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut came = [0; 4096];
+                while let Ok(length @ 1..) = stream.read(&mut came).await {
+                    let commands = came[..length].iter().filter(|byte| **byte == b'*').count();
+                    if answer.is_empty() || stream.write_all(answer.repeat(commands).as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// What is wrong, and where, on one line, and never the password.
+#[tokio::test]
+async fn errors_say_what_is_wrong_and_where() {
+    let error = async |url: &str| {
+        let mut options = RedisOptions::default();
+        options.timeout = Duration::from_secs(2);
+        let error = Redis::connect_with(url, options).await.err().unwrap();
+        let (text, debug) = (error.to_string(), format!("{error:?}"));
+        assert!(!text.contains("secret") && !debug.contains("secret") && !text.contains('\n'), "{url}: {debug}");
+        text
+    };
+    let form = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], rediss://… for TLS, or redis+unix:///PATH";
+    let unclear = format!(
+        "the URL of the Redis server has no host or no good port: it must be {form}, \
+         and in a password each of / ? # @ : must be written as % and its number"
+    );
+    let other = |scheme| format!("a URL with the scheme {scheme} leads to no Redis server: it must be {form}");
+    for (url, expected) in [
+        ("http://:secret@localhost/", other("http")),
+        ("redis+sentinel://:secret@h:26379/", other("redis+sentinel")),
+        ("localhost:6379", format!("this is no URL of a Redis server: it must be {form}")),
+        ("secret@h://", format!("this is no URL of a Redis server: it must be {form}")),
+        ("", format!("this is no URL of a Redis server: it must be {form}")),
+        ("redis://:secret@", unclear.clone()),
+        ("redis://:secret@h:port/", unclear.clone()),
+        ("redis://:se/cret@h:1/", unclear.clone()),
+        (
+            "redis://u:secret@h/x",
+            format!("Redis at h:6379: its URL is wrong: Invalid database number: it must be {form}"),
+        ),
+        (
+            "rediss://:secret@localhost:7/",
+            "Redis at localhost:7: this program was built without TLS for Redis \
+             (the feature tokio-rustls-comp of the crate redis)"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(error(url).await, expected, "{url}");
+    }
+    // In the words of the operating system.
+    for (url, at, words) in [
+        ("redis+unix:///no/such/socket?pass=secret", "Redis at /no/such/socket: ", "No such file"),
+        ("redis://:secret@127.0.0.1:1/", "Redis at 127.0.0.1:1: ", "refused"),
+    ] {
+        let error = error(url).await;
+        assert!(error.starts_with(at) && error.contains(words), "{error}");
+    }
+    let mut braces = RedisOptions::default();
+    braces.prefix = "{".to_owned();
+    let wrong = Redis::connect_with("redis://127.0.0.1:1/", braces).await.err().unwrap().to_string();
+    assert_eq!(wrong, "the prefix for Redis has more than 128 bytes, or a brace");
+
+    let stranger = "what answers there does not speak as Redis does: another service, or one that wants TLS";
+    let slots = "it is one of a cluster and has not all slots, and only one that has is supported: ";
+    for (answer, expected) in [
+        ("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", stranger.to_owned()),
+        ("SSH-2.0-OpenSSH_9.2\r\n", stranger.to_owned()),
+        ("\x15\x03\x01\x00\x02\x02\x46", stranger.to_owned()),
+        (
+            "",
+            "the connection was ended without an answer: another service, one that wants TLS or \
+             takes nobody from here (protected-mode), or one that goes down"
+                .to_owned(),
+        ),
+        ("-ERR unknown command `HELLO`\r\n", "it does not know HELLO, so it is older than 7.0".to_owned()),
+        ("-ERR max number of clients reached\r\n", "ERR max number of clients reached".to_owned()),
+        ("-LOADING Redis is loading\r\n", "LOADING Redis is loading".to_owned()),
+        ("-MOVED 1 10.0.0.1:6379\r\n", format!("{slots}MOVED 1 10.0.0.1:6379")),
+        (
+            "-NOPERM no permissions to run 'hello'\r\n",
+            "the user may not do what is needed: NOPERM no permissions to run 'hello'".to_owned(),
+        ),
+        (":1\r", "no answer within 2s".to_owned()),
+    ] {
+        let port = somebody(answer).await;
+        let expected = format!("Redis at 127.0.0.1:{port}: {expected}");
+        assert_eq!(error(&format!("redis://:secret@127.0.0.1:{port}/")).await, expected, "{answer}");
+    }
+
+    let Some(server) = Server::start(&[]).await else { return };
+    let at = |server: &Server, text: &str| format!("Redis at 127.0.0.1:{}: {text}", server.port);
+    let beyond = error(&format!("{}99", server.url())).await;
+    assert!(beyond.starts_with(&at(&server, "")) && beyond.contains("DB index is out of range"), "{beyond}");
+    let () = server.ask(&["CONFIG", "SET", "requirepass", "right"]);
+    assert_eq!(error(&server.url()).await, at(&server, "it wants a password, and the URL has none"));
+    for user in ["", "nobody"] {
+        let wrong = error(&format!("redis://{user}:secret@127.0.0.1:{}/", server.port)).await;
+        let text = "it does not take the user and the password of the URL, or the user is disabled";
+        assert_eq!(wrong, at(&server, text));
+    }
+    assert!(Redis::connect(&format!("redis://:right@127.0.0.1:{}/", server.port)).await.is_ok());
+    let server = Server::start(&["--cluster-enabled", "yes"]).await.unwrap();
+    let () = server.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "100"]);
+    until("it has one shard", async || {
+        let info: String = server.ask(&["CLUSTER", "INFO"]);
+        info.contains("cluster_size:1").then_some(())
+    })
+    .await;
+    let down = error(&server.url()).await;
+    assert!(down.starts_with(&at(&server, &format!("{slots}CLUSTERDOWN"))), "{down}");
+}

@@ -166,4 +166,14 @@ async fn a_server_that_does_not_say_which_one_it_is_will_not_do() {
     let way = Way::new(server.port, nameless).await;
     let error = Redis::connect(&way.url()).await.err().unwrap().to_string();
     assert!(error.ends_with("it does not say its run_id, so nobody can see that it has lost messages"), "{error}");
+    let old = |came: Vec<u8>| {
+        let text = String::from_utf8(came).unwrap();
+        ["7", "8", "9"]
+            .iter()
+            .fold(text, |text, major| text.replace(&format!("redis_version:{major}."), "redis_version:6."))
+            .into_bytes()
+    };
+    let way = Way::new(server.port, old).await;
+    let error = Redis::connect(&way.url()).await.err().unwrap().to_string();
+    assert!(error.contains(": version 6.") && error.ends_with(" is older than 7.0"), "{error}");
 }

@@ -14,8 +14,8 @@ use ::redis::{
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
+use super::error::{Reason, RedisError};
 use super::words::{self, Names};
-use super::{Reason, RedisError};
 
 /// Makes connections.
 pub(super) struct Dialer {
@@ -72,22 +72,23 @@ pub(super) enum Trouble {
 
 impl Dialer {
     pub(super) fn new(url: &str, timeout: Duration) -> Result<Dialer, RedisError> {
-        let wrong = |error: ::redis::RedisError| RedisError::new("the URL", Reason::Url(error.to_string()));
-        if let Some(parsed) = ::redis::parse_redis_url(url).filter(|parsed| TLS.contains(&parsed.scheme()))
-            && !can_tls()
-        {
-            let address = format!("{}:{}", parsed.host_str().unwrap_or_default(), parsed.port().unwrap_or(6379));
+        let parsed = ::redis::parse_redis_url(url);
+        let address = parsed.as_ref().map_or_else(String::new, |parsed| {
+            format!("{}:{}", parsed.host_str().unwrap_or_default(), parsed.port().unwrap_or(6379))
+        });
+        if parsed.is_some_and(|parsed| TLS.contains(&parsed.scheme())) && !can_tls() {
             return Err(RedisError::new(&address, Reason::Tls));
         }
+        let wrong = |error: ::redis::RedisError| RedisError::new(&address, Reason::of_url(url, &error));
         let info = url.into_connection_info().map_err(wrong)?;
-        let address = info.addr().to_string();
+        let to = info.addr().to_string();
         // RESP3 tells messages from answers, so that a connection with subscriptions can be asked for more.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let settings = settings.set_lib_name("openline-live", env!("CARGO_PKG_VERSION"));
         let database = settings.db();
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
-        Ok(Dialer { client: Client::open(info).map_err(wrong)?, address, database, timeout })
+        Ok(Dialer { client: Client::open(info).map_err(wrong)?, address: to, database, timeout })
     }
 
     /// A connection to a server that can be written to. `push` must not wait.
@@ -126,7 +127,7 @@ impl Dialer {
             let of = |key| info.get(key).map_or("", String::as_str);
             let version = of("redis_version");
             if version.split('.').next().and_then(|major| major.parse().ok()).is_none_or(|major: u32| major < 7) {
-                return Ok(Err(Reason::Version(version.to_owned())));
+                return Ok(Err(Reason::Version(Some(version.to_owned()))));
             }
             if of("role") != "master" {
                 return Ok(Err(Reason::Replica));
@@ -140,7 +141,7 @@ impl Dialer {
         let reason = match timeout(self.timeout, made).await {
             Ok(Ok(Ok(line))) => return Ok(line),
             Ok(Ok(Err(reason))) => reason,
-            Ok(Err(error)) => Reason::Other(error.to_string()),
+            Ok(Err(error)) => Reason::of(&error, self.timeout),
             Err(_) => Reason::Time(self.timeout),
         };
         Err(RedisError::new(&self.address, reason))
@@ -214,7 +215,7 @@ impl Commands {
         pipe.cmd("SPUBLISH").arg(names.channel("")).arg("");
         match timeout(self.dialer.timeout, line.pipe(&pipe)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.dialer.error(Reason::Rights(error.to_string()))),
+            Ok(Err(error)) => Err(self.dialer.error(Reason::of(&error, self.dialer.timeout))),
             Err(_) => Err(self.dialer.error(Reason::Time(self.dialer.timeout))),
         }
     }
