@@ -121,6 +121,16 @@ impl<'h, M> Attend<'h, M> {
         *self.link.standing.borrow()
     }
 
+    /// Nobody is to hear of those who come and go here.
+    fn forget_unsaid(&self) {
+        while let Some(topic) = self.hub.0.shared.turns.take_talk() {
+            let has_unsaid = self.hub.find(&topic).and_then(|inner| inner.look(Roster::has_unsaid));
+            if has_unsaid == Some(true) {
+                self.roster(&topic, Roster::forget_unsaid);
+            }
+        }
+    }
+
     /// All names of this node have been said to have gone, or the engine has refused that. What is refused goes with the
     /// lease.
     fn has_said_all(&self) -> bool {
@@ -133,6 +143,7 @@ impl<'h, M> Attend<'h, M> {
     /// Returns whether there may be more to do at once.
     pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         if self.standing() == Standing::Gone {
+            self.forget_unsaid();
             return false;
         }
         let trusts = self.renew(now, cx);

@@ -155,7 +155,14 @@ impl Redis {
         let queue = Arc::new(Queue::new(options.feed_messages, options.feed_bytes));
         let line = Feed::dial(&commands, &queue).await?;
         let (requests, receiver) = mpsc::channel(64);
-        let feed = Feed { commands: commands.clone(), queue: queue.clone(), names: names.clone(), requests: receiver };
+        let refused = Vec::new();
+        let feed = Feed {
+            commands: commands.clone(),
+            queue: queue.clone(),
+            names: names.clone(),
+            requests: receiver,
+            refused,
+        };
         let feed = tokio::spawn(feed.run(line));
         let (calls, leased) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Redis { names, commands, queue, requests, feed, calls, leased })

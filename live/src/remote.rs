@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::limits::Stamp;
 use crate::nodes::{Answer, At, Node};
 use crate::roster::{Roster, is_name};
-use crate::unsaid::Saying;
+use crate::unsaid::{Saying, Unsaid};
 
 /// Why the engine is to be asked who is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,11 @@ impl Roster {
 
     pub(crate) fn has_unsaid(&self) -> bool {
         !self.unsaid.is_empty()
+    }
+
+    /// The engine is told nothing any more.
+    pub(crate) fn forget_unsaid(&mut self) {
+        self.unsaid = Unsaid::default();
     }
 
     /// The engine has forgotten this node, so all who are here are announced again. Those who have gone, and of whom the

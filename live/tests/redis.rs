@@ -614,6 +614,31 @@ async fn databases_and_prefixes_are_apart() {
     }
 }
 
+/// The rights of a user change while it is connected. The server ends its connections then.
+#[tokio::test]
+async fn a_topic_that_may_not_be_read_any_more_takes_no_feed_from_others() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let () = server.ask(&["ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all"]);
+    let one = Redis::connect(&format!("redis://app:secret@127.0.0.1:{}/", server.port)).await.unwrap();
+    let two = server.node().await;
+    wants(&one, &["a", "b"]).await;
+    let () = server.ask(&["ACL", "SETUSER", "app", "resetchannels", "&openline:{b}*", "&openline:{c}*"]);
+    cut(&one).await;
+    for topic in ["a", "b"] {
+        say(&two, topic, "missed").await;
+    }
+    assert_eq!(&*fed_message(&one).await.0, "b");
+    // Neither does one that is refused when it is wanted.
+    assert!(one.interest(vec!["d".into()], Vec::new()).await.is_err());
+    wants(&one, &["c"]).await;
+    say(&two, "c", "x").await;
+    assert_eq!(&*fed_message(&one).await.0, "c");
+    let () = server.ask(&["ACL", "SETUSER", "app", "&openline:{a}*"]);
+    assert!(fed(&one).await == Fed::Stale("a".into()));
+    say(&two, "a", "heard").await;
+    assert_eq!(fed_message(&one).await, ("a".into(), 2, "heard".to_owned()));
+}
+
 /// Hubs, as programs have them.
 #[tokio::test]
 async fn a_node_that_takes_leave_takes_its_names_with_it() {

@@ -4,7 +4,7 @@
 //! not answer, if its server is another one than that of the commands, or if the server has taken a topic from it. Then
 //! all topics are subscribed to, and after that the cut is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,9 @@ pub(super) struct Feed {
     pub(super) queue: Arc<Queue>,
     pub(super) names: Arc<Names>,
     pub(super) requests: mpsc::Receiver<Request>,
+    /// Topics that the server feeds no more, though it once did: the rights of the user have changed. They are asked for
+    /// again and again, and the others have their feed.
+    pub(super) refused: Vec<(Vec<u8>, Arc<str>)>,
 }
 
 /// Why a connection is made again.
@@ -84,14 +87,39 @@ impl Feed {
     }
 
     /// A new connection with all subscriptions.
-    async fn restore(&self) -> Result<Line, Broken> {
+    async fn restore(&mut self) -> Result<Line, Broken> {
         let line = Feed::dial(&self.commands, &self.queue).await.map_err(|_| Broken)?;
+        self.refused.clear();
         for some in self.queue.wanted().chunks(AT_ONCE) {
-            let mut pipe = ::redis::pipe();
-            some.iter().for_each(|(channel, _)| _ = pipe.cmd("SSUBSCRIBE").arg(&channel[..]));
-            self.pipe(&line, &pipe).await?.map_err(|_| Broken)?;
+            let refused = self.subscribe(&line, some).await?;
+            self.refused.extend(refused);
         }
         Ok(line)
+    }
+
+    /// Returns those that the user may not read.
+    async fn subscribe(&self, line: &Line, some: &[(Vec<u8>, Arc<str>)]) -> Result<Vec<(Vec<u8>, Arc<str>)>, Broken> {
+        let mut pipe = ::redis::pipe();
+        some.iter().for_each(|(channel, _)| _ = pipe.cmd("SSUBSCRIBE").arg(&channel[..]));
+        let Err(error) = self.pipe(line, &pipe).await? else { return Ok(Vec::new()) };
+        let errors = error.into_server_errors().ok_or(Broken)?;
+        if errors.iter().any(|(_, error)| error.code() != "NOPERM") {
+            return Err(Broken);
+        }
+        Ok(errors.iter().filter_map(|(at, _)| some.get(*at).cloned()).collect())
+    }
+
+    /// Asks again for what was refused.
+    async fn retry(&mut self, line: &Line) -> Result<(), Broken> {
+        let mut asked = std::mem::take(&mut self.refused);
+        asked.retain(|(channel, _)| self.queue.wants(channel));
+        self.refused = self.subscribe(line, &asked).await?;
+        let refused: HashSet<&Vec<u8>> = self.refused.iter().map(|(channel, _)| channel).collect();
+        for (_, topic) in asked.iter().filter(|(channel, _)| !refused.contains(channel)) {
+            // What was said meanwhile has not been fed.
+            self.queue.stale(topic.clone());
+        }
+        Ok(())
     }
 
     /// Serves a connection until it is lost. Returns the requests that it could not finish: they are done when the next
@@ -114,6 +142,9 @@ impl Feed {
                         Ok(Err(error)) if error.code() == Some("READONLY") => return Vec::new(),
                         Ok(_) => {}
                         Err(Broken) => return Vec::new(),
+                    }
+                    if self.retry(line).await.is_err() {
+                        return Vec::new();
                     }
                 }
                 1.. = self.requests.recv_many(&mut batch, 64) => {

@@ -83,6 +83,12 @@ impl Queue {
         self.came.notify_one();
     }
 
+    /// Something of this topic may be missing.
+    pub(super) fn stale(&self, topic: Arc<str>) {
+        self.state().add(Fed::Stale(topic), self.most, self.most_bytes);
+        self.came.notify_one();
+    }
+
     /// From now on only the connection with this number may add.
     pub(super) fn next_connection(&self) -> u64 {
         let mut state = self.state();
