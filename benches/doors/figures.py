@@ -9,12 +9,13 @@ DOORS = {"poll": "long polling", "events": "SSE", "socket": "WebSocket"}
 
 # Tables.
 
-def markdown(tables, results, left_out, machine, no_lines=None):
+def markdown(tables, results, left_out, notes):
     """One table for each name in `tables`, with all of its cases."""
-    parts = ["# Long polling, SSE and WebSocket", "", f"Made by `benches/doors/run`. {machine}.", ""]
-    if no_lines:
-        parts += [f"Without network namespaces ({no_lines}), so packets are not counted.", ""]
-    busy = False
+    parts = ["# Long polling, SSE and WebSocket", "", "Made by `benches/doors/run`; `README.md` there says how to read it.", ""]
+    for note in notes:
+        parts += [note, ""]
+    parts += glance(tables, results)
+    marked = ""
     for name, cases in tables.items():
         title, text, columns, label = TABLES[name]
         header = columns(None, None)
@@ -28,9 +29,9 @@ def markdown(tables, results, left_out, machine, no_lines=None):
                 if result is None:
                     rows.append([label(case), DOORS[door], "failed"] + [""] * (len(header) - 2))
                 else:
-                    mark = marks(result)
-                    busy = busy or bool(mark)
-                    rows.append([label(case), DOORS[door] + mark] + columns(case, result)[1:])
+                    found = marks(result)
+                    marked += found
+                    rows.append([label(case), DOORS[door] + found] + columns(case, result)[1:])
         parts += [f"## {title}", "", text, ""]
         parts.append("| " + " | ".join(["", header[0], *header[1:]]) + " |")
         parts.append("|---|---|" + "--:|" * (len(header) - 1))
@@ -39,14 +40,65 @@ def markdown(tables, results, left_out, machine, no_lines=None):
             parts.append("| " + " | ".join(["" if row[0] == previous else row[0], *row[1:]]) + " |")
             previous = row[0]
         parts.append("")
-    if busy:
-        parts += ["`*`: the server's core was more than 90 % busy. `†`: the clients' core was, so the latency is in part theirs.",
-                  ""]
+    parts += [text + "\n" for sign, (_, text) in MARKS.items() if sign in marked]
     return "\n".join(parts)
 
 
+def glance(tables, results):
+    """The doors beside each other: the part for who reads nothing else. What was not measured has no row."""
+    rows = []
+
+    def row(name, case, show):
+        measured = results.get(case, {})
+        if any(door in measured for door in DOORS):
+            rows.append([name, *(show(case, measured[door]) if door in measured else "failed" for door in DOORS)])
+
+    latency = lambda case, result: f"{number(result['p50_ns'] / 1e6)} / {number(result['p99_ns'] / 1e6)}"
+    both_ways = lambda case, result: number((result["received_bytes"] + result["sent_bytes"]) / deliveries(case))
+    line = tables.get("line", [])
+    for case in line:
+        row(f"latency at a round trip of {case.rtt} ms: p50 / p99, ms", case, latency)
+    for case in tables.get("far", [])[-1:]:
+        row(f"the same at {case.rtt} ms with {case.rate:g} messages a second, {case.clients:,} clients", case, latency)
+    for case in line[:1]:
+        row("bytes for a message, both ways", case, both_ways)
+    for case in tables.get("headers", []):
+        if case.headers == "minimal":
+            row("the same with the least request headers", case, both_ways)
+    for case in line[:1]:
+        row("packets for a message, both ways", case,
+            lambda case, result: "–" if packets(result) is None else number(packets(result) / deliveries(case)))
+        row("server CPU for a message, µs", case, lambda case, result: by_message(case, result)[7])
+    for case in tables.get("clients", [])[-1:]:
+        row(f"server memory for a client, of {case.clients:,}, KiB", case,
+            lambda case, result: number(result["memory_bytes"] / 1024))
+    for case in tables.get("idle", []):
+        row("bytes a minute while nothing is said, both ways", case,
+            lambda case, result: number((result["received_bytes"] + result["sent_bytes"])
+                                        / (case.clients * result["seconds"] / 60)))
+    row_of_losses = ["lost, in all measurements"]
+    for door in DOORS:
+        row_of_losses.append(str(sum(doors[door]["lost"] for doors in results.values() if door in doors)))
+    if not rows or not line:
+        return []
+    title = f"{line[0].clients:,} clients, {line[0].rate:g} messages a second"
+    if line[0].rate == 1:
+        title = f"{line[0].clients:,} clients, 1 message a second"
+    head = ["| " + " | ".join([title, *DOORS.values()]) + " |", "|---|" + "--:|" * len(DOORS)]
+    return [*head, *("| " + " | ".join(row) + " |" for row in [*rows, row_of_losses]), ""]
+
+
+MARKS = {
+    "\\*": (lambda result: result["server_busy"] > 0.9, "\\*: the server's core was more than 90 % busy."),
+    "†": (lambda result: result["client_busy"] > 0.9,
+          "†: the clients' core was more than 90 % busy, so the latency is in part theirs."),
+    "‡": (lambda result: result["dropped_packets"] > 0,
+          "‡: a queue of the kernel overflowed, and TCP sent some packets again."),
+}
+
+
 def marks(result):
-    return ("*" if result["server_busy"] > 0.9 else "") + ("†" if result["client_busy"] > 0.9 else "")
+    return "".join(sign for sign, (holds, _) in MARKS.items() if holds(result))
 
 
 def deliveries(case):
@@ -114,7 +166,7 @@ def number(value):
     """Three digits that count, or all before the point."""
     if value is None:
         return "–"
-    if abs(value) >= 100:
+    if abs(value) >= 100 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if abs(value) >= 0.01 else f"{value:.2f}"
 
@@ -231,7 +283,7 @@ def check():
     """Raises AssertionError."""
     import collections
 
-    for value, expected in [(0, "0.00"), (0.123, "0.123"), (1.234, "1.23"), (12.34, "12.3"), (123.4, "123"),
+    for value, expected in [(0, "0"), (0.123, "0.123"), (1.234, "1.23"), (12.34, "12.3"), (123.4, "123"),
                             (1234.5, "1,234"), (0.001, "0.00"), (None, "–")]:
         assert number(value) == expected, (value, number(value))
     for highest in (1e-12, 0.3, 1, 1.9, 2, 5, 7, 10, 11, 99, 100, 101, 12345):
@@ -241,18 +293,21 @@ def check():
     Case = collections.namedtuple("Case", "clients rate rtt seconds headers messages")
     cases = [Case(10 ** at, rate, 100, 10, "browser", 10 * rate) for at, rate in enumerate((1, 10, 100))]
     result = {"p50_ns": 1e6, "p99_ns": 2e6, "max_ns": 3e6, "received_bytes": 400, "sent_bytes": 0, "lost": 0,
-              "segments": {"received": 30, "sent": 10}, "server_cpu_ns": 5e6, "server_busy": 0.95, "client_busy": 0.1,
+              "segments": {"received": 30, "sent": 10}, "server_cpu_ns": 5e6, "server_busy": 0.95, "client_busy": 0.1, "dropped_packets": 0,
               "waiting_bytes": 2048, "memory_bytes": 4096, "seconds": 10}
     every = {name: cases for name in TABLES}
     results = {case: {door: result for door in DOORS} for case in cases}
-    text = markdown(every, results, {}, "a machine")
-    assert text.count("| WebSocket* |") == len(TABLES) * len(cases) and "failed" not in text and "left out" not in text
-    assert "| 1.00 | 2.00 | 3.00 | 40.0 | 0.00 | 4.00 | 500 | 0 |" in text, text
+    text = markdown(every, results, {}, ["a machine"])
+    assert text.count("| WebSocket\\* |") == len(TABLES) * len(cases) and "†" not in text and "failed" not in text and "left out" not in text
+    assert "| 1.00 | 2.00 | 3.00 | 40.0 | 0 | 4.00 | 500 | 0 |" in text, text
+    assert "| bytes a minute while nothing is said, both ways | 240 | 240 | 240 |" in text, text
+    assert "| lost, in all measurements | 0 | 0 | 0 |" in text
     widths = {name: len(TABLES[name][2](None, None)) + 1 for name in TABLES}
     del results[cases[0]]["poll"]
-    missing = markdown(every, {cases[0]: results[cases[0]]}, {cases[1]: "too many"}, "a machine")
-    assert missing.count("| failed |") == len(TABLES) * 4 and missing.count("left out: too many") == len(TABLES)
-    for part, name in zip((text + "\n" + missing).split("\n## ")[1:], [*TABLES, *TABLES]):
+    missing = markdown(every, {cases[0]: results[cases[0]]}, {cases[1]: "too many"}, ["a machine"])
+    counted = missing[missing.index("\n## "):]
+    assert counted.count("| failed |") == len(TABLES) * 4 and counted.count("left out: too many") == len(TABLES)
+    for part, name in zip((text + counted).split("\n## ")[1:], [*TABLES, *TABLES]):
         rows = [line for line in part.split("\n") if line.startswith("|")]
         assert len(rows) > 4 and {line.count(" | ") + 2 for line in rows if "---" not in line} == {widths[name] + 1}, rows
 
