@@ -77,3 +77,36 @@ impl Line {
 
 /// More than a measurement of this package ever has on its way.
 const MOST: usize = 500_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn packets_arrive_in_order_and_not_before_their_time() {
+        let (client, from) = UnixDatagram::pair().unwrap();
+        let (server, to) = UnixDatagram::pair().unwrap();
+        from.set_nonblocking(true).unwrap();
+        server.set_nonblocking(true).unwrap();
+        let (mut line, mut room, delay) = (Line::default(), [0; 100], Duration::from_millis(30));
+        assert_eq!(line.due(), None);
+        let sent = Instant::now();
+        for packet in [b"1", b"2", b"3"] {
+            client.send(packet).unwrap();
+        }
+        line.take(from.as_fd(), delay, &mut room).unwrap();
+        assert!(line.due().is_some_and(|due| due >= sent + delay));
+        for packet in [b"1", b"2", b"3"] {
+            let arrived = loop {
+                line.give(to.as_fd()).unwrap();
+                if let Ok(length) = server.recv(&mut room) {
+                    break &room[..length];
+                }
+            };
+            assert_eq!(arrived, packet);
+            assert!(sent.elapsed() >= delay);
+        }
+        assert_eq!(line.due(), None);
+    }
+}
