@@ -1,8 +1,8 @@
-"""Two network namespaces with a line between them: the server's and the clients'. So packets can be counted, nobody else's
-are among them, and the line can be long.
+"""Two network namespaces with a line between them: the server's and the clients'. So packets can be counted, nobody
+else's are among them, and the line can be long.
 
-They have no names: they are held by file descriptors of this process and by the processes in them, and the kernel frees them
-with the last of these, whatever happens.
+They have no names: they are held by file descriptors of this process and by the processes in them, and the kernel frees
+them with the last of these, whatever happens.
 
 Without a delay the line is a veth pair. With one it is a pair of TUN devices and `doors link` between them, which needs
 nothing but /dev/net/tun (netem is a module that small kernels leave out).
@@ -81,6 +81,8 @@ class Network:
         self.tuns = []
         try:
             self.home = self.hold(os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+            # Who may not come back must not go.
+            called(libc.setns(self.home, CLONE_NEWNET), "network namespaces")
             self.sides = {side: self.new() for side in ("server", "client")}
             self.tuns = [self.tun(side) for side in self.sides] if delay else []
             if not delay:
