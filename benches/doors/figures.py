@@ -134,6 +134,15 @@ def by_client(case, result):
             number(result["memory_bytes"] / 1024), str(result["lost"])]
 
 
+def by_door(case, result):
+    """What can be told apart if the doors share a server."""
+    if case is None:
+        return ["door", "p50, ms", "p99, ms", "max, ms", "bytes down", "bytes up", "lost"]
+    each = deliveries(case)
+    return ["", *(number(result[key] / 1e6) for key in ("p50_ns", "p99_ns", "max_ns")),
+            number(result["received_bytes"] / each), number(result["sent_bytes"] / each), str(result["lost"])]
+
+
 def by_minute(case, result):
     """What a client costs while nothing is said."""
     if case is None:
@@ -158,6 +167,9 @@ TABLES = {
                 "With few clients it is mostly rounding.", by_client, lambda case: f"{case.clients:,}"),
     "headers": ("By request headers", "What a browser sends with each request, or the least.", by_message,
                 lambda case: case.headers),
+    "mixed": ("All doors at once", "One server and one topic, so many clients of each door, a round trip of 20 ms. "
+              "Whoever is told of a message late waits for those who are told before.", by_door,
+              lambda case: f"{case.clients:,} at each"),
     "idle": ("While nothing is said", "For one client and minute: Pings and Pongs, comments, polls that end.",
              by_minute, lambda case: f"{case.clients:,} clients"),
 }
@@ -313,7 +325,8 @@ def check():
     assert counted.count("| failed |") == len(TABLES) * 4 and counted.count("left out: too many") == len(TABLES)
     for part, name in zip((text + counted).split("\n## ")[1:], [*TABLES, *TABLES]):
         rows = [line for line in part.split("\n") if line.startswith("|")]
-        assert len(rows) > 4 and {line.count(" | ") + 2 for line in rows if "---" not in line} == {widths[name] + 1}, rows
+        counts = {line.count(" | ") + 2 for line in rows if "---" not in line}
+        assert len(rows) > 4 and counts == {widths[name] + 1}, rows
 
     for some in (results, {}):
         drawn = svg(every, some)
