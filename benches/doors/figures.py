@@ -80,7 +80,8 @@ def glance(tables, results):
                                         / (case.clients * result["seconds"] / 60)))
     row_of_losses = ["lost, in all measurements"]
     for door in DOORS:
-        row_of_losses.append(str(sum(doors[door]["lost"] for doors in results.values() if door in doors)))
+        measured = [doors.get(door) for doors in results.values()]
+        row_of_losses.append(str(sum(result["lost"] for result in measured)) if all(measured) else "failed")
     if not rows or not line:
         return []
     title = f"{line[0].clients:,} clients, {line[0].rate:g} messages a second"
@@ -243,7 +244,8 @@ def lines(title, unit, cases, results, values):
 def bars(title, unit, cases, results, value):
     heights = {(at, door): max(0, value(case, results[case][door])) for at, case in enumerate(cases) for door in DOORS
                if door in results.get(case, {})}
-    top, out = axes(title, unit, heights.values())
+    # With room for the number above the highest.
+    top, out = axes(title, unit, [height * 1.08 for height in heights.values()])
     group = (WIDTH - LEFT - 20) / max(len(cases), 1)
     width = group / 4
     for at, case in enumerate(cases):
@@ -321,6 +323,7 @@ def check():
     widths = {name: len(TABLES[name][2](None, None)) + 1 for name in TABLES}
     del results[cases[0]]["poll"]
     missing = markdown(every, {cases[0]: results[cases[0]]}, {cases[1]: "too many"}, ["a machine"])
+    assert "| lost, in all measurements | failed | 0 | 0 |" in missing, missing
     counted = missing[missing.index("\n## "):]
     assert counted.count("| failed |") == len(TABLES) * 4 and counted.count("left out: too many") == len(TABLES)
     for part, name in zip((text + counted).split("\n## ")[1:], [*TABLES, *TABLES]):
