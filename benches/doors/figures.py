@@ -182,6 +182,8 @@ def number(value):
         return "–"
     if abs(value) >= 100 or value == 0:
         return f"{value:,.0f}"
+    # 0.9996 is 1.00 and 99.96 is 100.
+    value = float(f"{value:.3g}")
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if abs(value) >= 0.01 else f"{value:.2f}"
 
 
@@ -298,7 +300,7 @@ def check():
     """Raises AssertionError."""
     import collections
 
-    for value, expected in [(0, "0"), (0.123, "0.123"), (1.234, "1.23"), (12.34, "12.3"), (123.4, "123"),
+    for value, expected in [(0, "0"), (0.123, "0.123"), (0.9996, "1.00"), (99.96, "100"), (1.234, "1.23"), (12.34, "12.3"), (123.4, "123"),
                             (1234.5, "1,234"), (0.001, "0.00"), (None, "–")]:
         assert number(value) == expected, (value, number(value))
     for highest in (1e-12, 0.3, 1, 1.9, 2, 5, 7, 10, 11, 99, 100, 101, 12345):
