@@ -29,8 +29,11 @@ pub struct Headers {
     /// The names and values, at the ranges in `fields`. For a received message this is its whole head, so that
     /// no field needs memory of its own.
     bytes: Vec<u8>,
-    fields: Vec<(Range<usize>, Range<usize>)>,
+    fields: Vec<Field>,
 }
+
+/// Where the name and the value of a field lie.
+pub(crate) type Field = (Range<usize>, Range<usize>);
 
 impl Headers {
     /// No fields.
@@ -45,7 +48,7 @@ impl Headers {
     }
 
     /// The fields at these places in `bytes`, which are known to be valid.
-    pub(crate) fn parsed(bytes: Vec<u8>, fields: Vec<(Range<usize>, Range<usize>)>) -> Headers {
+    pub(crate) fn parsed(bytes: Vec<u8>, fields: Vec<Field>) -> Headers {
         Headers { bytes, fields }
     }
 
@@ -188,9 +191,28 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_tchar(byte))
 }
 
+#[expect(clippy::indexing_slicing, reason = "the table has a place for each byte")]
 pub(crate) fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TCHARS[usize::from(byte)]
 }
+
+/// RFC 9110 §5.6.2: which bytes are `tchar`. A table, since each byte of each header's name is looked up.
+#[expect(clippy::indexing_slicing, reason = "the table has a place for each byte")]
+static TCHARS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        let other = matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        );
+        table[byte as usize] = byte.is_ascii_alphanumeric() || other;
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
 
 /// RFC 9110 §5.5: whether this is a control character, which a field value, or any line of a head, may not have.
 pub(crate) fn is_control(byte: u8) -> bool {

@@ -11,7 +11,7 @@ mod response;
 pub use accept::Accept;
 pub(crate) use accept::Choice;
 pub use headers::Headers;
-pub(crate) use headers::{is_control, is_tchar, is_token};
+pub(crate) use headers::{Field, is_control, is_tchar, is_token};
 pub use request::Request;
 pub(crate) use request::split_absolute;
 pub use response::Response;
