@@ -113,9 +113,12 @@ impl Headers {
     /// The values of all fields of this name, in order.
     #[expect(clippy::indexing_slicing, reason = "the ranges of all fields lie in `bytes`")]
     pub fn get_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        // Most names differ in their length already.
+        // Most names differ in their length already, and those that are equal are mostly written alike.
         let is_it = move |other: &Range<usize>| {
-            other.len() == name.len() && self.bytes[other.clone()].eq_ignore_ascii_case(name.as_bytes())
+            other.len() == name.len() && {
+                let other = &self.bytes[other.clone()];
+                other == name.as_bytes() || other.eq_ignore_ascii_case(name.as_bytes())
+            }
         };
         self.fields.iter().filter(move |(other, _)| is_it(other)).map(|(_, value)| &self.bytes[value.clone()])
     }
