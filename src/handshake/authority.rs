@@ -79,7 +79,7 @@ pub(super) fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
 fn read_authority(authority: &str) -> Result<(&str, Option<u16>), (UriPart, usize)> {
     let end = match authority.strip_prefix('[') {
         Some(rest) => rest.find(']').ok_or((UriPart::Host, 0))? + 2,
-        None => authority.find(':').unwrap_or(authority.len()),
+        None => authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len()),
     };
     let (host, port) = authority.split_at(end);
     let wrong = match bracketed(host) {
@@ -127,7 +127,7 @@ fn wrong_byte(text: &str, others: &[u8]) -> Option<usize> {
 
 /// RFC 3986 §2.2, §2.3: whether the byte is `unreserved` or one of `sub-delims`.
 fn is_unescaped(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
 }
 
 /// The host in the form in which it is sent: the one form that the WHATWG URL Standard has for it. `None` if
