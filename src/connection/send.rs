@@ -375,7 +375,7 @@ impl Connection {
     }
 
     /// Queues a Close frame. A Pong that `pong` keeps goes before it.
-    fn queue_last(&mut self, payload: &[u8]) {
+    pub(super) fn queue_last(&mut self, payload: &[u8]) {
         if let Some(pong) = self.cold.as_mut().and_then(|cold| cold.pong.take()) {
             self.queue_control(Opcode::Pong, &pong);
         }
