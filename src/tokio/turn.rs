@@ -125,12 +125,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Writes until nothing waits, or the transport takes no more, and flushes.
     fn poll_write(&mut self, cx: &mut Context<'_>, timed: bool) -> Poll<()> {
+        // Nothing here waits, so all of it happens at one time.
+        let now = if timed { self.clock.now() } else { self.driver.read_at() };
         while let Some(written) = self.poll_write_some(cx) {
             match written {
-                Poll::Ready(Ok(len)) => {
-                    let now = if timed { self.clock.now() } else { self.driver.read_at() };
-                    self.driver.connection.handle_buffered(len, now);
-                }
+                Poll::Ready(Ok(len)) => self.driver.connection.handle_buffered(len, now),
                 Poll::Ready(Err(error)) => {
                     self.driver.write_failed(error, self.clock.now());
                     return Poll::Ready(());
@@ -138,12 +137,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 Poll::Pending => {
                     let blocked = self.blocked(cx);
                     // What has been taken is flushed now, since a task may wait for only that.
-                    let _ = self.poll_flush(cx, timed);
+                    let _ = self.poll_flush(cx, now);
                     return blocked;
                 }
             }
         }
-        let flushed = self.poll_flush(cx, timed);
+        let flushed = self.poll_flush(cx, now);
         if flushed.is_pending() { self.blocked(cx) } else { flushed }
     }
 
@@ -160,15 +159,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Flushes the transport if it has not passed on all that it has taken.
     #[inline(always)]
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, timed: bool) -> Poll<()> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
         if !self.driver.owes_flush() {
             return Poll::Ready(());
         }
         match ready!(Pin::new(&mut self.io).poll_flush(cx)) {
-            Ok(()) => {
-                let now = if timed { self.clock.now() } else { self.driver.read_at() };
-                self.driver.connection.handle_flushed(now);
-            }
+            Ok(()) => self.driver.connection.handle_flushed(now),
             Err(error) => self.driver.write_failed(error, self.clock.now()),
         }
         Poll::Ready(())
