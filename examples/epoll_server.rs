@@ -1,17 +1,16 @@
-//! Sends every message back, over one event loop for all connections: what a program writes that
-//! embeds the core in networking code of its own. One thread, one read buffer, one set of deadlines.
+//! Sends every message back, over one event loop for all connections: what a program writes that embeds the core in
+//! networking code of its own. One thread, one read buffer, one set of deadlines.
 //!
 //! ```text
 //! cargo run --release --example epoll_server
 //! ```
 //!
-//! Then open <http://127.0.0.1:9001/>, or point any WebSocket client at it. `--help` says what
-//! can be chosen.
+//! Then open <http://127.0.0.1:9001/>, or point any WebSocket client at it. `--help` says what can be chosen.
 
 mod support;
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::Instant;
 
@@ -22,8 +21,7 @@ use support::Options;
 
 const HELP: &str = "usage: epoll_server [OPTIONS]
 
-Sends every message back, over one event loop for all connections. Prints its address once it
-listens.
+Sends every message back, from one event loop for all connections. Prints its address once it listens.
 
 options:
 ";
@@ -92,7 +90,7 @@ fn turn(Peer { io, connection, until }: &mut Peer, buffer: &mut [u8], now: Time)
         let Some(wants) = connection.wants() else { return false };
         *until = wants.until;
         match wants.step(ready, now) {
-            Step::Write => match io.write(connection.next_transmit().unwrap_or_default()) {
+            Step::Write => match write(io, connection) {
                 Ok(len) => connection.handle_transmitted(len, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     ready.write = false;
@@ -105,8 +103,13 @@ fn turn(Peer { io, connection, until }: &mut Peer, buffer: &mut [u8], now: Time)
                 let _ = io.shutdown(Shutdown::Write);
                 connection.handle_shutdown();
             }
-            Step::Read => match io.read(buffer) {
+            // In the middle of a long message it is read straight to its place, and not to the buffer.
+            Step::Read => match io.read(connection.receive_space().unwrap_or(&mut *buffer)) {
                 Ok(0) => connection.handle_eof(now),
+                Ok(len) if connection.receive_space().is_some() => {
+                    connection.handle_filled(len, now);
+                    answer(connection, &mut [], now);
+                }
                 Ok(len) => answer(connection, &mut buffer[..len], now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => ready.read = false,
                 Err(_) => connection.handle_reset(),
@@ -120,6 +123,12 @@ fn turn(Peer { io, connection, until }: &mut Peer, buffer: &mut [u8], now: Time)
     }
     *until = Some(now);
     true
+}
+
+/// Writes once. A long payload is not copied behind its header: both leave in one call.
+fn write(io: &mut TcpStream, connection: &Connection) -> io::Result<usize> {
+    let mut waiting = connection.transmits();
+    io.write_vectored(&[waiting.next(), waiting.next()].map(|bytes| IoSlice::new(bytes.unwrap_or_default())))
 }
 
 /// The application: answers what has come, as long as there is room for answers. The rest is held,
