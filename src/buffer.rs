@@ -57,15 +57,15 @@ pub(crate) struct SendBuffer {
     usual: u32,
 }
 
-/// Makes room for `more` bytes, which make no more than `most` in all. The memory becomes four times as large, so that
+/// Makes room for `more` parts (bytes, mostly), which make no more than `most` in all. The memory becomes four times as large, so that
 /// many short parts take little time, but it does not grow beyond `most`. The last step is not a small one: while memory
 /// grows, the old one is there too.
-pub(crate) fn reserve_within(bytes: &mut Vec<u8>, more: usize, most: usize) {
-    let needed = bytes.len().saturating_add(more);
-    if needed > bytes.capacity() {
-        let grown = bytes.capacity().saturating_mul(4);
+pub(crate) fn reserve_within<T>(parts: &mut Vec<T>, more: usize, most: usize) {
+    let needed = parts.len().saturating_add(more);
+    if needed > parts.capacity() {
+        let grown = parts.capacity().saturating_mul(4);
         let target = if grown > most / 2 { most } else { grown };
-        bytes.reserve_exact(target.max(needed) - bytes.len());
+        parts.reserve_exact(target.max(needed) - parts.len());
     }
 }
 

@@ -138,7 +138,8 @@ fn an_answer_costs_a_handful_of_allocations() {
         let info = allocation_counter::measure(|| {
             assert!(connection.receive_copied(&mut answer.as_bytes(), Time::ZERO).is_err(), "{name}");
         });
-        assert!(info.count_total <= 6, "{name}: {} allocations", info.count_total);
+        // The places of 4,000 lines grow fourfold, in five steps.
+        assert!(info.count_total <= 10, "{name}: {} allocations", info.count_total);
     }
 }
 

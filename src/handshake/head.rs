@@ -180,9 +180,8 @@ impl HeadReader {
         } else if line.is_empty() {
             return Ok(true);
         } else {
-            if self.fields.is_empty() {
-                self.fields.reserve_exact(FEW_FIELDS);
-            }
+            let more = if self.fields.is_empty() { FEW_FIELDS } else { 1 };
+            reserve_within(&mut self.fields, more, self.max_headers.min(self.max_head / SHORTEST_FIELD));
             self.fields.push(field(self.bytes.get(line.clone()).unwrap_or_default(), line.start - self.first.end - 2)?);
         }
         self.lines += 1;
@@ -317,6 +316,9 @@ const PROTOCOL: &[u8] = b"HTTP/";
 
 /// How many headers there is room for at once. A request that is not a browser's seldom has more.
 const FEW_FIELDS: usize = 8;
+
+/// The length of `a:` and the end of its line.
+const SHORTEST_FIELD: usize = 4;
 
 /// From this length on, the memory of a request line is worth giving back.
 const LONG_LINE: usize = 1024;
