@@ -144,9 +144,9 @@
 //! | received by `receive`, whole in the input | none | none |
 //! | received by `receive_owned`, or an adapter's `recv`, whole in the input | one, of its length | one |
 //! | a chunk read into [`receive_space`](crate::Connection::receive_space) | one | none |
-//! | sent, borrowed or shorter than 16 KiB | none while little waits | one |
-//! | sent, owned, 16 KiB or longer | what the queue of blocks needs | none |
-//! | sent, [`Bytes`](crate::BytesMessage) or [`Prepared`](crate::Prepared), by a server | none while little waits | one below 16 KiB, none from there on |
+//! | sent, borrowed or shorter than 4 KiB | none while little waits | one |
+//! | sent, owned, 4 KiB or longer | what the queue of blocks needs | none |
+//! | sent, [`Bytes`](crate::BytesMessage) or [`Prepared`](crate::Prepared), by a server | none while little waits | one below 4 KiB, none from there on |
 //!
 //! One system call of an adapter reads all that has come, up to 64 KiB, and one writes all that was fed since.
 //! Masking and unmasking take no pass of their own over the memory, unless the payload stays where it lies.

@@ -54,7 +54,7 @@ impl From<Bytes> for Outgoing<'_> {
 /// A message to send whose payload is [`Bytes`], which others may hold too: for example a part of a larger
 /// buffer, or of a file that is mapped into memory.
 ///
-/// A payload below 16 KiB is copied when it is sent. From 16 KiB on, a server transmits it from where it lies.
+/// A payload below 4 KiB is copied when it is sent. From 4 KiB on, a server transmits it from where it lies.
 /// A client must mask it: where it lies if nobody else holds it, otherwise in a copy.
 ///
 /// To send one message to many connections, see [`Prepared`].
