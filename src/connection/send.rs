@@ -88,7 +88,8 @@ impl Connection {
     /// # Errors
     ///
     /// As [`send`](Self::send), without [`SendError::Full`].
-    #[inline]
+    // Always inlined: most callers know which kind of message they have, and of the four kinds one is left.
+    #[inline(always)]
     pub fn queue<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Result<(), SendError> {
         self.check_whole()?;
         self.queue_message(message.into());
