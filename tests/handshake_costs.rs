@@ -60,6 +60,30 @@ fn a_request_costs_a_handful_of_allocations() {
     }
 }
 
+/// All that a server's connection allocates for a client that opens it and closes it cleanly: what it opens with, the
+/// head and where its fields lie, the method and the target; the answer, and until when it must leave; the Close frame,
+/// where that ends, and how it all ended.
+#[test]
+fn an_opening_and_a_clean_end_cost_ten_allocations() {
+    let server = Server::default();
+    let mut request = format!("GET / HTTP/1.1\r\n{UPGRADE}\r\n").into_bytes();
+    let mut close = [0x88, 0x82, 0, 0, 0, 0, 3, 232];
+    let now = Time::ZERO;
+    let info = allocation_counter::measure(|| {
+        let mut us = Connection::server(&server, now);
+        assert_eq!(us.receive(&mut &mut request[..], now), Ok(Some(Event::Request)));
+        us.accept(Accept::default(), now).unwrap();
+        us.handle_transmitted(us.queued(), now);
+        assert!(matches!(us.receive(&mut &mut close[..], now), Ok(Some(Event::Close(_)))));
+        assert_eq!(us.next_transmit(), Some(&[0x88, 2, 3, 232][..]));
+        us.handle_transmitted(4, now);
+        us.handle_shutdown();
+        us.handle_eof(now);
+        assert!(us.wants().is_none());
+    });
+    assert_eq!(info.count_total, 10);
+}
+
 /// With the limits of lines that hold by default no head takes more, whatever stands in it.
 #[test]
 fn a_request_takes_no_more_than_seven_times_its_limit() {
