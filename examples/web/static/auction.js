@@ -15,23 +15,25 @@ live.watch("auction:1", whoIsHere()); // who is at one lot is at all
 
 function lot(number) {
   const price = element("span", { className: "price" }, "–"), winner = element("span", { className: "soft" }, "no bid yet");
-  const clock = element("span", { className: "soft" }, "open"), title = `Lot ${number}`;
+  const clock = element("span", { className: "soft" }, "–"), title = `Lot ${number}`;
   const amount = element("input", { type: "number", min: 1, step: 1, required: true, ariaLabel: `Your bid for lot ${number}` });
   const form = element("form", {}, amount, element("button", {}, "Bid"));
   const card = element("section", { className: "card lot", ariaLabel: title }, element("h2", {}, title), price, winner, clock, form);
   document.getElementById("lots").append(card);
-  const self = { card, clock, price: 0, until: null, over: false };
+  const self = { card, clock, price: null, until: null, over: false }; // price: null as long as nobody has told it
   self.show = (value, bidder) => {
+    const first = self.price === null, typing = document.activeElement === amount;
     self.price = value;
     price.textContent = money.format(value);
     winner.textContent = bidder ? `${self.over ? "sold to" : "highest bid:"} ${bidder}` : "no bid yet";
-    if (document.activeElement !== amount || !(amount.value > value)) amount.value = value + 1;
+    if (first || !(typing || amount.value > value)) amount.value = value + 1; // nobody's own bid is written over
     [amount, form.lastChild].forEach(control => control.disabled = self.over);
     card.classList.toggle("over", self.over);
   };
   form.addEventListener("submit", event => {
     event.preventDefault();
     live.bid(number, Math.trunc(amount.value)).then(answer => {
+      if (!(amount.value > answer.price)) amount.value = answer.price + 1;
       const why = answer.reason === "over" ? "is over" : `stands at ${money.format(answer.price)} already`;
       told.textContent = "refused" in answer ? `Lot ${number} ${why}.` : "";
     }, why => told.textContent = `Lot ${number}: ${why.message}`);
@@ -48,6 +50,7 @@ function enter() { // joins under one's name, or again under another
         else { lot.over = false; lot.show(message.price, message.bidder); flash(lot.card); }
         if (began || lot.over) look();
       },
+      gap({ count }) { if (count === undefined) { lot.price = null; look(); } }, // perhaps the server has begun anew
     }, { from: "now", lag: "latest", as });
   }
 }
@@ -59,7 +62,7 @@ function look() {
     for (const { lot: number, price, bidder, over, seconds } of all) {
       const lot = lots.get(number);
       Object.assign(lot, { over, until: seconds === null ? null : Date.now() + seconds * 1000 });
-      if (price >= lot.price) lot.show(price, bidder);
+      if (lot.price === null || price >= lot.price) lot.show(price, bidder);
     }
   }, 50);
 }
@@ -67,7 +70,7 @@ setInterval(() => {
   for (const lot of lots.values()) {
     const left = lot.until === null ? null : Math.max(0, Math.ceil((lot.until - Date.now()) / 1000));
     const time = left === null ? "" : `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
-    lot.clock.textContent = left === null ? "open; ten minutes from the first bid" : lot.over ? `over; opens again in ${time}` : `${time} left`;
+    lot.clock.textContent = left === null ? "ten minutes from the first bid" : lot.over ? `over; opens again in ${time}` : `${time} left`;
     if (left === 0) look();
   }
 }, 500);

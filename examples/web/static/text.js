@@ -9,7 +9,15 @@ const live = new Live({
     if (state === "open" && unsaid) say();
   },
 });
-live.join("text", { message({ socketid, message }) { show(message?.who ?? socketid, message?.text ?? message); } }, { lag: "skip" });
+live.join("text", {
+  message({ socketid, message }) { show(message?.who ?? socketid, message?.text ?? message); },
+  gap({ count }) { // what follows begins with the oldest that is kept
+    if (count !== undefined) return;
+    rows.clear();
+    lines.replaceChildren();
+    if (input.value) say();
+  },
+}, { lag: "skip" });
 function show(who, text) {
   who = String(who);
   text = typeof text === "string" ? text : JSON.stringify(text ?? "");
@@ -17,6 +25,7 @@ function show(who, text) {
   rows.delete(who);
   if (text === "") return row.remove();
   row.textContent = text;
+  row.classList.toggle("me", who === me);
   rows.set(who, row);
   who === me ? lines.prepend(row) : row.parentNode || lines.append(row);
   if (rows.size > 100) { const [oldest, gone] = rows.entries().next().value; gone.remove(); rows.delete(oldest); }
