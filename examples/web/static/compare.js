@@ -29,7 +29,8 @@ async function poll(signal) {
   while (!signal.aborted) {
     try {
       ways.poll.requests++;
-      const answer = await fetch(`/poll?topic=${topic}${after}`, { signal });
+      // Without no-store a browser lets requests for the same URL wait for each other, since the first may fill its cache.
+      const answer = await fetch(`/poll?topic=${topic}${after}`, { signal, cache: "no-store" });
       if (!answer.ok) throw new Error(answer.status);
       const { epoch, offset, messages } = await answer.json();
       if (after) messages.forEach(ways.poll.hear); // the first answer is what was there before
