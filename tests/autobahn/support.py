@@ -159,6 +159,13 @@ def build_http_examples(names, bin_dir=None):
     return build(["--locked", "--manifest-path", manifest, "--target-dir", target], "bin", names, bin_dir)
 
 
+def build_web_example(names, bin_dir=None):
+    """As `build_examples`, of the package examples/web."""
+    target = os.path.join(target_directory(), "web-example")
+    manifest = os.path.join("examples", "web", "Cargo.toml")
+    return build(["--locked", "--manifest-path", manifest, "--target-dir", target], "bin", names, bin_dir)
+
+
 def build(arguments, kind, names, bin_dir):
     if bin_dir:
         found = {name: os.path.join(os.path.abspath(bin_dir), name) for name in names}
@@ -227,6 +234,27 @@ def debian_programs(packages):
     if missing:
         raise Unavailable(f"{', '.join(missing)} not found (Debian: apt-get install {' '.join(packages.values())})")
     return {name: find(name) for name in packages}
+
+
+def make_certificate(directory):
+    """Writes ca.pem, and server.crt and server.key for 127.0.0.1 that this authority has signed; server.pem has both."""
+    path = lambda name: os.path.join(directory, name)
+    with open(path("server.ext"), "w", encoding="utf-8") as file:
+        file.write("subjectAltName = IP:127.0.0.1, DNS:localhost\n")
+    new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes"]
+    for words in (
+        [*new, "-x509", "-days", "2", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem"],
+        [*new, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"],
+        ["openssl", "x509", "-req", "-days", "2", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+         "-CAcreateserial", "-extfile", "server.ext", "-out", "server.crt"],
+    ):
+        made = subprocess.run(words, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if made.returncode != 0:
+            raise Failure(f"{' '.join(words)}: {made.stderr.strip()}")
+    with open(path("server.pem"), "w", encoding="utf-8") as pem:
+        for part in ("server.crt", "server.key"):
+            with open(path(part), encoding="utf-8") as file:
+                pem.write(file.read())
 
 
 def find_node():
