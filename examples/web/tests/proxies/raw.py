@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import socket
+import ssl
 import time
 
 from support import Failure
@@ -17,7 +18,11 @@ class Raw:
     def __init__(self, proxy, request, seconds):
         self.name, self.kept = proxy.name, b""
         self.stream = socket.create_connection(("127.0.0.1", proxy.port), timeout=seconds)
-        self.stream.sendall(request.format(host=f"127.0.0.1:{proxy.port}").replace("\n", "\r\n").encode())
+        if proxy.tls:
+            trust = ssl.create_default_context(cafile=proxy.ca)
+            self.stream = trust.wrap_socket(self.stream, server_hostname="127.0.0.1")
+        text = request.format(host=f"127.0.0.1:{proxy.port}", origin=proxy.url)
+        self.stream.sendall(text.replace("\n", "\r\n").encode())
         self.head = self.until(b"\r\n\r\n").decode("latin-1")
 
     def more(self):
@@ -44,8 +49,8 @@ class Socket(Raw):
 
     def __init__(self, proxy, seconds):
         key = base64.b64encode(os.urandom(16)).decode()
-        super().__init__(proxy, "GET /live HTTP/1.1\nHost: {host}\nOrigin: http://{host}\nUpgrade: websocket\n"
-                         f"Connection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: {key}\n\n", seconds)
+        super().__init__(proxy, "GET /live HTTP/1.1\nHost: {host}\nOrigin: {origin}\nUpgrade: websocket\n"
+                         "Connection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: " + key + "\n\n", seconds)
         if not self.head.startswith("HTTP/1.1 101 "):
             raise Failure(f"{self.name} answers {self.head!r}")
         self.pings, self.last = 0, time.monotonic()
