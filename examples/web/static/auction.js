@@ -25,6 +25,7 @@ function lot(number) {
     const first = self.price === null, typing = document.activeElement === amount;
     self.price = value;
     price.textContent = money.format(value);
+    price.classList.toggle("long", value > 1e9);
     winner.textContent = bidder ? `${self.over ? "sold to" : "highest bid:"} ${bidder}` : "no bid yet";
     if (first || !(typing || amount.value > value)) amount.value = value + 1; // nobody's own bid is written over
     [amount, form.lastChild].forEach(control => control.disabled = self.over);

@@ -12,7 +12,7 @@ function showStatus(state, seconds) {
 function hueOf(name) {
   let hash = 0x811c9dc5;
   for (const char of String(name)) hash = Math.imul(hash ^ char.codePointAt(0), 0x01000193);
-  return (hash >>> 0) % 360;
+  return (Math.imul(hash ^ hash >>> 15, 0x9e3779b1) >>> 8) % 360; // else "1" and "3" have the same
 }
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);

@@ -12,15 +12,13 @@ import webdriver
 from support import Failure, Process
 from webdriver import PATIENCE
 
-# The port is Firefox's choice, and it writes it to a file. Nothing is asked elsewhere; Marionette itself sees to the rest. A
-# page that is left ends its scripts in its own time: otherwise Firefox stops some in the middle, and calls that an error.
+# The port is Firefox's choice, and it writes it to a file. Nothing is asked elsewhere; Marionette itself sees to the rest.
 PREFERENCES = """
 user_pref("marionette.port", 0);
 user_pref("network.proxy.type", 0);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
 user_pref("network.http.speculative-parallel-limit", 0);
-user_pref("dom.ipc.cancel_content_js_when_navigating", false);
 user_pref("browser.shell.checkDefaultBrowser", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
 user_pref("app.normandy.enabled", false);

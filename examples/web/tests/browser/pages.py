@@ -127,7 +127,7 @@ def over_http1(windows, server):
         raise Failure("a new socket is not counted among the six")
     if windows.script(0, "return window.seventh") != "waits":
         raise Failure("a seventh request came through, though three windows have a poll and a stream each")
-    windows.to(2).get("about:blank")
+    windows.leave(2, server)
     windows.until(0, "window.seventh === 'came' && window.late.heard === 1")
 
 

@@ -171,6 +171,8 @@ class Windows:
         self.names = [browser.call("GET", "/window")]
         for _ in range(1, count):
             self.names.append(browser.call("POST", "/window/new", {"type": "window"})["handle"])
+        for number in self.all():
+            self.to(number).call("POST", "/window/rect", {"width": 1100, "height": 900})
 
     def to(self, number):
         self.browser.call("POST", "/window", {"handle": self.names[number]})
@@ -230,7 +232,7 @@ class Windows:
             with open(os.path.join(self.shots, f"{self.browser.name}-{name}.png"), "wb") as file:
                 file.write(base64.b64decode(picture))
 
-    def leave(self):
-        """No window has a page any more."""
-        for number in self.all():
-            self.to(number).get("about:blank")
+    def leave(self, number, server):
+        """The window has no page any more. Firefox ends the process of a page that is left for about:blank, in the middle of
+        its scripts, and calls that an error; this stays in the process."""
+        self.to(number).get(server.url + "/health")
