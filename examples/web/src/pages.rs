@@ -55,10 +55,14 @@ pub async fn page(State(site): State<Site>, uri: http::Uri) -> Response {
     }
 }
 
-/// A script or the style.
+/// A script, the style, or the icon.
 pub async fn asset(Path(name): Path<String>) -> Response {
     let Some((_, text)) = ASSETS.iter().find(|(known, _)| *known == name) else { return nothing().await };
-    let kind = if name.ends_with(".css") { "text/css; charset=utf-8" } else { "text/javascript; charset=utf-8" };
+    let kind = match name.rsplit('.').next() {
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        _ => "image/svg+xml",
+    };
     let told = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (told, *text).into_response()
 }
@@ -86,7 +90,7 @@ const TEMPLATES: [(&str, &str); 6] = [
     ("compare.html", include_str!("../templates/compare.html")),
 ];
 
-const ASSETS: [(&str, &str); 8] = [
+const ASSETS: [(&str, &str); 10] = [
     ("live.js", include_str!("../../../live/live.js")),
     ("style.css", include_str!("../static/style.css")),
     ("page.js", include_str!("../static/page.js")),
@@ -95,10 +99,15 @@ const ASSETS: [(&str, &str); 8] = [
     ("chat.js", include_str!("../static/chat.js")),
     ("auction.js", include_str!("../static/auction.js")),
     ("compare.js", include_str!("../static/compare.js")),
+    ("icon.svg", ICON),
+    // Browsers ask for it where no page has named another one, such as at `/health`.
+    ("favicon.ico", ICON),
 ];
 
+const ICON: &str = include_str!("../static/icon.svg");
+
 /// Nothing comes from elsewhere, and no script stands in a page.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[cfg(test)]

@@ -65,15 +65,17 @@ function look() {
       Object.assign(lot, { over, until: seconds === null ? null : Date.now() + seconds * 1000 });
       if (lot.price === null || price >= lot.price) lot.show(price, bidder);
     }
+    tick();
   }, 50);
 }
-setInterval(() => {
+setInterval(tick, 500);
+function tick() {
   for (const lot of lots.values()) {
     const left = lot.until === null ? null : Math.max(0, Math.ceil((lot.until - Date.now()) / 1000));
     const time = left === null ? "" : `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
     lot.clock.textContent = left === null ? "ten minutes from the first bid" : lot.over ? `over; opens again in ${time}` : `${time} left`;
     if (left === 0) look();
   }
-}, 500);
+}
 function flash(card) { card.classList.remove("flash"); void card.offsetWidth; card.classList.add("flash"); }
 names.addEventListener("change", () => { localStorage.setItem("name", names.value.trim()); enter(); });

@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use common::{Outcome, Server};
@@ -11,7 +10,6 @@ use openline_web_example::auction::{Bid, Verdict};
 use openline_web_example::origins::Origins;
 use openline_web_example::site::Site;
 use serde_json::json;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 #[tokio::test]
@@ -61,44 +59,6 @@ async fn a_bid_that_comes_again_has_the_same_answer() -> Outcome {
     let error = again.ask(json!({"bid": 1, "amount": 2, "id": "x"})).await;
     assert_eq!((error["error"].is_string(), &error["bid"]), (true, &json!(1)));
     assert_eq!(again.ask(json!({"join": "auction:1"})).await["offset"], 3);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_hundred_bidders_make_one_rising_line() -> Outcome {
-    let server = Server::start(&["--retain", "5000"]);
-    let mut bidders = JoinSet::new();
-    for number in 0..100u64 {
-        let mut bidder = server.live().await;
-        bidders.spawn(async move {
-            let mut accepted = Vec::new();
-            for round in 0..10u64 {
-                let amount = round * 40 + number % 50 + 1;
-                let id = format!("{number}.{round}");
-                let answer = bidder.ask(json!({"bid": 1, "amount": amount, "id": id})).await;
-                assert_eq!(answer["id"], id);
-                if answer.get("accepted").is_some() {
-                    assert_eq!(answer["price"], amount);
-                    accepted.push(id);
-                } else {
-                    assert!(answer["refused"] == 1 && answer["price"].as_u64() >= Some(amount), "{answer}");
-                }
-            }
-            accepted
-        });
-    }
-    let accepted: HashSet<_> = bidders.join_all().await.into_iter().flatten().collect();
-    let mut reader = server.live().await;
-    let joined = reader.ask(json!({"join": "auction:1"})).await;
-    let (mut price, mut found) = (0, HashSet::new());
-    for message in reader.rest().await {
-        let bid = &message["message"];
-        assert!(bid["price"].as_u64().unwrap() > price, "{bid} after {price}");
-        price = bid["price"].as_u64().unwrap();
-        found.insert(bid["id"].as_str().unwrap().to_owned());
-    }
-    assert_eq!((found.len() as u64, price), (joined["offset"].as_u64().unwrap(), 9 * 40 + 50));
-    assert_eq!(found, accepted, "what was accepted is in the log, and nothing else");
     Ok(())
 }
 

@@ -5,7 +5,9 @@ use openline_web_example::auction::{Bid, Verdict};
 use openline_web_example::origins::Origins;
 use openline_web_example::say::{Refusal, Said, say};
 use openline_web_example::site::Site;
+use serde_json::Value;
 use tokio::task::JoinSet;
+use tokio::time::{Duration, sleep};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -47,18 +49,58 @@ async fn bidders_on_three_nodes_make_one_rising_line() -> Outcome {
     Ok(())
 }
 
+/// Until the end and beyond it each node gets bids, at the same moments.
+#[tokio::test(start_paused = true)]
+async fn a_lot_is_sold_once_by_all_nodes_together() -> Outcome {
+    let sites = nodes(3)?;
+    let mut bidders = JoinSet::new();
+    for (number, site) in sites.iter().cloned().enumerate() {
+        bidders.spawn(async move {
+            let mut accepted = Vec::new();
+            for second in 0..640u64 {
+                let amount = second * 3 + (number as u64 + second) % 3 + 1;
+                let bid =
+                    Bid { by: "s", bidder: &format!("b{number}"), amount, id: Some(&format!("{number}.{second}")) };
+                if let Verdict::Accepted { price } = site.auction().bid(&site, Some(3), &bid).await.unwrap() {
+                    accepted.push((price, bid.bidder.to_owned()));
+                }
+                sleep(Duration::from_secs(1)).await;
+            }
+            accepted
+        });
+    }
+    let mut accepted: Vec<_> = bidders.join_all().await.into_iter().flatten().collect();
+    accepted.sort_unstable();
+    let (price, winner) = accepted.last().unwrap();
+    assert!((590 * 3..=601 * 3).contains(price), "the last bid was accepted at the end: {price}");
+    for site in &sites {
+        let all = messages(site, 3).await?;
+        let ends: Vec<_> = all.iter().filter(|message| message.get("over").is_some()).collect();
+        assert_eq!(ends, [&serde_json::json!({"over": price, "winner": winner})]);
+        assert_eq!(all.last(), ends.last().copied(), "nothing is accepted behind the end");
+    }
+    Ok(())
+}
+
 async fn prices(site: &Site) -> Result<Vec<u64>, Box<dyn std::error::Error>> {
+    Ok(messages(site, 1).await?.iter().filter_map(|message| message["price"].as_u64()).collect())
+}
+
+/// What is in the log of a lot.
+async fn messages(site: &Site, lot: usize) -> Result<Vec<Value>, Box<dyn std::error::Error>> {
     let mut reader = openline_live::Subscriber::new();
-    reader.join(&site.hub().topic("auction:1")?, openline_live::Start::Oldest, openline_live::Lag::Leave);
+    let topic = site.hub().topic(&format!("auction:{lot}"))?;
+    reader.join(&topic, openline_live::Start::Oldest, openline_live::Lag::Leave);
     let openline_live::Delivery::Joined { at, .. } = reader.next().await else { panic!("it joins first") };
-    let mut prices = Vec::new();
-    while (prices.len() as u64) < at.offset {
-        if let openline_live::Delivery::Message(item) = reader.next().await {
-            let text: serde_json::Value = serde_json::from_str(item.text())?;
-            prices.extend(text["message"]["price"].as_u64());
+    let mut messages = Vec::new();
+    loop {
+        let openline_live::Delivery::Message(item) = reader.next().await else { panic!("nothing is missing") };
+        let text: Value = serde_json::from_str(item.text())?;
+        messages.push(text["message"].clone());
+        if item.at() == at {
+            return Ok(messages);
         }
     }
-    Ok(prices)
 }
 
 #[tokio::test(start_paused = true)]
