@@ -80,12 +80,14 @@ CONTRASTS = """
 """
 
 
+LONG = ["Does anybody see the price of lot 3? " * 2, "https://example.com/" + "without-any-place-to-break" * 3, "W" * 60]
+
+
 def fill(windows, server):
-    """Lines that are long, have no place to break, or are many; names in many colours."""
-    long = ["Does anybody see the price of lot 3? " * 4, "https://example.com/" + "without-any-place-to-break" * 8, "W" * 200]
-    server.publish("chat", *(f'"{text}"' for text in long), *(f'"line {number}"' for number in range(12)))
-    texts = [*long, *(f"person {number}" for number in range(24))]
-    server.publish("text", *(f'{{"who":"{number}","text":"{text[:300]}"}}' for number, text in enumerate(texts)))
+    """Lines that are long, have no place to break, or are many; names in many colours. The chat shows the last ones."""
+    server.publish("chat", *(f'"line {number}"' for number in range(12)), *(f'"{text}"' for text in LONG))
+    texts = [*LONG, *(f"person {number}" for number in range(24))]
+    server.publish("text", *(f'{{"who":"{number}","text":"{text}"}}' for number, text in enumerate(texts)))
     windows.open(2, server.url + "/auction")
     windows.write_over(2, "#name", "W" * 30 + ENTER)
     windows.shows(2, "W" * 30, "#here")
@@ -94,7 +96,7 @@ def fill(windows, server):
 
 
 def is_filled(windows, number, page):
-    there = {"/chat": "line 11", "/text": "person 23", "/auction": "9,007,199,254,740,991"}
+    there = {"/chat": LONG[-1], "/text": "person 23", "/auction": "9,007,199,254,740,991"}
     if page in there:
         windows.shows(number, there[page])
 
