@@ -4,13 +4,13 @@
 //! delivery locks the bell once, and the poll that finds nothing does not lock it. The price: who is rung for between
 //! the two polls is woken without need.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Waker};
 
 use crate::slab::Slab;
-use crate::sync::{AtomicU32, Mutex, lock};
+use crate::sync::{AtomicU32, Mutex, lock, step};
 
 /// The cursors of one subscriber that have something to read, and who waits for that.
 ///
@@ -28,9 +28,18 @@ pub(crate) struct Bell {
 #[derive(Debug, Default)]
 struct Rung {
     waker: Option<Waker>,
+    /// Nearly always nothing.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Default)]
+struct More {
     /// The cursors that are read after the first one, in turn. Each stands there once at most: see [`Seat::rung`].
-    #[expect(clippy::box_collection, reason = "8 bytes instead of 32, and nearly always empty")]
-    others: Option<Box<VecDeque<u32>>>,
+    others: VecDeque<u32>,
+    /// Those numbers here, the first one included, whose cursors are gone. Nobody searches for them, so that a cursor can
+    /// go at once however many others have something to read: a number is passed over when its turn comes, or the next
+    /// cursor of this number [takes it over](Bell::take_over).
+    gone: BTreeSet<u32>,
 }
 
 /// A subscriber, as its topic knows it.
@@ -39,7 +48,7 @@ pub(crate) struct Seat {
     pub(crate) bell: Arc<Bell>,
     /// The subscriber's number for the cursor.
     pub(crate) cursor: u32,
-    /// The bell has rung for this cursor, and the subscriber has not yet found that nothing is left.
+    /// The number stands in the bell: it has rung for this cursor, and the subscriber has not yet found that nothing is left.
     pub(crate) rung: bool,
 }
 
@@ -60,21 +69,38 @@ impl Bell {
         if self.first.load(Relaxed) == NONE {
             self.first.store(cursor, Relaxed);
         } else {
-            rung.others.get_or_insert_default().push_back(cursor);
+            rung.more.get_or_insert_default().others.push_back(cursor);
         }
     }
 
     fn pop(&self, rung: &mut Rung) -> Option<u32> {
-        let first = Some(self.first.load(Relaxed)).filter(|first| *first != NONE)?;
-        let mut next = NONE;
-        if let Some(others) = &mut rung.others {
-            next = others.pop_front().unwrap_or(NONE);
-            if others.is_empty() {
-                rung.others = None;
+        loop {
+            step();
+            let first = Some(self.first.load(Relaxed)).filter(|first| *first != NONE)?;
+            let (mut next, mut is_gone) = (NONE, false);
+            if let Some(more) = &mut rung.more {
+                next = more.others.pop_front().unwrap_or(NONE);
+                is_gone = more.gone.remove(&first);
+                if more.others.is_empty() && more.gone.is_empty() {
+                    rung.more = None;
+                }
+            }
+            self.first.store(next, Relaxed);
+            if !is_gone {
+                return Some(first);
             }
         }
-        self.first.store(next, Relaxed);
-        Some(first)
+    }
+
+    /// A cursor is gone for which the bell has rung. Nobody rings for it any more.
+    pub(crate) fn forget(&self, cursor: u32) {
+        lock(&self.rung).more.get_or_insert_default().gone.insert(cursor);
+    }
+
+    /// A new cursor has this number. Returns whether it stands in the bell still, from the last cursor that had it. Then the
+    /// new one begins as one for which the bell has rung.
+    pub(crate) fn take_over(&self, cursor: u32) -> bool {
+        lock(&self.rung).more.as_mut().is_some_and(|more| more.gone.remove(&cursor))
     }
 }
 
@@ -135,36 +161,34 @@ impl Listener {
         drop(old);
         ready
     }
-
-    /// Nothing more is to be read for this cursor. What is returned is to be dropped when no lock is held.
-    #[must_use]
-    pub(crate) fn forget(&mut self, cursor: u32) -> Option<Waker> {
-        let mut rung = lock(&self.bell.rung);
-        if let Some(others) = &mut rung.others {
-            others.retain(|other| *other != cursor);
-        }
-        if self.bell.first.load(Relaxed) == cursor {
-            self.bell.pop(&mut rung);
-        }
-        self.waits.take()
-    }
 }
 
-/// Rings for those of [`GROUP`] seats who do not know yet that there is something to read. Returns whether there may be
-/// more seats. The wakers are called without a lock, since an executor may poll at once; between two groups others may
-/// read, come and go.
+/// Rings for those of [`GROUP`] seats who do not know yet that there is something to read. Returns the place from which to
+/// go on, if there are more. The wakers are called without a lock, since an executor may poll at once; between two groups
+/// others may read, come and go.
+pub(crate) fn ring_some(seats: &mut Slab<Seat>, from: usize, wakers: &mut Vec<Waker>) -> Option<usize> {
+    let mut seats = seats.iter_from(from);
+    seats.by_ref().take(GROUP).for_each(|(_, seat)| ring_seat(seat, wakers));
+    seats.place()
+}
+
+/// The same for the seats at the next [`GROUP`] places. Returns whether there may be more.
 pub(crate) fn ring_group(seats: &mut Slab<Seat>, from: usize, wakers: &mut Vec<Waker>) -> bool {
-    for seat in seats.range_mut(from, GROUP).filter(|seat| !seat.rung) {
-        seat.rung = true;
-        if let Some(waker) = seat.bell.ring(seat.cursor) {
-            wakers.push(waker);
-        }
-    }
-    from + GROUP < seats.places()
+    let to = from + GROUP;
+    let seats_here = seats.iter_from(from).take_while(|(place, _)| (*place as usize) < to);
+    seats_here.for_each(|(_, seat)| ring_seat(seat, wakers));
+    to < seats.places()
 }
 
-/// How many places are looked at under one lock.
-pub(crate) const GROUP: usize = 256;
+fn ring_seat(seat: &mut Seat, wakers: &mut Vec<Waker>) {
+    if !seat.rung {
+        seat.rung = true;
+        wakers.extend(seat.bell.ring(seat.cursor));
+    }
+}
+
+/// How many seats are looked at under one lock. Loom tries what may happen between two groups.
+pub(crate) const GROUP: usize = if cfg!(openline_loom) { 1 } else { 256 };
 /// No cursor. Memory ends long before there are so many, and none of these numbers is used: see `watch`.
 const NONE: u32 = u32::MAX;
 
@@ -172,13 +196,22 @@ const NONE: u32 = u32::MAX;
 mod tests {
     use super::*;
 
-    /// Three tasks, by turns, and five cursors: each cursor is read as often as it was rung for, in that order, and who
-    /// was told to wait is woken by the next ring, himself and nobody else.
+    /// Three tasks, by turns, and five cursors, of which some go and come again: each is read as often as it was rung for,
+    /// in that order, and who was told to wait is woken by the next ring, himself and nobody else. A number never stands
+    /// there twice.
     #[test]
     fn who_waits_is_woken_and_nothing_is_read_twice() {
         let wakers: [Waker; 3] = std::array::from_fn(|_| Arc::new(Task).into());
         let mut listener = Listener::new();
-        let (mut model, mut waits, mut random, mut woken) = (VecDeque::new(), None, 1u64, 0);
+        // The numbers in the bell, and those of them whose cursors are gone.
+        let (mut model, mut gone, mut taken_over) = (VecDeque::new(), BTreeSet::new(), 0);
+        let (mut waits, mut random, mut woken) = (None, 1u64, 0);
+        let read = |model: &mut VecDeque<u32>, gone: &mut BTreeSet<u32>| loop {
+            match model.pop_front() {
+                Some(cursor) if gone.remove(&cursor) => {}
+                next => return next,
+            }
+        };
         for _ in 0..100_000 {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let (cursor, task) = ((random >> 33) as u32 % 5, (random >> 40) as usize % 3);
@@ -191,12 +224,12 @@ mod tests {
                         woken += 1;
                     }
                 }
-                0..=10 => {
-                    let read = listener.next_or_wait(&Context::from_waker(&wakers[task]));
-                    assert_eq!(read, model.pop_front());
-                    waits = read.is_none().then_some(task);
+                0..=8 => {
+                    let next = listener.next_or_wait(&Context::from_waker(&wakers[task]));
+                    assert_eq!(next, read(&mut model, &mut gone));
+                    waits = next.is_none().then_some(task);
                 }
-                11 => assert_eq!(listener.next(), model.pop_front()),
+                11 => assert_eq!(listener.next(), read(&mut model, &mut gone)),
                 12 if !model.contains(&cursor) => {
                     model.push_back(cursor);
                     listener.bell.ring_in_hand(cursor);
@@ -207,16 +240,24 @@ mod tests {
                         assert!(waker.is_some_and(|waker| waker.will_wake(&wakers[task])), "a waiter is lost");
                     }
                 }
+                9 | 10 | 14 if model.contains(&cursor) => {
+                    listener.bell.forget(cursor);
+                    gone.insert(cursor);
+                }
                 _ => {
-                    drop(listener.forget(cursor));
-                    model.retain(|other| *other != cursor);
+                    let still = listener.bell.take_over(cursor);
+                    assert_eq!(still, gone.remove(&cursor));
+                    taken_over += u32::from(still);
                 }
             }
             let (rung, first) = (lock(&listener.bell.rung), listener.bell.first.load(Relaxed));
-            let others = rung.others.as_ref().map_or(0, |others| others.len());
-            assert_eq!(others + usize::from(first != NONE), model.len());
+            let others = rung.more.iter().flat_map(|more| more.others.iter().copied());
+            assert!(others.clone().count() == 0 || first != NONE);
+            let numbers = Some(first).filter(|first| *first != NONE).into_iter().chain(others);
+            assert!(numbers.eq(model.iter().copied()));
+            assert!(rung.more.as_ref().map_or(gone.is_empty(), |more| more.gone == gone));
         }
-        assert!(woken > 1000, "{woken}");
+        assert!(woken > 1000 && taken_over > 100, "{woken} {taken_over}");
     }
 
     struct Task;

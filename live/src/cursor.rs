@@ -1,8 +1,10 @@
 //! A subscriber's place in one topic.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::delivery::{Lag, Start};
+use crate::keyed::Keyed;
 use crate::topic::{Inner, State};
 
 pub(crate) struct Cursor<M> {
@@ -27,7 +29,7 @@ pub(crate) enum Place {
 
 /// On the heap, since few wait and many read.
 pub(crate) struct Waiting {
-    pub(crate) starts: Vec<Start>,
+    pub(crate) starts: VecDeque<Start>,
     /// The last one, and how many reads of the engine's log had begun then.
     pub(crate) last: Start,
     pub(crate) begun: u64,
@@ -36,16 +38,32 @@ pub(crate) struct Waiting {
 impl Place {
     /// Before the join is done.
     pub(crate) const NOWHERE: Place = Place::Reading { life: u32::MAX, next: 0 };
+
+    /// How many joins wait here.
+    pub(crate) fn waiting(&self) -> usize {
+        match self {
+            Place::Waiting(waiting) => waiting.starts.len(),
+            Place::Reading { .. } => 0,
+        }
+    }
+}
+
+impl<M> Keyed for Cursor<M> {
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.topic).addr()
+    }
 }
 
 impl<M> Cursor<M> {
-    pub(crate) fn leave(self) {
+    /// Returns whether the bell has rung for it. Publishers ring under the topic's lock, so none of them rings any more.
+    pub(crate) fn leave(self) -> bool {
         let shared = &self.topic.shared;
         self.topic.change(|state| {
-            state.seats.remove(self.seat);
+            let seat = state.seats.remove(self.seat);
             self.exit(state);
             state.log.trim_slack(&shared.retain);
-        });
+            seat.is_some_and(|seat| seat.rung)
+        })
     }
 
     /// Nothing is kept for this cursor any more.

@@ -195,6 +195,7 @@ mod id;
 #[cfg(feature = "tokio")]
 mod interest;
 mod join;
+mod keyed;
 #[cfg(feature = "tokio")]
 mod leave;
 mod limits;

@@ -1,33 +1,47 @@
 //! Lists whose places keep their numbers, and are used again.
 
-/// Values at numbered places. Free places form a chain through themselves, so they need no memory of their own.
+/// Values at numbered places.
+///
+/// A *gap* is a row of free places between two values, as long as it can be. Free places at the end of the list are given
+/// back. A walk over all values makes one step for each value, and one for each gap. So its cost depends on those who are
+/// there now, and not on how many there have been.
+///
+/// Gaps form a chain through themselves, so they need no memory of their own:
+///
+/// ```text
+///   Taken  Gap { last: 3, … }  (a free one)  End { first: 1 }  Taken  Gap { last: 5, … }  Taken
+///     0            1                2               3            4            5             6
+/// ```
+///
+/// The numbers are true in the first place of a gap, and in its last one. A free place in between may have any numbers that
+/// were true before. A walk that begins there, because a gap has grown since the walk paused, can trust a `last`
+/// all the same: newcomers get the first place of a gap, so what was free behind a free place still is.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     places: Vec<Place<T>>,
-    /// The first free place; a number beyond the end if there is none.
-    free: u32,
+    /// The first place of the first gap in the chain, or [`NONE`].
+    gap: u32,
     len: u32,
 }
 
 #[derive(Debug)]
 enum Place<T> {
     Taken(T),
-    /// With the number of the next free place.
-    Free(u32),
-}
-
-impl<T> Place<T> {
-    fn value(&mut self) -> Option<&mut T> {
-        match self {
-            Place::Taken(value) => Some(value),
-            Place::Free(_) => None,
-        }
-    }
+    /// All places from here to `last` are free. `before` and `after` are the first places of two other gaps, or [`NONE`].
+    Gap {
+        last: u32,
+        before: u32,
+        after: u32,
+    },
+    /// The last place of a gap that has two at least.
+    End {
+        first: u32,
+    },
 }
 
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Slab<T> {
-        Slab { places: Vec::new(), free: u32::MAX, len: 0 }
+        Slab { places: Vec::new(), gap: NONE, len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -41,36 +55,62 @@ impl<T> Slab<T> {
 
     /// Puts what `make` makes of the number at a free place.
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(u32) -> T) -> u32 {
-        self.len += 1;
-        if let Some(place) = self.places.get_mut(self.free as usize)
-            && let Place::Free(next) = *place
-        {
-            *place = Place::Taken(make(self.free));
-            return std::mem::replace(&mut self.free, next);
+        if let Some(&Place::Gap { last, .. }) = self.places.get(self.gap as usize) {
+            let key = self.gap;
+            let value = make(key);
+            self.unlink(key);
+            if last > key {
+                self.link(key + 1, last);
+            }
+            self.put(key, Place::Taken(value));
+            self.len += 1;
+            return key;
         }
         // Memory ends long before 2^32 places of 16 bytes do.
         let key = self.places.len() as u32;
+        let value = make(key);
         if self.places.len() < FEW {
             self.places.reserve_exact(1);
         }
-        self.places.push(Place::Taken(make(key)));
+        self.places.push(Place::Taken(value));
+        self.len += 1;
         key
     }
 
     pub(crate) fn get_mut(&mut self, key: u32) -> Option<&mut T> {
-        self.places.get_mut(key as usize)?.value()
+        match self.places.get_mut(key as usize)? {
+            Place::Taken(value) => Some(value),
+            Place::Gap { .. } | Place::End { .. } => None,
+        }
     }
 
     pub(crate) fn remove(&mut self, key: u32) -> Option<T> {
-        let place = self.places.get_mut(key as usize)?;
-        let removed = match std::mem::replace(place, Place::Free(self.free)) {
-            Place::Taken(value) => value,
-            free => {
-                *place = free;
-                return None;
+        let place = self.places.get_mut(key as usize).filter(|place| matches!(place, Place::Taken(_)))?;
+        let Place::Taken(removed) = std::mem::replace(place, Place::End { first: key }) else { return None };
+        self.len -= 1;
+        // Its neighbours are the last place of one gap and the first place of another, unless they are taken.
+        let (mut first, mut last) = (key, key);
+        let left = key.checked_sub(1).and_then(|left| self.places.get(left as usize));
+        match left {
+            Some(Place::Gap { last, .. }) => first = *last,
+            Some(Place::End { first: left }) => first = *left,
+            Some(Place::Taken(_)) | None => {}
+        }
+        if first < key {
+            self.unlink(first);
+        }
+        if let Some(&Place::Gap { last: right, .. }) = self.places.get(key as usize + 1) {
+            self.unlink(key + 1);
+            last = right;
+        }
+        if last as usize + 1 < self.places.len() {
+            self.link(first, last);
+        } else {
+            self.places.truncate(first as usize);
+            if self.places.capacity() > 64 && self.places.len() < self.places.capacity() / 4 {
+                self.places.shrink_to(self.places.len() * 2);
             }
-        };
-        (self.free, self.len) = (key, self.len - 1);
+        }
         if self.len == 0 {
             *self = Slab::new();
         }
@@ -80,18 +120,84 @@ impl<T> Slab<T> {
     pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
         self.places.into_iter().filter_map(|place| match place {
             Place::Taken(value) => Some(value),
-            Place::Free(_) => None,
+            Place::Gap { .. } | Place::End { .. } => None,
         })
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        (0..).zip(&mut self.places).filter_map(|(key, place)| Some((key, place.value()?)))
+    pub(crate) fn iter_mut(&mut self) -> Values<'_, T> {
+        self.iter_from(0)
     }
 
-    /// The values at the places from `from` on, of `count` places at most.
-    pub(crate) fn range_mut(&mut self, from: usize, count: usize) -> impl Iterator<Item = &mut T> {
-        let end = from.saturating_add(count).min(self.places.len());
-        self.places.get_mut(from..end).unwrap_or_default().iter_mut().filter_map(Place::value)
+    /// The values at the places from `from` on, with their numbers.
+    pub(crate) fn iter_from(&mut self, from: usize) -> Values<'_, T> {
+        Values { next: from, rest: self.places.get_mut(from..).unwrap_or_default().iter_mut() }
+    }
+
+    /// The places from `first` to `last` become the first gap of the chain.
+    fn link(&mut self, first: u32, last: u32) {
+        let after = std::mem::replace(&mut self.gap, first);
+        if let Some(Place::Gap { before, .. }) = self.places.get_mut(after as usize) {
+            *before = first;
+        }
+        if last > first {
+            self.put(last, Place::End { first });
+        }
+        self.put(first, Place::Gap { last, before: NONE, after });
+    }
+
+    /// Takes a gap out of the chain.
+    fn unlink(&mut self, first: u32) {
+        let Some(&Place::Gap { before: left, after: right, .. }) = self.places.get(first as usize) else { return };
+        match self.places.get_mut(left as usize) {
+            Some(Place::Gap { after, .. }) => *after = right,
+            _ => self.gap = right,
+        }
+        if let Some(Place::Gap { before, .. }) = self.places.get_mut(right as usize) {
+            *before = left;
+        }
+    }
+
+    fn put(&mut self, key: u32, place: Place<T>) {
+        if let Some(old) = self.places.get_mut(key as usize) {
+            *old = place;
+        }
+    }
+}
+
+/// Values and their numbers, in order.
+pub(crate) struct Values<'s, T> {
+    next: usize,
+    rest: std::slice::IterMut<'s, Place<T>>,
+}
+
+impl<T> Values<'_, T> {
+    /// The place from which to go on later. `None`: there are no more values.
+    pub(crate) fn place(&self) -> Option<usize> {
+        // The last place of all has a value.
+        (self.rest.len() > 0).then_some(self.next)
+    }
+}
+
+impl<'s, T> Iterator for Values<'s, T> {
+    type Item = (u32, &'s mut T);
+
+    #[inline]
+    fn next(&mut self) -> Option<(u32, &'s mut T)> {
+        loop {
+            crate::sync::step();
+            let key = self.next;
+            self.next += 1;
+            match self.rest.next()? {
+                Place::Taken(value) => return Some((key as u32, value)),
+                Place::Gap { last, .. } => {
+                    if let Some(more) = (*last as usize - key).checked_sub(1) {
+                        self.rest.nth(more);
+                        self.next = *last as usize + 1;
+                    }
+                }
+                Place::End { .. } => {}
+            }
+        }
     }
 }
 
@@ -146,10 +252,13 @@ impl<T> Near<T> {
 
 /// So many places are made one by one, since most lists stay that short.
 const FEW: usize = 4;
+/// No place.
+const NONE: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::steps;
 
     /// Against a map: nothing is overwritten or lost, and the list does not grow without need.
     macro_rules! places_are_used_again_and_never_twice {
@@ -184,4 +293,64 @@ mod tests {
         .others
         .places()
         + 1);
+
+    fn random(state: &mut u64, below: usize) -> usize {
+        *state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (*state >> 33) as usize % below
+    }
+
+    /// In waves, so that gaps of all lengths grow together and are filled again. A walk may begin anywhere, also in a gap.
+    #[test]
+    fn a_walk_meets_all_values_and_steps_over_each_gap() {
+        let (mut slab, mut model, mut state) = (Slab::new(), std::collections::BTreeMap::new(), 1);
+        for wave in 0..60 {
+            let many = random(&mut state, 300);
+            for _ in 0..random(&mut state, 2000) {
+                if model.len() < many {
+                    let key = slab.insert_with(|key| key);
+                    assert_eq!(model.insert(key, key), None, "a place was given twice");
+                } else {
+                    let key = *model.keys().nth(random(&mut state, model.len().max(1))).unwrap_or(&0);
+                    assert_eq!(slab.remove(key), model.remove(&key));
+                }
+                let from = random(&mut state, slab.places() + 2);
+                let values: Vec<_> = slab.iter_from(from).map(|(key, value)| (key, *value)).collect();
+                assert!(values.into_iter().eq(model.range(from as u32..).map(|(key, value)| (*key, *value))), "{wave}");
+                let took = steps(|| assert_eq!(slab.iter_mut().count(), model.len()));
+                assert!(took <= 2 * model.len() as u64 + 1, "{took} steps for {}", model.len());
+                assert!(slab.places() == 0 || slab.get_mut(slab.places() as u32 - 1).is_some());
+            }
+        }
+    }
+
+    /// What a walk in parts costs when others go meanwhile: their places become gaps, and it may go on in one of them.
+    #[test]
+    fn who_goes_during_a_walk_costs_it_a_step_at_most() {
+        for seed in 1..=200 {
+            let (mut slab, mut state) = (Slab::new(), seed);
+            (0..1000).for_each(|_| _ = slab.insert_with(|key| key));
+            let (mut next, mut met, mut went, mut took) = (Some(0), 0, 0, 0);
+            while let Some(from) = next {
+                took += steps(|| {
+                    let mut values = slab.iter_from(from);
+                    met += values.by_ref().take(10).count() as u64;
+                    next = values.place();
+                });
+                // Near the place where it goes on, most of them.
+                for _ in 0..20 {
+                    let key = (from + random(&mut state, 40)).saturating_sub(10);
+                    went += u64::from(slab.remove(key as u32).is_some());
+                }
+            }
+            assert!(took <= 2 * met + went + 200, "{took} steps for {met} values, while {went} went");
+        }
+    }
+
+    #[test]
+    fn the_places_of_a_crowd_are_given_back_when_the_last_of_them_go() {
+        let mut slab = Slab::new();
+        (0..100_000).for_each(|_| _ = slab.insert_with(|key| key));
+        (10..100_000).rev().for_each(|key| assert_eq!(slab.remove(key), Some(key)));
+        assert!(slab.places() == 10 && slab.places.capacity() <= 64, "{}", slab.places.capacity());
+    }
 }

@@ -1,5 +1,6 @@
 //! A subscriber: a set of cursors, and what it has taken of the logs but not given out yet.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use crate::aside::Aside;
 use crate::bell::{Listener, Seat};
 use crate::cursor::{Cursor, Place, Waiting};
 use crate::delivery::{Delivery, Gap, Lag, Start};
+use crate::keyed::List;
 use crate::position::Position;
-use crate::slab::Near;
 use crate::topic::Topic;
 use crate::watch::Watches;
 
@@ -47,7 +48,9 @@ use crate::watch::Watches;
 pub struct Subscriber<M> {
     aside: Aside<M>,
     pub(crate) bell: Listener,
-    cursors: Near<Cursor<M>>,
+    cursors: List<Cursor<M>>,
+    /// How many joins wait at all cursors together.
+    waiting: usize,
     pub(crate) watches: Watches<M>,
     #[cfg(feature = "pump")]
     pub(crate) stall: crate::stall::Stall,
@@ -68,7 +71,8 @@ impl<M> Subscriber<M> {
         Subscriber {
             aside: Aside::NOTHING,
             bell: Listener::new(),
-            cursors: Near::new(),
+            cursors: List::new(),
+            waiting: 0,
             watches: Watches::NONE,
             #[cfg(feature = "pump")]
             stall: crate::stall::Stall::default(),
@@ -95,37 +99,35 @@ impl<M> Subscriber<M> {
         if let Some(key) = old {
             self.aside.drop_turn(key);
         }
-        let is_full = old.is_some() && self.unanswered() >= self.cursors.len() + SPARE;
+        let is_full = old.is_some() && self.waiting + self.aside.answers() >= self.cursors.len() + SPARE;
         let inner = &topic.0;
-        let (shared, bell) = (&inner.shared, &mut self.bell);
-        let mut stale = None;
-        let cursors = &mut self.cursors;
+        let (shared, bell) = (&inner.shared, self.bell.bell());
+        let (cursors, waiting) = (&mut self.cursors, &mut self.waiting);
         let (before, answer, waker) = inner.change(|state| {
             let key = match old {
                 Some(key) => key,
                 None => cursors.insert_with(|key| {
-                    let seat = Seat { bell: Arc::clone(bell.bell()), cursor: key, rung: false };
+                    let seat = Seat { bell: Arc::clone(bell), cursor: key, rung: bell.take_over(key) };
                     let seat = state.seats.insert_with(|_| seat);
                     Cursor { topic: Arc::clone(inner), seat, lag, place: Place::NOWHERE }
                 }),
             };
             let Some(cursor) = cursors.get_mut(key) else { return (Vec::new(), None, None) };
             if old.is_some() {
-                stale = bell.forget(key);
+                // If the bell has rung for it, it keeps its turn.
                 cursor.exit(state);
-                if let Some(seat) = state.seats.get_mut(cursor.seat) {
-                    seat.rung = false;
-                }
             }
             cursor.lag = lag;
             let place = std::mem::replace(&mut cursor.place, Place::NOWHERE);
-            let mut starts = if let Place::Waiting(waiting) = place { waiting.starts } else { Vec::new() };
+            let mut starts = if let Place::Waiting(waiting) = place { waiting.starts } else { VecDeque::new() };
+            *waiting -= starts.len();
             let begun = state.reads.begun;
             if state.must_wait(start, begun) {
-                if is_full && !starts.is_empty() {
-                    starts.remove(0);
+                if is_full {
+                    starts.pop_front();
                 }
-                starts.push(start);
+                starts.push_back(start);
+                *waiting += starts.len();
                 cursor.place = Place::Waiting(Box::new(Waiting { starts, last: start, begun }));
                 return (Vec::new(), None, if state.look(begun) { shared.want(&inner.name) } else { None });
             }
@@ -133,26 +135,15 @@ impl<M> Subscriber<M> {
             let before = starts.into_iter().map(|start| state.begin(start)).collect::<Vec<_>>();
             let answer = state.begin(start);
             cursor.place = Place::Reading { life: state.life, next: answer.2 };
-            state.enter(cursor.seat, key, bell.bell(), answer.2, lag);
+            state.enter(cursor.seat, key, bell, answer.2, lag);
             (before, Some(answer), None)
         });
-        // Without a lock, since it may run code of an executor.
-        drop(stale);
         // Another task may wait with this subscriber, behind a lock of the caller's.
         let waiter = answer.and_then(|_| self.bell.waiter());
         for (at, whole, _) in before.into_iter().chain(answer) {
             self.answer(&inner.name, at, whole);
         }
         waker.into_iter().chain(waiter).for_each(Waker::wake);
-    }
-
-    /// How many joins there are whose answers nobody has taken.
-    fn unanswered(&mut self) -> usize {
-        let waiting = |(_, cursor): (u32, &mut Cursor<M>)| match &cursor.place {
-            Place::Waiting(waiting) => waiting.starts.len(),
-            Place::Reading { .. } => 0,
-        };
-        self.cursors.iter_mut().map(waiting).sum::<usize>() + self.aside.answers()
     }
 
     /// Puts aside the answer to a join.
@@ -165,17 +156,17 @@ impl<M> Subscriber<M> {
     pub fn leave(&mut self, topic: &Topic<M>) {
         let Some(key) = self.cursor_of(topic) else { return };
         if let Some(cursor) = self.cursors.remove(key) {
-            cursor.leave();
+            self.waiting -= cursor.place.waiting();
+            if cursor.leave() {
+                self.bell.bell().forget(key);
+            }
         }
-        // Publishers ring under the topic's lock, so none of them rings any more.
-        drop(self.bell.forget(key));
         self.aside.drop_turn(key);
         self.aside.drop_answers(&topic.0.name);
     }
 
     fn cursor_of(&mut self, topic: &Topic<M>) -> Option<u32> {
-        let mut cursors = self.cursors.iter_mut();
-        cursors.find(|(_, cursor)| Arc::ptr_eq(&cursor.topic, &topic.0)).map(|(key, _)| key)
+        self.cursors.find(Arc::as_ptr(&topic.0).addr())
     }
 }
 
@@ -228,6 +219,10 @@ impl<M: Clone> Subscriber<M> {
                 _ => return Turn::Begins,
             };
             let (first, head) = (state.log.first(), state.log.head());
+            // Before anything is cloned, since the cursor's number no longer stands in the bell, and `clone` may panic.
+            if let Some(seat) = state.seats.get_mut(seat) {
+                seat.rung = false;
+            }
             let mut begin = next;
             if begin < first {
                 begin = match lag {
@@ -260,12 +255,12 @@ impl<M: Clone> Subscriber<M> {
             state.log.enter(next, lag);
             *place = Place::Reading { life: state.life, next };
             state.log.trim_slack(&shared.retain);
-            if let Some(seat) = state.seats.get_mut(seat) {
-                seat.rung = next <= head;
-                if seat.rung {
-                    // Behind all others who wait for their turn.
-                    bell.ring_in_hand(key);
-                }
+            if next <= head
+                && let Some(seat) = state.seats.get_mut(seat)
+            {
+                // Behind all others who wait for their turn.
+                seat.rung = true;
+                bell.ring_in_hand(key);
             }
             Turn::Taken
         });
@@ -287,14 +282,15 @@ impl<M: Clone> Subscriber<M> {
     fn begin(&mut self, key: u32) -> Option<Delivery<M>> {
         let Cursor { topic, seat, lag, place } = self.cursors.get_mut(key)?;
         let (inner, bell) = (Arc::clone(topic), self.bell.bell());
+        let waited = place.waiting();
         let (answers, waker) = inner.change(|state| {
+            if let Some(seat) = state.seats.get_mut(*seat) {
+                seat.rung = false;
+            }
             if let Place::Waiting(waiting) = place
                 && state.must_wait(waiting.last, waiting.begun)
             {
                 let tell = state.look(waiting.begun);
-                if let Some(seat) = state.seats.get_mut(*seat) {
-                    seat.rung = false;
-                }
                 return (Vec::new(), if tell { inner.shared.want(&inner.name) } else { None });
             }
             state.log.trim(&inner.shared.retain, inner.shared.now());
@@ -308,6 +304,7 @@ impl<M: Clone> Subscriber<M> {
             state.enter(*seat, key, bell, next, *lag);
             (answers, None)
         });
+        self.waiting -= waited - place.waiting();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -326,7 +323,7 @@ impl<M> Default for Subscriber<M> {
 
 impl<M> Drop for Subscriber<M> {
     fn drop(&mut self) {
-        std::mem::replace(&mut self.cursors, Near::new()).into_values().for_each(Cursor::leave);
+        std::mem::replace(&mut self.cursors, List::new()).into_values().for_each(|cursor| _ = cursor.leave());
     }
 }
 
@@ -341,3 +338,7 @@ impl<M> fmt::Debug for Subscriber<M> {
 const SPARE: usize = 64;
 /// How many messages are taken under one lock.
 const TURN: usize = 32;
+
+#[cfg(all(test, not(openline_loom)))]
+#[path = "../tests/many/mod.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "tokio")]
 use crate::backplane::Append;
-use crate::bell::{Bell, GROUP, Seat, ring_group};
+use crate::bell::{Bell, Seat, ring_some};
 use crate::delivery::Lag;
 use crate::error::PublishError;
 use crate::id::{Id, Ids, Seen, WEIGHT};
@@ -138,11 +138,12 @@ impl<M> State<M> {
     /// A cursor reads this offset next, and has its turn if that is there.
     pub(crate) fn enter(&mut self, seat: u32, cursor: u32, bell: &Bell, next: u64, lag: Lag) {
         self.log.enter(next, lag);
-        if let Some(seat) = self.seats.get_mut(seat) {
-            seat.rung = next <= self.log.head();
-            if seat.rung {
-                bell.ring_in_hand(cursor);
-            }
+        if next <= self.log.head()
+            && let Some(seat) = self.seats.get_mut(seat)
+            && !seat.rung
+        {
+            seat.rung = true;
+            bell.ring_in_hand(cursor);
         }
     }
 }
@@ -236,15 +237,10 @@ impl<M> Inner<M> {
     ///
     /// Who joins between two groups looks at the log himself.
     pub(crate) fn ring(&self) {
-        let mut wakers = Vec::new();
-        let mut from = 0;
-        loop {
-            let more = ring_group(&mut lock(&self.state).seats, from, &mut wakers);
+        let (mut wakers, mut next) = (Vec::new(), Some(0));
+        while let Some(from) = next {
+            next = ring_some(&mut lock(&self.state).seats, from, &mut wakers);
             wakers.drain(..).for_each(Waker::wake);
-            if !more {
-                return;
-            }
-            from += GROUP;
         }
     }
 

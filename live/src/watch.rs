@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 
-use crate::bell::{Bell, Listener, Seat};
+use crate::bell::{Bell, Seat};
 use crate::delivery::Delivery;
+use crate::keyed::{Keyed, List};
 use crate::roster::LATER;
-use crate::slab::Slab;
 use crate::sync::lock;
 use crate::told::{News, Watcher};
 use crate::topic::Inner;
 
 /// Most subscribers watch nothing.
-pub(crate) struct Watches<M>(Option<Box<Slab<Watch<M>>>>);
+pub(crate) struct Watches<M>(Option<Box<List<Watch<M>>>>);
 
 struct Watch<M> {
     topic: Arc<Inner<M>>,
@@ -32,48 +32,32 @@ impl<M> Watches<M> {
     }
 
     /// Begins to watch a topic, or begins anew.
-    pub(crate) fn watch(&mut self, topic: &Arc<Inner<M>>, bell: &mut Listener) {
-        let key = self.begin(topic, bell.bell());
+    pub(crate) fn watch(&mut self, topic: &Arc<Inner<M>>, bell: &Arc<Bell>) {
+        let watches = self.0.get_or_insert_with(|| Box::new(List::new()));
+        let (key, rung) = match watches.find(address(topic)) {
+            Some(key) => (key, watches.get_mut(key).is_none_or(Watch::begin_again)),
+            None => {
+                let mut rung = false;
+                let key = watches.insert_with(|key| {
+                    rung = bell.take_over(key | WATCH);
+                    Watch::begin(topic, key, bell)
+                });
+                (key, rung)
+            }
+        };
         // There may be something to read. Another task may wait with this subscriber, behind a lock of the caller's.
-        drop(bell.forget(key));
-        if let Some(waiter) = bell.bell().ring(key) {
+        if !rung && let Some(waiter) = bell.ring(key | WATCH) {
             waiter.wake();
         }
     }
 
-    /// Returns the number in the bell.
-    fn begin(&mut self, topic: &Arc<Inner<M>>, bell: &Arc<Bell>) -> u32 {
-        let watches = self.0.get_or_insert_with(|| Box::new(Slab::new()));
-        if let Some((key, watch)) = watches.iter_mut().find(|(_, watch)| Arc::ptr_eq(&watch.topic, topic)) {
-            let again = topic.if_roster(|roster| {
-                let watched = roster.watched.as_mut()?;
-                if let Some(seat) = watched.seats.get_mut(watch.seat) {
-                    seat.rung = true;
-                }
-                Some(watched.told.watch())
-            });
-            watch.watcher = again.flatten().unwrap_or(watch.watcher);
-            return key | WATCH;
-        }
-        let key = watches.insert_with(|key| {
-            let (seat, watcher) = topic.with_roster(|roster| {
-                let watcher = roster.watch();
-                let seat = Seat { bell: Arc::clone(bell), cursor: key | WATCH, rung: true };
-                let seat = roster.watched.as_mut().map_or(0, |watched| watched.seats.insert_with(|_| seat));
-                (seat, watcher)
-            });
-            Watch { topic: Arc::clone(topic), seat, watcher }
-        });
-        key | WATCH
-    }
-
-    pub(crate) fn unwatch(&mut self, topic: &Arc<Inner<M>>, bell: &mut Listener) {
+    pub(crate) fn unwatch(&mut self, topic: &Arc<Inner<M>>, bell: &Bell) {
         let Some(watches) = &mut self.0 else { return };
-        let found = watches.iter_mut().find(|(_, watch)| Arc::ptr_eq(&watch.topic, topic)).map(|(key, _)| key);
-        if let Some((key, watch)) = found.and_then(|key| Some((key, watches.remove(key)?))) {
-            watch.end();
-            // Turns ring under the roster's lock, so none of them rings any more.
-            drop(bell.forget(key | WATCH));
+        if let Some(key) = watches.find(address(topic))
+            && let Some(watch) = watches.remove(key)
+            && watch.end()
+        {
+            bell.forget(key | WATCH);
         }
         if watches.len() == 0 {
             self.0 = None;
@@ -102,20 +86,54 @@ impl<M> Watches<M> {
 }
 
 impl<M> Watch<M> {
-    fn end(self) {
-        self.topic.if_roster(|roster| {
-            if let Some(watched) = &mut roster.watched {
-                watched.seats.remove(self.seat);
-            }
-            roster.unwatch(LATER);
+    /// The watch begins as one that is to be read, so nobody rings for it.
+    fn begin(topic: &Arc<Inner<M>>, key: u32, bell: &Arc<Bell>) -> Watch<M> {
+        let (seat, watcher) = topic.with_roster(|roster| {
+            let watcher = roster.watch();
+            let seat = Seat { bell: Arc::clone(bell), cursor: key | WATCH, rung: true };
+            let seat = roster.watched.as_mut().map_or(0, |watched| watched.seats.insert_with(|_| seat));
+            (seat, watcher)
         });
+        Watch { topic: Arc::clone(topic), seat, watcher }
     }
+
+    /// As [`begin`](Self::begin). Returns whether the bell has rung for it already.
+    fn begin_again(&mut self) -> bool {
+        let again = self.topic.if_roster(|roster| {
+            let watched = roster.watched.as_mut()?;
+            let seat = watched.seats.get_mut(self.seat)?;
+            self.watcher = watched.told.watch();
+            Some(std::mem::replace(&mut seat.rung, true))
+        });
+        // The roster is watched as long as this watch is there.
+        again.flatten().unwrap_or(true)
+    }
+
+    /// Returns whether the bell has rung for it. Turns ring under the roster's lock, so none of them rings any more.
+    fn end(self) -> bool {
+        let rung = self.topic.if_roster(|roster| {
+            let seat = roster.watched.as_mut().and_then(|watched| watched.seats.remove(self.seat));
+            roster.unwatch(LATER);
+            seat.is_some_and(|seat| seat.rung)
+        });
+        rung.unwrap_or(false)
+    }
+}
+
+impl<M> Keyed for Watch<M> {
+    fn address(&self) -> usize {
+        address(&self.topic)
+    }
+}
+
+fn address<M>(topic: &Arc<Inner<M>>) -> usize {
+    Arc::as_ptr(topic).addr()
 }
 
 impl<M> Drop for Watches<M> {
     fn drop(&mut self) {
         if let Some(watches) = self.0.take() {
-            watches.into_values().for_each(Watch::end);
+            watches.into_values().for_each(|watch| _ = watch.end());
         }
     }
 }

@@ -10,12 +10,12 @@ impl<M> Subscriber<M> {
     ///
     /// On a hub with a backplane, the first `Here` waits until the engine has said who is at other nodes.
     pub fn watch(&mut self, topic: &Topic<M>) {
-        self.watches.watch(&topic.0, &mut self.bell);
+        self.watches.watch(&topic.0, self.bell.bell());
     }
 
     /// Ends [`watch`](Self::watch). Nothing more is told of who is here. Nothing happens if the topic was not watched, and
     /// whether it is joined is another matter.
     pub fn unwatch(&mut self, topic: &Topic<M>) {
-        self.watches.unwatch(&topic.0, &mut self.bell);
+        self.watches.unwatch(&topic.0, self.bell.bell());
     }
 }

@@ -11,6 +11,7 @@ const ORDER: &[&str] = &[
     "delivery",
     "error",
     "slab",
+    "keyed",
     "id",
     "backplane",
     "store",

@@ -104,6 +104,29 @@ fn who_leaves_takes_no_wake_up_with_it() {
     });
 }
 
+#[test]
+fn a_number_that_waits_in_the_bell_rings_for_who_takes_it_over() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let (one, two) = (hub.topic("one").unwrap(), hub.topic("two").unwrap());
+        let mut reader = Subscriber::new();
+        reader.join(&one, Now, Leave);
+        let saying = (one.clone(), two.clone());
+        let saying = thread::spawn(move || {
+            count(&saying.0, 1..=1);
+            count(&saying.1, 1..=1);
+        });
+        // It leaves before the bell rings for it or afterwards, and the next cursor has its number.
+        reader.leave(&one);
+        reader.join(&two, Oldest, Leave);
+        assert_eq!(read(&mut reader, 1), [1]);
+        saying.join().unwrap();
+        count(&two, 2..=2);
+        assert_eq!(read(&mut reader, 1), [2]);
+        assert_eq!(reader.try_next(), None);
+    });
+}
+
 /// The names that are here, after so many news.
 fn see(watcher: &mut Subscriber<Said>, names: &[&str]) {
     let mut here = std::collections::BTreeSet::new();

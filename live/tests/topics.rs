@@ -289,6 +289,7 @@ fn a_waker_that_is_dropped_may_use_the_topic() {
         wait(&mut subscriber);
         count(&topic, 1..=1);
         subscriber.leave(&topic);
+        drop(subscriber);
         assert_eq!(topic.subscribers(), 0);
         done.send(topic.subscribers()).unwrap();
     });
@@ -372,6 +373,31 @@ fn topics_and_bytes_are_limited_in_all() {
     assert_eq!(say(&one, &"x".repeat(6000)), Err(PublishError::Full));
     assert_eq!(hub.counters().messages, 5, "nothing is dropped for a message that has no room anyway");
     assert_eq!(say(&one, &"x".repeat(1000)).unwrap().offset, 11);
+}
+
+#[test]
+fn a_clone_that_panics_does_not_make_the_cursor_deaf() {
+    struct Sometimes(u64);
+    impl Clone for Sometimes {
+        fn clone(&self) -> Sometimes {
+            static CLONED: AtomicUsize = AtomicUsize::new(0);
+            assert_ne!(CLONED.fetch_add(1, Relaxed), 2);
+            Sometimes(self.0)
+        }
+    }
+    let hub = Hub::local(retain(10, 0), EpochSeed::from([1; 16]), |_, at, _: &Bytes| Sometimes(at.offset));
+    let topic = hub.topic("t").unwrap();
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Now, Leave);
+    let mut next = || match subscriber.try_next() {
+        Some(Delivery::Message(Sometimes(offset))) => offset,
+        _ => 0,
+    };
+    count(&topic, 1..=3);
+    assert_eq!(next(), 0, "joined");
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut next)).is_err());
+    count(&topic, 4..=4);
+    assert_eq!([(); 5].map(|()| next()), [1, 2, 3, 4, 0]);
 }
 
 #[test]
