@@ -167,25 +167,12 @@ impl<M> Inner<M> {
     fn put(&self, at: Position, payload: &[u8], stamp: Stamp) {
         let payload = Bytes::copy_from_slice(payload);
         let message = (self.shared.make)(&self.name, at, &payload);
-        let weight = Entry::<M>::weight(payload.len());
-        let room = self.make_room(weight);
-        let unused = self.change(|state| {
-            let unused = if room {
-                state.log.append(Entry::new(message, payload, stamp));
-                None
-            } else {
-                state.log.pass(at.offset);
-                Some(message)
-            };
-            state.log.trim(&self.shared.retain, self.shared.now());
+        let Err(unused) = self.admit(Entry::new(message, payload, stamp), 0) else { return };
+        self.change(|state| {
+            state.log.pass(at.offset);
             (state.used, state.has_been_used) = (state.used.max(stamp), true);
-            unused
         });
         drop(unused);
-        if room {
-            // The log has counted it itself by now.
-            self.shared.account(weight, 0);
-        }
     }
 }
 

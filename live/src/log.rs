@@ -42,6 +42,15 @@ struct Cursors {
     skipping: u32,
 }
 
+/// What is to be appended.
+#[derive(Clone, Copy)]
+struct New {
+    messages: usize,
+    bytes: usize,
+}
+
+const NOTHING: New = New { messages: 0, bytes: 0 };
+
 #[derive(Debug)]
 pub(crate) struct Entry<M> {
     pub(crate) message: M,
@@ -125,27 +134,41 @@ impl<M> Log<M> {
 
     /// Lets go of what `Retain` does not keep, unless a cursor waits for it and the slack holds it.
     pub(crate) fn trim(&mut self, retain: &Retain, now: Stamp) {
+        self.trim_beside(NOTHING, retain, now);
+    }
+
+    /// [`trim`](Self::trim) before a message of so many bytes is appended: what goes then, goes now.
+    pub(crate) fn trim_before(&mut self, bytes: usize, retain: &Retain, now: Stamp) {
+        self.trim_beside(New { messages: 1, bytes }, retain, now);
+    }
+
+    fn trim_beside(&mut self, new: New, retain: &Retain, now: Stamp) {
         let most = retain.messages.max(1);
         while let Some(entry) = self.entries.get((self.kept - self.first) as usize) {
-            let count = (self.head() - self.kept) as usize + 1;
-            if count <= most && self.kept_bytes <= retain.bytes && now.since(entry.at) <= retain.age {
+            let count = (self.head() - self.kept) as usize + 1 + new.messages;
+            if count <= most && self.kept_bytes + new.bytes <= retain.bytes && now.since(entry.at) <= retain.age {
                 break;
             }
             self.kept_bytes -= entry.payload.len();
             self.kept += 1;
         }
-        self.trim_slack(retain);
+        self.trim_slack_beside(new, retain);
     }
 
     /// [`trim`](Self::trim) after a cursor has moved: nothing but the slack can go.
     pub(crate) fn trim_slack(&mut self, retain: &Retain) {
+        self.trim_slack_beside(NOTHING, retain);
+    }
+
+    fn trim_slack_beside(&mut self, new: New, retain: &Retain) {
         if self.first == self.kept {
             return;
         }
         let most = retain.messages.max(1).saturating_add(retain.slack_messages);
         let bytes = retain.bytes.saturating_add(retain.slack_bytes);
         while let Some(oldest) = self.entries.front().filter(|_| self.first < self.kept) {
-            if oldest.cursors.all > 0 && self.entries.len() <= most && self.bytes <= bytes {
+            let fits = self.entries.len() + new.messages <= most && self.bytes + new.bytes <= bytes;
+            if oldest.cursors.all > 0 && fits {
                 break;
             }
             self.drop_oldest();

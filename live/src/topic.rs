@@ -162,9 +162,12 @@ impl<M> Inner<M> {
 
     /// Changes the state, and counts what the log weighs afterwards.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State<M>) -> T) -> T {
-        let mut state = lock(&self.state);
+        self.change_locked(&mut lock(&self.state), change)
+    }
+
+    fn change_locked<T>(&self, state: &mut State<M>, change: impl FnOnce(&mut State<M>) -> T) -> T {
         let before = state.log.weight();
-        let result = change(&mut state);
+        let result = change(state);
         self.shared.account(before, state.log.weight());
         result
     }
@@ -199,38 +202,46 @@ impl<M> Inner<M> {
         let payload = Bytes::copy_from_slice(payload);
         // The log can be read meanwhile, but nobody else appends: the position stays free.
         let message = (self.shared.make)(&self.name, at, &payload);
-        let weight = Entry::<M>::weight(payload.len()) + if id.is_some() { WEIGHT } else { 0 };
-        if !self.make_room(weight) {
-            return Err(PublishError::Full);
-        }
-        self.change(|state| {
-            state.log.append(Entry::new(message, payload, now));
-            state.log.trim(retain, now);
-            (state.used, state.has_been_used) = (now, true);
-        });
+        let id_weight = if named.is_some() { WEIGHT } else { 0 };
+        self.admit(Entry::new(message, payload, now), id_weight).map_err(|_| PublishError::Full)?;
         if let Some((id, hash)) = named {
-            self.change_ids(&mut ids, |ids| ids.insert(id, Seen { offset: at.offset, hash }, now));
+            let before = ids.weight() + id_weight;
+            ids.insert(id, Seen { offset: at.offset, hash }, now);
+            self.shared.account(before, ids.weight());
         }
-        // Both have been counted themselves by now.
-        self.shared.account(weight, 0);
         self.shared.published.fetch_add(1, Relaxed);
         Ok(at)
     }
 
-    /// Reserves so many bytes. If the hub has no room for them, the topic's oldest messages go; but none, if that would
-    /// not help.
-    pub(crate) fn make_room(&self, weight: usize) -> bool {
-        let shared = &self.shared;
-        while !shared.reserve(weight) {
-            let dropped = self.change(|state| {
-                let others = shared.bytes.load(Relaxed).saturating_sub(state.log.weight());
-                others.saturating_add(weight) <= shared.max_bytes.load(Relaxed) && state.log.drop_oldest()
-            });
-            if !dropped {
-                return false;
+    /// Appends a message, if the hub has room for it and for so many bytes beside it, which are counted from then on. What the
+    /// topic does not keep beside the new message goes before. If that is not enough, its oldest messages go; but
+    /// none, if that would not help. A message without room is given back.
+    ///
+    /// What goes is counted no more before the new message is, and that is counted once. Otherwise publishers to other
+    /// topics could be refused for bytes that nobody holds.
+    pub(crate) fn admit(&self, entry: Entry<M>, beside: usize) -> Result<(), Entry<M>> {
+        let Shared { retain, bytes, max_bytes, .. } = &*self.shared;
+        let (at, now, len) = (entry.at, self.shared.now(), entry.payload.len());
+        let weight = Entry::<M>::weight(len).saturating_add(beside);
+        let state = &mut *lock(&self.state);
+        let may_fit = |state: &State<M>| {
+            let others = bytes.load(Relaxed).saturating_sub(state.log.weight());
+            others.saturating_add(weight) <= max_bytes.load(Relaxed)
+        };
+        if !may_fit(state) {
+            return Err(entry);
+        }
+        self.change_locked(state, |state| state.log.trim_before(len, retain, now));
+        while !self.shared.reserve(weight) {
+            if !may_fit(state) || !self.change_locked(state, |state| state.log.drop_oldest()) {
+                return Err(entry);
             }
         }
-        true
+        state.log.append(entry);
+        // It can be too old itself, if it comes from an engine.
+        self.change_locked(state, |state| state.log.trim(retain, now));
+        (state.used, state.has_been_used) = (state.used.max(at), true);
+        Ok(())
     }
 
     /// Rings for everybody who has joined and does not know yet that there is something to read.

@@ -375,6 +375,54 @@ fn topics_and_bytes_are_limited_in_all() {
     assert_eq!(say(&one, &"x".repeat(1000)).unwrap().offset, 11);
 }
 
+/// Who publishes to another topic meanwhile, and fits, is not refused. The moment between two steps of a publish is
+/// reached by the `Drop` of the message that goes; otherwise it may not use the hub.
+#[test]
+fn a_message_that_takes_the_place_of_another_is_not_counted_beside_it() {
+    use std::sync::Mutex;
+    type Meanwhile = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+    struct Goes(Meanwhile);
+    impl Drop for Goes {
+        fn drop(&mut self) {
+            let meanwhile = self.0.lock().unwrap().take();
+            meanwhile.into_iter().for_each(|meanwhile| meanwhile());
+        }
+    }
+    let meanwhile = Meanwhile::default();
+    let made = Arc::clone(&meanwhile);
+    let hub = Hub::local(retain(1, 0), EpochSeed::from([1; 16]), move |_, _, _: &Bytes| Goes(Arc::clone(&made)));
+    let (large, small) = (hub.topic("large").unwrap(), hub.topic("small").unwrap());
+    let text = |len| "x".repeat(len);
+    say(&large, &text(1000)).unwrap();
+    say(&small, "").unwrap();
+    let mut limits = Limits::default();
+    // Twice the large one would fit beside the small one as it is, but not beside the one that comes.
+    limits.bytes = hub.counters().bytes + 1300;
+    hub.set_limits(limits);
+    let (said, other) = (Arc::new(Mutex::new(None)), small.clone());
+    let saying = Arc::clone(&said);
+    *meanwhile.lock().unwrap() = Some(Box::new(move || *saying.lock().unwrap() = Some(say(&other, &"x".repeat(700)))));
+    let counted = hub.counters().bytes;
+    say(&large, &text(1000)).unwrap();
+    assert_eq!(said.lock().unwrap().take().map(|said| said.map(|at| at.offset)), Some(Ok(2)));
+    assert_eq!(hub.counters().bytes, counted + 700);
+    // Ids and messages that go for want of room are counted once, too.
+    limits.bytes = 0;
+    hub.set_limits(limits);
+    for id in ["a", "b"] {
+        assert_eq!(now(large.publish(Some(Id::new(id)), Bytes::new(), None)), Err(PublishError::Full));
+    }
+    assert_eq!(hub.counters().bytes, counted + 700);
+    limits.bytes = usize::MAX;
+    hub.set_limits(limits);
+    for id in ["a", "b", "a"] {
+        now(large.publish(Some(Id::new(id)), text(1000).into(), None)).unwrap();
+    }
+    hub.tick(seconds(301));
+    let counters = hub.counters();
+    assert_eq!((counters.messages, counters.bytes), (0, 0), "all have gone, and so have the ids");
+}
+
 #[test]
 fn a_clone_that_panics_does_not_make_the_cursor_deaf() {
     struct Sometimes(u64);

@@ -118,6 +118,45 @@ fn who_waits_for_what_has_passed_has_lagged_and_holds_nothing() {
     assert_eq!((log.head(), log.len(), log.waiting.all), (14, 0, 1), "they were all that has passed");
 }
 
+/// Whatever is kept, and for whom: to trim before a message comes is to trim when it has come.
+#[test]
+fn what_goes_before_a_message_is_what_would_go_after_it() {
+    let mut random = 1u64;
+    let mut below = |most: u64| {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (random >> 33) % most
+    };
+    for _ in 0..500 {
+        let mut retain = retain(below(6) as usize, below(6) as usize);
+        (retain.bytes, retain.slack_bytes) = (30, below(40) as usize);
+        let (mut before, mut after, mut cursors) = (log(), log(), Vec::new());
+        for second in 0..40 {
+            let (len, new) = (below(20) as usize, Entry::<u64>::new);
+            before.trim_before(len, &retain, at(second * 20));
+            let early = (before.first(), before.kept(), before.bytes);
+            before.append(new(second, vec![0; len].into(), at(second * 20)));
+            before.trim(&retain, at(second * 20));
+            after.append(new(second, vec![0; len].into(), at(second * 20)));
+            after.trim(&retain, at(second * 20));
+            assert_eq!(early, (after.first(), after.kept(), after.bytes - len));
+            assert_eq!((before.first(), before.kept(), before.weight()), (early.0, early.1, after.weight()));
+            assert_eq!((before.lag(), before.kept_bytes), (after.lag(), after.kept_bytes));
+            let lag = if below(2) == 0 { Lag::Skip } else { Lag::Leave };
+            match below(3) {
+                0 => cursors.push((before.head() + 1 - below(2), lag)),
+                1 if !cursors.is_empty() => {
+                    let (offset, lag) = cursors.swap_remove(below(cursors.len() as u64) as usize);
+                    [&mut before, &mut after].into_iter().for_each(|log| log.exit(offset, lag));
+                    continue;
+                }
+                _ => continue,
+            }
+            let (offset, lag) = cursors[cursors.len() - 1];
+            [&mut before, &mut after].into_iter().for_each(|log| log.enter(offset, lag));
+        }
+    }
+}
+
 #[test]
 fn a_burst_gives_its_memory_back() {
     let (mut log, retain) = (log(), retain(3, 5000));
