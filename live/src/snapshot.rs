@@ -28,6 +28,9 @@ use crate::topic::Inner;
 /// The histories, epochs and ids of all topics of a hub. [`Hub::snapshot`](crate::Hub::snapshot) takes it and
 /// [`Hub::restore`](crate::Hub::restore) takes it up.
 ///
+/// It does not hold who is here ([`Topic::enter`](crate::Topic::enter)): those are connections, which end with the
+/// process, so after a restart a name is here when its client has come back.
+///
 /// ```
 /// # use bytes::Bytes;
 /// # use openline_live::{EpochSeed, Hub, Retain, Snapshot, Time};

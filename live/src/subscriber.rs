@@ -92,6 +92,10 @@ impl<M> Subscriber<M> {
     /// If the topic is joined already, the cursor moves: what comes after its new `Joined` is by the new start, and
     /// the new lag policy holds.
     ///
+    /// Topics of two hubs may have one name. They are two topics here, and each is joined, left and read by itself. But a
+    /// delivery has only the topic's name, so whoever must tell them apart takes a subscriber for each hub, or has the
+    /// hubs' `make` mark the messages.
+    ///
     /// Each join has its `Joined`. If 64 more of them than there are topics have not been taken, a further join of a
     /// topic replaces the topic's oldest one.
     pub fn join(&mut self, topic: &Topic<M>, start: Start, lag: Lag) {

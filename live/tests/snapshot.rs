@@ -45,6 +45,18 @@ fn a_client_comes_back_after_a_restart_and_has_missed_nothing() {
 }
 
 #[test]
+fn who_is_here_is_not_in_it() {
+    let hub = hub(retain(5, 0));
+    let topic = hub.topic("t").unwrap();
+    count(&topic, 1..=2);
+    let before = hub.snapshot();
+    let _ann = topic.enter("ann").unwrap();
+    assert_eq!(hub.snapshot(), before);
+    let restored = restore(&before.to_bytes(), retain(5, 0), 0);
+    assert_eq!((topic.present(), restored.topic("t").unwrap().present()), (1, 0));
+}
+
+#[test]
 fn ages_go_on_with_the_new_clock() {
     let hub = hub(retain(5, 0));
     let topic = hub.topic("t").unwrap();

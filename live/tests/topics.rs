@@ -423,6 +423,46 @@ fn a_message_that_takes_the_place_of_another_is_not_counted_beside_it() {
     assert_eq!((counters.messages, counters.bytes), (0, 0), "all have gone, and so have the ids");
 }
 
+/// Two hubs, and the same name: each cursor is of its own topic, whatever happens to the other one.
+#[test]
+fn topics_of_two_hubs_with_one_name_do_not_mix() {
+    let mark = |mark: &'static str| {
+        Hub::local(retain(3, 0), EpochSeed::from([mark.len() as u8; 16]), move |_, at, _: &Bytes| {
+            (at.offset, mark.to_owned())
+        })
+    };
+    let hubs = [mark("a"), mark("bb")];
+    let [a, b] = hubs.each_ref().map(|hub| hub.topic("t").unwrap());
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&a, Now, Leave);
+    subscriber.join(&b, Now, Skip);
+    assert_eq!((subscriber.topics(), a.subscribers(), b.subscribers()), (2, 1, 1));
+    assert_eq!(all(&mut subscriber), ["joined 0", "joined 0"]);
+    count(&a, 1..=2);
+    count(&b, 1..=3);
+    assert_eq!(all(&mut subscriber), ["1=a", "2=a", "1=bb", "2=bb", "3=bb"]);
+    // One lags and is told so; the other one reads on.
+    count(&a, 3..=3);
+    count(&b, 4..=9);
+    assert_eq!(all(&mut subscriber), ["3=a", "missed 3", "7=bb", "8=bb", "9=bb"]);
+    // One moves, and its answer stands; then the other one leaves, and takes nothing with it.
+    subscriber.join(&b, Oldest, Skip);
+    subscriber.join(&a, Oldest, Leave);
+    subscriber.leave(&a);
+    assert_eq!(all(&mut subscriber), ["joined 9 not whole", "7=bb", "8=bb", "9=bb"]);
+    subscriber.watch(&a);
+    subscriber.watch(&b);
+    subscriber.unwatch(&a);
+    let _guests = (a.enter("ann").unwrap(), b.enter("bob").unwrap());
+    hubs.iter().for_each(|hub| assert!(hub.tick(seconds(1)).is_some()));
+    let mut here = vec![];
+    while let Some(delivery) = subscriber.try_next() {
+        let Delivery::Here { names, .. } = delivery else { panic!("{delivery:?}") };
+        here.extend(names.iter().map(ToString::to_string));
+    }
+    assert_eq!(here, ["bob"]);
+}
+
 #[test]
 fn a_clone_that_panics_does_not_make_the_cursor_deaf() {
     struct Sometimes(u64);
