@@ -1,5 +1,7 @@
 //! Lists whose places keep their numbers, and are used again.
 
+use crate::sync::step;
+
 /// Values at numbered places.
 ///
 /// A *gap* is a row of free places between two values, as long as it can be. Free places at the end of the list are given
@@ -130,7 +132,33 @@ impl<T> Slab<T> {
 
     /// The values at the places from `from` on, with their numbers.
     pub(crate) fn iter_from(&mut self, from: usize) -> Values<'_, T> {
-        Values { next: from, rest: self.places.get_mut(from..).unwrap_or_default().iter_mut() }
+        let end = self.places.len();
+        Values { end, rest: self.places.get_mut(from..).unwrap_or_default().iter_mut() }
+    }
+
+    /// Shows the values at the places from `from` on, in so many steps at most. Returns the place from which to go on, if
+    /// there are more.
+    #[inline]
+    pub(crate) fn visit(&mut self, mut from: usize, mut steps: usize, mut visit: impl FnMut(&mut T)) -> Option<usize> {
+        while steps > 0 {
+            // The last place of all has a value, so it ends here if it ends at all.
+            let row = self.places.get_mut(from..).filter(|row| !row.is_empty())?;
+            let count = steps.min(row.len());
+            let (mut walked, mut next) = (count, from + count);
+            for (at, place) in row.iter_mut().take(count).enumerate() {
+                step();
+                match place {
+                    Place::Taken(value) => visit(value),
+                    Place::End { .. } => {}
+                    Place::Gap { last, .. } => {
+                        (walked, next) = (at + 1, *last as usize + 1);
+                        break;
+                    }
+                }
+            }
+            (steps, from) = (steps - walked, next);
+        }
+        (from < self.places.len()).then_some(from)
     }
 
     /// The places from `first` to `last` become the first gap of the chain.
@@ -166,15 +194,15 @@ impl<T> Slab<T> {
 
 /// Values and their numbers, in order.
 pub(crate) struct Values<'s, T> {
-    next: usize,
+    /// How many places there are in all.
+    end: usize,
     rest: std::slice::IterMut<'s, Place<T>>,
 }
 
 impl<T> Values<'_, T> {
-    /// The place from which to go on later. `None`: there are no more values.
-    pub(crate) fn place(&self) -> Option<usize> {
-        // The last place of all has a value.
-        (self.rest.len() > 0).then_some(self.next)
+    /// The next place.
+    fn place(&self) -> usize {
+        self.end - self.rest.len()
     }
 }
 
@@ -184,15 +212,13 @@ impl<'s, T> Iterator for Values<'s, T> {
     #[inline]
     fn next(&mut self) -> Option<(u32, &'s mut T)> {
         loop {
-            crate::sync::step();
-            let key = self.next;
-            self.next += 1;
+            step();
+            let place = self.place();
             match self.rest.next()? {
-                Place::Taken(value) => return Some((key as u32, value)),
+                Place::Taken(value) => return Some((place as u32, value)),
                 Place::Gap { last, .. } => {
-                    if let Some(more) = (*last as usize - key).checked_sub(1) {
+                    if let Some(more) = (*last as usize).checked_sub(place + 1) {
                         self.rest.nth(more);
-                        self.next = *last as usize + 1;
                     }
                 }
                 Place::End { .. } => {}
@@ -332,9 +358,7 @@ mod tests {
             let (mut next, mut met, mut went, mut took) = (Some(0), 0, 0, 0);
             while let Some(from) = next {
                 took += steps(|| {
-                    let mut values = slab.iter_from(from);
-                    met += values.by_ref().take(10).count() as u64;
-                    next = values.place();
+                    next = slab.visit(from, 10, |_| met += 1);
                 });
                 // Near the place where it goes on, most of them.
                 for _ in 0..20 {
