@@ -122,6 +122,11 @@ impl Conn {
         }
     }
 
+    /// How many messages may be sent at once.
+    pub fn cycle(&self) -> usize {
+        self.script.len()
+    }
+
     /// Sends some more messages, in one write if the socket takes them.
     pub fn send(&mut self, messages: usize) -> Result<()> {
         self.goal += messages;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::conn::{Conn, Opening, PATIENCE};
+use super::pace::Pace;
 use super::script::Script;
 use crate::Result;
 
@@ -53,48 +54,128 @@ impl Engine {
         Ok(())
     }
 
-    /// Keeps the load up for some time; returns how many messages came.
+    /// Keeps the load up for some time: an answer is followed by the next message. Returns how many messages came.
     pub fn run(&mut self, time: Duration) -> Result<u64> {
         let end = Instant::now() + time;
+        let mut messages = 0;
+        self.wait(
+            |engine, number, answers| {
+                messages += answers as u64;
+                engine.follow(number, answers)?;
+                Ok(())
+            },
+            || Instant::now() >= end,
+        )?;
+        Ok(messages)
+    }
+
+    /// The answers to what [`run`](Engine::run) has left under way; no more is sent.
+    pub fn drain(&mut self) -> Result<()> {
+        let mut left = self.conns.len() * self.depth;
+        while left > 0 {
+            let mut came = 0;
+            self.wait(
+                |_, _, answers| {
+                    came += answers;
+                    Ok(())
+                },
+                || true,
+            )?;
+            left = left.checked_sub(came).ok_or("more messages than were sent")?;
+        }
+        Ok(())
+    }
+
+    /// Sends messages by the clock, so many in a second, whether or not answers come; then waits for the last answer.
+    ///
+    /// It does not sleep, so that no wake-up of the client is a part of what it measures.
+    pub fn paced(&mut self, rate: f64, time: Duration) -> Result<Pace> {
+        let mut pace = Pace::new(self.conns.len(), rate, time);
+        // Due, but not sent: the socket has taken no more.
+        let mut owed = vec![0; self.conns.len()];
+        let mut events = [EpollEvent::empty(); 256];
+        let start = Instant::now();
+        let mut heard = Duration::ZERO;
+        while !pace.done() {
+            while let Some(number) = pace.next(start.elapsed()) {
+                owed[number] += 1;
+                self.pay(number, &mut owed[number])?;
+            }
+            let count = self.epoll.wait(&mut events, EpollTimeout::ZERO)?;
+            for event in &events[..count] {
+                let number = event.data() as usize;
+                let answers = self.turn(number, event.events())?;
+                heard = start.elapsed();
+                pace.answered(number, answers, heard)?;
+                self.pay(number, &mut owed[number])?;
+            }
+            if start.elapsed() > heard + PATIENCE {
+                return Err("the server says nothing more".into());
+            }
+        }
+        Ok(pace)
+    }
+
+    /// Sends what is owed, if the socket takes it.
+    fn pay(&mut self, number: usize, owed: &mut usize) -> Result<()> {
+        while *owed > 0 && !self.conns[number].blocked {
+            let some = (*owed).min(self.conns[number].cycle());
+            *owed -= some;
+            self.send(number, some)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for events and handles all of them, over and over until it is to end; `came` hears of answers.
+    fn wait(
+        &mut self,
+        mut came: impl FnMut(&mut Engine, usize, usize) -> Result<()>,
+        mut end: impl FnMut() -> bool,
+    ) -> Result<()> {
         let mut events = [EpollEvent::empty(); 256];
         let timeout = EpollTimeout::try_from(PATIENCE)?;
-        let mut messages = 0;
         loop {
             let count = self.epoll.wait(&mut events, timeout)?;
             if count == 0 {
                 return Err("the server says nothing more".into());
             }
             for event in &events[..count] {
-                messages += self.serve(event.data() as usize, event.events())? as u64;
+                let number = event.data() as usize;
+                let answers = self.turn(number, event.events())?;
+                came(self, number, answers)?;
             }
-            if Instant::now() >= end {
-                return Ok(messages);
+            if end() {
+                return Ok(());
             }
         }
     }
 
-    fn serve(&mut self, number: usize, flags: EpollFlags) -> Result<usize> {
-        let conn = &mut self.conns[number];
+    /// Writes what waits and reads once, as far as the socket lets. Returns how many answers came.
+    fn turn(&mut self, number: usize, flags: EpollFlags) -> Result<usize> {
         if flags.contains(EpollFlags::EPOLLOUT) {
-            conn.write()?;
+            self.conns[number].write()?;
             self.listen(number)?;
         }
         if !flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
             return Ok(0);
         }
-        let messages = self.conns[number].read(&mut self.buffer)?;
+        self.conns[number].read(&mut self.buffer)
+    }
+
+    /// What follows some answers.
+    fn follow(&mut self, number: usize, answers: usize) -> Result<()> {
         if self.broadcast {
-            self.missing = self.missing.checked_sub(messages).ok_or("more messages than were sent")?;
+            self.missing = self.missing.checked_sub(answers).ok_or("more messages than were sent")?;
             if self.missing == 0 {
                 self.trigger()?;
             }
-        } else if messages > 0 {
+        } else if answers > 0 {
             if self.conns.len() == 1 && self.depth == 1 {
                 self.took.push(self.sent_at.elapsed());
             }
-            self.send(number, messages)?;
+            self.send(number, answers)?;
         }
-        Ok(messages)
+        Ok(())
     }
 
     fn trigger(&mut self) -> Result<()> {

@@ -1,11 +1,18 @@
 //! The client itself is tested: it must find every wrong answer, and only those.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
 
 use flate2::{Compress, Compression};
 
 use super::check::Check;
+use super::conn::Opening;
+use super::engine::Engine;
 use super::frame::{BINARY, PING, TEXT};
+use super::pace::{Pace, percentile};
 use super::script::{Packing, Script, messages, pack, records};
 
 /// A server's frame.
@@ -115,4 +122,100 @@ fn raw_answers_are_the_bytes_that_were_sent() {
     let counts: usize = script.bytes.chunks(5).map(|piece| check.take(piece).unwrap().messages).sum();
     assert_eq!(counts, 12);
     assert!(check.take(b"?").is_err());
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A second of 1,000 messages on 10 connections, by virtual time. The server answers each at once, but from 300 ms on it
+/// pauses for 100 ms. `client_too`: the client does nothing either meanwhile.
+fn paused(client_too: bool) -> Pace {
+    let mut pace = Pace::new(10, 1000.0, 1000 * MS);
+    let mut unanswered = Vec::new();
+    for ms in 0..1000 {
+        let now = ms * MS;
+        let paused = (300..400).contains(&ms);
+        while !(paused && client_too)
+            && let Some(connection) = pace.next(now)
+        {
+            unanswered.push(connection);
+        }
+        if !paused {
+            for connection in unanswered.drain(..) {
+                pace.answered(connection, 1, now).unwrap();
+            }
+        }
+        assert!(!pace.done() || ms == 999);
+    }
+    assert!(pace.done());
+    pace
+}
+
+/// 100 messages were due in the pause. One answer that comes late shows once; it is the others that are forgotten by a
+/// client that waits for it.
+#[test]
+fn a_pause_is_felt_by_every_message_that_is_due_in_it() {
+    for client_too in [false, true] {
+        let mut pace = paused(client_too);
+        pace.took.sort_unstable();
+        assert_eq!(pace.took.iter().filter(|took| **took > Duration::ZERO).count(), 100, "{client_too}");
+        let expected: Vec<_> = (1..=100).map(|ms| ms * MS).collect();
+        assert_eq!(pace.took[900..], expected, "each from when it was due");
+        assert_eq!(percentile(&pace.took, 0.5), Duration::ZERO);
+        assert_eq!(percentile(&pace.took, 0.99), 90 * MS);
+        // The client knows how much of it is its own.
+        let own = pace.late.iter().max().unwrap();
+        assert_eq!(*own, if client_too { 100 * MS } else { Duration::ZERO });
+    }
+}
+
+#[test]
+fn messages_are_due_in_turn_and_not_before() {
+    let mut pace = Pace::new(3, 1000.0, 4 * MS);
+    assert_eq!((pace.next(Duration::ZERO), pace.next(Duration::ZERO)), (Some(0), None));
+    assert_eq!([pace.next(2 * MS), pace.next(2 * MS), pace.next(2 * MS)], [Some(1), Some(2), None]);
+    assert_eq!([pace.next(9 * MS), pace.next(9 * MS)], [Some(0), None], "there are no more than four");
+    // In whatever order the connections answer.
+    pace.answered(1, 1, 9 * MS).unwrap();
+    pace.answered(0, 2, 9 * MS).unwrap();
+    assert!(pace.answered(0, 1, 9 * MS).is_err() && pace.answered(1, 1, 9 * MS).is_err() && !pace.done());
+    pace.answered(2, 1, 9 * MS).unwrap();
+    assert!(pace.done());
+    assert_eq!(pace.took, [8 * MS, 9 * MS, 6 * MS, 7 * MS]);
+}
+
+#[test]
+fn a_percentile_is_the_nearest_rank() {
+    let times: Vec<_> = (1..=200).map(|ms| ms * MS).collect();
+    for (share, rank) in [(0.0, 1), (0.001, 1), (0.5, 100), (0.99, 198), (0.991, 199), (1.0, 200)] {
+        assert_eq!(percentile(&times, share), rank * MS, "{share}");
+    }
+    assert_eq!(percentile(&times[..1], 0.99), MS);
+}
+
+/// The same over sockets: on the first of ten connections the first message waits 150 ms, and each 10 ms another is due
+/// on it, of which the first ten all wait for 50 ms or more.
+#[test]
+fn a_server_that_pauses_is_noticed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let (mut buffer, mut pause) = ([0; 4096], number == 0);
+                while let Ok(len @ 1..) = stream.read(&mut buffer) {
+                    if std::mem::take(&mut pause) {
+                        thread::sleep(150 * MS);
+                    }
+                    stream.write_all(&buffer[..len]).unwrap();
+                }
+            });
+        }
+    });
+    let opening = Opening { port, raw: true, packing: Packing::None };
+    let mut engine = Engine::open(opening, &script(TEXT, 20), 10, 1, false).unwrap();
+    let pace = engine.paced(1000.0, 300 * MS).unwrap();
+    assert_eq!(pace.took.len(), 300);
+    assert!(pace.took.iter().max().unwrap() >= &(150 * MS));
+    assert!(pace.took.iter().filter(|took| **took >= 50 * MS).count() >= 10);
 }

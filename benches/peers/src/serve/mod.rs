@@ -7,6 +7,7 @@ mod hub;
 mod openline;
 mod peer;
 mod raw;
+mod raw_mio;
 mod sockudo;
 mod soketto;
 mod tokio_websockets;
@@ -78,6 +79,7 @@ pub fn main(mut args: Args) -> Result<()> {
     match name.as_str() {
         "raw-lean" => listen(place, raw::echo_lean),
         "raw-whole" => listen(place, raw::echo_whole),
+        "raw-mio" => raw_mio::listen(place, setup.broadcast),
         "raw" => run::<raw::Raw>(place, setup, Flush::Each),
         "openline" => run::<openline::Openline>(place, setup, Flush::Never),
         "openline-event" => listen(place, move |io| openline::echo_events(io, setup)),
