@@ -231,13 +231,12 @@ fn the_servers_echo() {
     }
 }
 
-/// All clients of the chat hear all that is said, in one order; also one that has pipelined much and closed.
-#[cfg(feature = "tokio")]
-#[test]
-fn all_hear_what_is_said_in_the_chat() {
+/// All clients of a server hear all that is said, in one order; also one that has pipelined much and closed.
+#[cfg(feature = "std")]
+fn all_hear_what_is_said(name: &str, arguments: &[&str]) {
     const CLIENTS: usize = 5;
     const EACH: usize = 40;
-    let (mut server, url) = start("chat", &[]);
+    let (mut server, url) = start(name, arguments);
     let mut sockets: Vec<_> = (0..CLIENTS).map(|_| openline::net::connect(&url).unwrap()).collect();
     // Who has heard itself is in the room.
     for (i, socket) in sockets.iter_mut().enumerate() {
@@ -268,6 +267,44 @@ fn all_hear_what_is_said_in_the_chat() {
         socket.close(openline::CloseCode::NORMAL, "").unwrap();
         assert!(socket.closed().is_some_and(openline::Closed::is_clean));
     }
+    assert!(server.0.try_wait().unwrap().is_none(), "it goes on");
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn all_hear_what_is_said_in_the_chat() {
+    all_hear_what_is_said("chat", &[]);
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn all_hear_what_is_broadcast_over_epoll() {
+    all_hear_what_is_said("epoll_server", &["--broadcast"]);
+}
+
+/// One that reads nothing is let go, and costs the others nothing: they hear all.
+#[cfg(feature = "std")]
+#[test]
+fn who_does_not_read_a_broadcast_is_let_go() {
+    use openline::CloseCode;
+
+    let (mut server, url) = start("epoll_server", &["--broadcast", "--deflate", "off"]);
+    let connect = || openline::net::connect(&url).unwrap();
+    let (mut deaf, mut speaker, mut listener) = (connect(), connect(), connect());
+    // 32 MB are more than both sockets hold.
+    for n in 0..500u32 {
+        speaker.send([&n.to_be_bytes()[..], &[0; 64 * 1024]].concat()).unwrap();
+        for hears in [&mut speaker, &mut listener] {
+            assert_eq!(hears.recv().unwrap().unwrap().as_bytes()[..4], n.to_be_bytes());
+        }
+    }
+    let mut heard = 0u32;
+    while let Some(message) = deaf.recv().unwrap() {
+        assert_eq!(message.as_bytes()[..4], heard.to_be_bytes(), "no hole before the end");
+        heard += 1;
+    }
+    assert!(heard < 500, "{heard}");
+    assert!(deaf.closed().is_some_and(|closed| closed.code == CloseCode::TRY_AGAIN_LATER), "{:?}", deaf.closed());
     assert!(server.0.try_wait().unwrap().is_none(), "it goes on");
 }
 

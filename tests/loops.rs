@@ -44,7 +44,7 @@ enum Serve {
 
 fn epoll(listener: TcpListener, server: &Server) {
     listener.set_nonblocking(true).unwrap();
-    epoll_server::serve(mio::net::TcpListener::from_std(listener), server).unwrap();
+    epoll_server::serve(mio::net::TcpListener::from_std(listener), server, None).unwrap();
 }
 
 fn loops() -> Vec<Loop> {
