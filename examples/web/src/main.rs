@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use openline_live::{Redis, Snapshot};
 use openline_web_example::options::{HELP, Options};
@@ -62,6 +63,10 @@ async fn run(options: Options) -> Result<(), Failure> {
         () = serve(&site, listener, tls, stop) => {}
         () = site.run() => {}
     }
+    // Those who were here and have not come back elsewhere by now are seen to go, and not only when the node's lease ends.
+    if site.hub().sign_off(SIGN_OFF).await.is_err() {
+        eprintln!("web: the engine is away, so other servers see ours go a little later");
+    }
     let snapshot = options.snapshot.filter(|_| options.redis.is_none());
     snapshot.map_or(Ok(()), |file| save(&site, &file))
 }
@@ -89,3 +94,6 @@ fn save(site: &Site, file: &Path) -> Result<(), Failure> {
         .map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(())
 }
+
+/// How long the engine may take to hear that this server goes.
+const SIGN_OFF: Duration = Duration::from_secs(3);

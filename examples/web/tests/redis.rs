@@ -185,6 +185,22 @@ async fn a_node_that_dies_costs_nobody_a_message() -> Outcome {
     Ok(())
 }
 
+/// So its names go at once, and not when its lease ends.
+#[tokio::test]
+async fn a_node_that_stops_has_taken_leave_before_it_ends() -> Outcome {
+    let Some((redis, mut one, two)) = two() else { return Ok(()) };
+    let (mut ann, mut watcher) = (one.live().await, two.live().await);
+    watcher.ask(json!({"watch": "chat"})).await;
+    ann.ask(json!({"join": "chat", "as": "Ann"})).await;
+    assert_eq!(watcher.next().await, json!({"presence": "chat", "joined": ["Ann"]}));
+    assert_eq!(redis.number("HLEN openline:leases"), Some(2));
+    one.terminate();
+    assert!(one.ended().await.success());
+    assert_eq!(redis.number("HLEN openline:leases"), Some(1));
+    assert_eq!(watcher.next().await, json!({"presence": "chat", "gone": ["Ann"]}));
+    Ok(())
+}
+
 #[test]
 fn a_url_without_a_server_is_told_at_the_start() -> Outcome {
     let arguments = ["--listen", "127.0.0.1:0", "--redis", "redis://127.0.0.1:1/"];

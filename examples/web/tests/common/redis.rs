@@ -66,6 +66,15 @@ impl Redis {
         panic!("redis-server does not start again: see {}/log", self.directory.display());
     }
 
+    /// What it answers to a command, if that is a number.
+    pub fn number(&self, command: &str) -> Option<u64> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.lines().next()?.strip_prefix(':')?.parse().ok()
+    }
+
     fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
