@@ -16,6 +16,9 @@
 //!   Here ──sign_off──► Leaving: all that is announced has gone ──each was said once──► lease of no time ──answered──► Gone
 //! ```
 //!
+//! After that it goes on as before, but says nothing of its own names, and its lease is always one of no time. That is asked
+//! for all the same, because the answer tells whether the engine is there.
+//!
 //! **Nobody flickers.** If this node's lease had ended, the engine may have lost everything, and the other nodes' leases
 //! too. All of them announce again what they have, but not in the same moment. So for the time of one lease, no answer of
 //! the engine makes anybody go. For the same reason nothing is asked again before a lease shows that the engine still knows
@@ -69,6 +72,8 @@ enum Leasing<'h> {
         attempts: u32,
         /// The lease is to end.
         is_last: bool,
+        /// What has become of the lease before is not known.
+        is_unsure: bool,
         call: Call<'h, Result<Lease, Away>>,
     },
 }
@@ -121,31 +126,17 @@ impl<'h, M> Attend<'h, M> {
         *self.link.standing.borrow()
     }
 
-    /// Nobody is to hear of those who come and go here.
-    fn forget_unsaid(&self) {
-        while let Some(topic) = self.hub.0.shared.turns.take_talk() {
-            let has_unsaid = self.hub.find(&topic).and_then(|inner| inner.look(Roster::has_unsaid));
-            if has_unsaid == Some(true) {
-                self.roster(&topic, Roster::forget_unsaid);
-            }
-        }
-    }
-
-    /// All names of this node have been said to have gone, or the engine has refused that. What is refused goes with the
-    /// lease.
+    /// All names of this node have been said to have gone, or the engine has refused that again and again. What is refused
+    /// goes with the lease.
     fn has_said_all(&self) -> bool {
-        let says = |job: &Job| job.kind == Kind::Announce;
-        let paused = self.paused.values().filter(|job| says(job)).count();
+        let is_refused = |job: &Job| job.kind == Kind::Announce && job.attempts >= TRIES;
+        let refused = self.paused.values().filter(|job| is_refused(job)).count();
         let busy = self.busy.iter().filter(|(kind, _)| *kind == Kind::Announce).count();
-        busy == paused && !self.hub.0.shared.turns.has_talk()
+        busy == refused && !self.hub.0.shared.turns.has_talk()
     }
 
     /// Returns whether there may be more to do at once.
     pub(crate) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        if self.standing() == Standing::Gone {
-            self.forget_unsaid();
-            return false;
-        }
         let trusts = self.renew(now, cx);
         while let Some(first) = self.paused.first_entry().filter(|first| first.key().0 <= now) {
             let job = first.remove();
@@ -172,9 +163,6 @@ impl<'h, M> Attend<'h, M> {
 
     /// When there is something to do, if nothing comes before.
     pub(crate) fn next(&self) -> Option<Instant> {
-        if self.standing() == Standing::Gone {
-            return None;
-        }
         let paused = self.paused.first_key_value().map(|(first, _)| first.0);
         let lease = if let Leasing::Rest { until, .. } = self.lease { Some(until) } else { None };
         paused.into_iter().chain(lease).min()
@@ -216,23 +204,27 @@ impl<'h, M> Attend<'h, M> {
             Leasing::Rest { attempts, .. } => {
                 let (attempts, asked) = (*attempts, self.hub.0.shared.now());
                 self.covered.append(&mut self.again);
-                let call = self.link.engine.lease(self.me, if is_last { Duration::ZERO } else { LEASE });
-                self.lease = Leasing::Call { began: now, asked, attempts, is_last, call };
+                let is_here = !is_last && self.standing() != Standing::Gone;
+                let is_unsure = self.link.unheard.swap(true, Relaxed);
+                let call = self.link.engine.lease(self.me, if is_here { LEASE } else { Duration::ZERO });
+                self.lease = Leasing::Call { began: now, asked, attempts, is_last, is_unsure, call };
             }
             Leasing::Call { .. } => {}
         }
-        let Leasing::Call { began, asked, attempts, is_last, call } = &mut self.lease else { return false };
-        let (began, asked, attempts, is_last) = (*began, *asked, *attempts, *is_last);
+        let Leasing::Call { began, asked, attempts, is_last, is_unsure, call } = &mut self.lease else { return false };
+        let (began, asked, attempts, is_last, is_unsure) = (*began, *asked, *attempts, *is_last, *is_unsure);
         let Poll::Ready(answer) = call.as_mut().poll(cx) else { return false };
         let mut trusts = false;
         let (until, attempts) = match answer {
-            Ok(_) if is_last => {
-                self.link.standing.send_replace(Standing::Gone);
-                return false;
-            }
-            Ok(lease) => {
+            Ok(mut lease) => {
                 self.link.answered();
+                self.link.unheard.store(false, Relaxed);
                 trusts = self.link.interest.trust();
+                if is_last {
+                    self.link.standing.send_replace(Standing::Gone);
+                }
+                // A lease whose answer was lost may have been a new one.
+                lease.held &= !is_unsure;
                 self.leased(&lease, asked, now);
                 (began + RENEW, 0)
             }
@@ -255,8 +247,14 @@ impl<'h, M> Attend<'h, M> {
     }
 
     fn leased(&mut self, lease: &Lease, asked: Stamp, now: Instant) {
-        let is_first = !self.link.leased.swap(true, Relaxed);
         self.is_known = true;
+        if self.standing() == Standing::Gone {
+            // Whether the engine has lost everything cannot be seen any more, so nobody is taken for dead.
+            self.trusted_from = None;
+            self.queue.extend(self.covered.drain(..));
+            return;
+        }
+        let is_first = !self.link.leased.swap(true, Relaxed);
         if !lease.held {
             // The first time there is nothing that the engine could have lost.
             self.trusted_from = if is_first { None } else { Some(now + LEASE) };
@@ -290,6 +288,9 @@ impl<'h, M> Attend<'h, M> {
     fn consider(&mut self, topic: &Arc<str>, now: Instant) {
         let Some(inner) = self.hub.find(topic) else { return };
         let Some((says, asks)) = inner.look(|roster| (roster.has_unsaid(), roster.wants().is_some())) else { return };
+        if says && self.standing() == Standing::Gone {
+            inner.if_roster(Roster::forget_unsaid);
+        }
         for (kind, wanted) in [(Kind::Announce, says), (Kind::Here, asks && self.link.interest.is_told(topic))] {
             if wanted && self.busy.insert((kind, Arc::clone(topic))) {
                 self.queue(Job { kind, topic: Arc::clone(topic), attempts: 0 }, now);
@@ -327,7 +328,14 @@ impl<'h, M> Attend<'h, M> {
     }
 
     fn announce(&self, job: Job) -> Result<Call<'h, Done>, Job> {
-        let saying = self.roster(&job.topic, |roster| roster.say(NAMES)).flatten();
+        let is_gone = self.standing() == Standing::Gone;
+        let saying = self.roster(&job.topic, |roster| {
+            if is_gone {
+                roster.forget_unsaid();
+            }
+            roster.say(NAMES)
+        });
+        let saying = saying.flatten();
         let Some(Saying { mut joined, mut gone }) = saying else { return Err(job) };
         if self.standing() == Standing::Leaving {
             gone.append(&mut joined);
@@ -364,7 +372,9 @@ impl<'h, M> Attend<'h, M> {
             (Kind::Announce, Answer::Failed) => {}
         });
         if failed {
-            let until = now + pause(job.attempts);
+            let suspects = |roster: &Roster| job.kind == Kind::Announce && roster.unsaid.has_suspects();
+            let has_suspects = self.hub.find(&job.topic).and_then(|inner| inner.look(suspects)) == Some(true);
+            let until = now + self.link.pause(job.attempts, has_suspects);
             self.paused.insert((until, self.pauses), Job { attempts: job.attempts.saturating_add(1), ..job });
             self.pauses += 1;
             return;
@@ -381,6 +391,8 @@ const RENEW: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(500);
 /// How many names are announced at a time.
 const NAMES: usize = 1000;
+/// How many announcements of a topic fail before a node that takes leave waits no longer for it.
+const TRIES: u32 = 3;
 /// How many calls are under way at a time.
 const CALLS: usize = 32;
 /// How many topics and answers are looked at before other tasks run.

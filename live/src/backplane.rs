@@ -219,7 +219,8 @@ pub struct NodeId(pub [u8; 16]);
 /// The answer to [`Backplane::lease`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The node's last lease had not ended. If it had, the node announces all again.
+    /// The node's last lease had not ended. If it had, the node announces all again; and so it does after a lease whose answer
+    /// was lost, because that may have been a new one.
     pub held: bool,
     /// All nodes whose lease has not ended, this one included.
     pub alive: Vec<NodeId>,

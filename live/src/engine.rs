@@ -22,6 +22,8 @@ pub(crate) struct Link {
     pub(crate) loads: AtomicU64,
     /// The engine has known this node before.
     pub(crate) leased: AtomicBool,
+    /// A lease was asked for, and what the engine has answered is not known. It may have forgotten this node by then.
+    pub(crate) unheard: AtomicBool,
     /// How many nanoseconds the last read took; `NEVER` if there was none.
     delay: AtomicU64,
     pulse: Mutex<Pulse>,
@@ -54,6 +56,7 @@ impl Link {
             interest: Interest::default(),
             loads: AtomicU64::new(0),
             leased: AtomicBool::new(false),
+            unheard: AtomicBool::new(false),
             delay: AtomicU64::new(NEVER),
             pulse: Mutex::new(Pulse::There(Instant::now())),
             standing: watch::Sender::new(Standing::Here),
@@ -82,6 +85,12 @@ impl Link {
     /// How long ago the engine has answered last, if it does not any more.
     pub(crate) fn away(&self) -> Option<Duration> {
         if let Pulse::Away(last) = self.pulse(|pulse| pulse) { Some(last.elapsed()) } else { None }
+    }
+
+    /// How long to wait after so many failures in a row before names are told again. Those that may only have been in bad
+    /// company do not wait for each that is refused, if the engine is there.
+    pub(crate) fn pause(&self, attempts: u32, has_suspects: bool) -> Duration {
+        pause(if has_suspects && self.away().is_none() { 0 } else { attempts })
     }
 
     /// Publishes a message, and counts it then.

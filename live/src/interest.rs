@@ -127,6 +127,11 @@ impl Interest {
         !lock(&self.0).again.is_empty()
     }
 
+    /// Whether some of them may only have been in bad company.
+    pub(crate) fn has_suspects(&self) -> bool {
+        lock(&self.0).again.has_suspects()
+    }
+
     /// What the engine now knows of a name; `None`: that it is not wanted.
     pub(crate) fn settle(&self, name: &Arc<str>, told: Option<Told>) {
         let mut names = lock(&self.0);

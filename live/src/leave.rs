@@ -19,7 +19,8 @@ impl<M: Send> Hub<M> {
     /// stay until the node's lease has ended, for 10 to 20 seconds.
     ///
     /// It is final. Guards need not be dropped first, they hold nothing any more at other nodes, and who enters later is here
-    /// only for this node. Messages come and go as before. What this node knows of others is no longer kept up to date.
+    /// only for this node. Messages come and go as before, and so does what others announce; but the names of a node that
+    /// dies after that stay here.
     ///
     /// A client that comes back at another node within [`Retain::absence`](crate::Retain::absence) seems to go and to come
     /// again, unless it was there before this is called. So close the sockets first, give their clients a few seconds to
@@ -69,10 +70,9 @@ impl<M: Send> Hub<M> {
             }
             is_first
         });
-        // Whoever enters from now on is said to have gone, too.
         for name in shared.turns.all() {
             if let Some(topic) = self.find(&name) {
-                topic.if_roster(Roster::say_all);
+                topic.if_roster(Roster::take_leave);
             }
         }
         shared.turns.call().into_iter().for_each(Waker::wake);

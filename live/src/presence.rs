@@ -98,7 +98,13 @@ impl<M> Inner<M> {
     /// Changes the roster, which is made if there is none.
     pub(crate) fn with_roster<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
         let mut slot = lock(&self.roster);
-        let roster = slot.take().unwrap_or_else(|| Box::new(Roster::new(self.shared.me(), &Bounds::DEFAULT)));
+        let roster = slot.take().unwrap_or_else(|| {
+            let mut roster = Box::new(Roster::new(self.shared.me(), &Bounds::DEFAULT));
+            if self.shared.takes_leave() {
+                roster.take_leave();
+            }
+            roster
+        });
         self.change_roster(slot, roster, change)
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Roster {
     /// This node, if there may be others.
     pub(crate) me: Option<Node>,
     pub(crate) unsaid: Unsaid,
+    /// Whoever comes and goes is to be announced. Not without an engine, and not by a node that takes leave.
+    announces: bool,
     pub(crate) watched: Option<Box<Watched>>,
     bounds: &'static Bounds,
 }
@@ -73,7 +75,15 @@ impl Roster {
     /// Nobody is here. `me`: this node, if there is an engine with other nodes.
     pub(crate) fn new(me: Option<Node>, bounds: &'static Bounds) -> Roster {
         let (people, lingering) = (BTreeMap::new(), BTreeSet::new());
-        Roster { people, lingering, me, unsaid: Unsaid::default(), watched: None, bounds }
+        let (unsaid, announces) = (Unsaid::default(), me.is_some());
+        Roster { people, lingering, me, unsaid, announces, watched: None, bounds }
+    }
+
+    /// This node takes leave: who is here by now is announced once more, as gone. Nobody hears of who comes later, so nobody
+    /// need hear that he goes.
+    pub(crate) fn take_leave(&mut self) {
+        self.say_all();
+        self.announces = false;
     }
 
     /// How many names are here, on all nodes as far as they are known.
@@ -190,7 +200,7 @@ impl Roster {
     }
 
     fn must_say(&mut self, name: &Arc<str>) {
-        if self.me.is_some() {
+        if self.announces {
             self.unsaid.insert(name);
         }
     }

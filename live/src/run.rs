@@ -221,8 +221,9 @@ impl<'h, M: Send> Node<'h, M> {
     fn told(&mut self, Told { lane, add, remove, .. }: Told<'h>, answer: Result<(), Away>, now: Instant) {
         if answer.is_err() {
             self.link.interest.failed(add.into_iter().chain(remove).collect());
-            self.interest.again = now + pause(self.interest.attempts);
-            self.interest.attempts = self.interest.attempts.saturating_add(1);
+            let attempts = self.interest.attempts;
+            self.interest.again = now + self.link.pause(attempts, self.link.interest.has_suspects());
+            self.interest.attempts = attempts.saturating_add(1);
             // It tells whether the engine is there.
             self.attend.hasten(now);
             return;

@@ -78,6 +78,14 @@ impl<M> Shared<M> {
         if self.is_local() { None } else { Some(self.seed.epoch(u64::MAX).to_bytes()) }
     }
 
+    /// Whether this node has begun to take leave of the others.
+    pub(crate) fn takes_leave(&self) -> bool {
+        #[cfg(feature = "tokio")]
+        return self.link.as_ref().is_some_and(|link| *link.standing.borrow() != crate::engine::Standing::Here);
+        #[cfg(not(feature = "tokio"))]
+        false
+    }
+
     /// An epoch that was never there.
     pub(crate) fn fresh(&self) -> Epoch {
         self.seed.epoch(self.made.fetch_add(1, Relaxed))

@@ -84,6 +84,11 @@ impl Unsaid {
         Some(Saying { joined, gone }).filter(|_| !self.on_its_way.is_empty())
     }
 
+    /// Whether some names may only have been in bad company.
+    pub(crate) fn has_suspects(&self) -> bool {
+        self.again.has_suspects() || self.on_its_way.len() > 1
+    }
+
     pub(crate) fn said(&mut self) {
         self.on_its_way = BTreeSet::new();
         if self.lane == Lane::Again {

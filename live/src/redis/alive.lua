@@ -3,8 +3,8 @@
 -- KEYS: presence of a topic. ARGV[2]: the key of the leases, which has another slot; a cluster has one shard.
 --
 -- A node counts its announcements, and the leases that it asks for, by one number that only rises. A lease's value is
--- when it ends, the number of the call with which it began, and the run of the server in which it was taken. What was
--- announced before the lease began is void: the server may have lost what came after it.
+-- when it ends, the number of the call with which it began, for how long it was taken, and the run of the server in which it
+-- was. What was announced before the lease began is void: the server may have lost what came after it.
 local HERE, LEASES = KEYS[1], ARGV[2]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

@@ -49,6 +49,13 @@ impl RedisError {
     }
 }
 
+/// Whether an `@` stands behind the host of the URL. Then a password has a `/`, `?` or `#` that should be written otherwise,
+/// and what seems to be the host and the port is the user and a part of that password.
+pub(super) fn is_password_cut(url: &str) -> bool {
+    let host = url.split_once("://").filter(|(scheme, _)| !scheme.contains("unix")).map(|(_, rest)| rest);
+    host.and_then(|rest| rest.split_once(['/', '?', '#', '\\'])).is_some_and(|(_, behind)| behind.contains('@'))
+}
+
 impl Reason {
     /// What is wrong with a URL that the crate `redis` does not take.
     pub(super) fn of_url(url: &str, error: &::redis::RedisError) -> Reason {

@@ -10,8 +10,14 @@ local node, last, answer = ARGV[2], 0, { 0, '0' }
 local began = ARGV[4]
 local leases = redis.call('HGETALL', KEYS[1])
 for at = 1, #leases, 2 do
-  local ends, number, run = string.match(leases[at + 1], '^(%d+) (%d+) (.*)$')
+  local ends, number, length, run = string.match(leases[at + 1], '^(%d+) (%d+) (%d+) (.*)$')
   ends = tonumber(ends)
+  if ends > now + tonumber(length) then
+    -- The server's clock has gone back. Without this, a dead node would live for as long as that.
+    ends = now + tonumber(length)
+    local rest = string.format(' %s %s %s', number, length, run)
+    redis.call('HSET', KEYS[1], leases[at], string.format('%.0f', ends) .. rest)
+  end
   if ends <= now then
     redis.call('HDEL', KEYS[1], leases[at])
   elseif leases[at] ~= node then
@@ -27,7 +33,7 @@ if ends == now then
   return answer
 end
 answer[2] = string.format('%.0f', ends)
-redis.call('HSET', KEYS[1], node, answer[2] .. ' ' .. began .. ' ' .. ARGV[1])
+redis.call('HSET', KEYS[1], node, answer[2] .. ' ' .. began .. ' ' .. ARGV[3] .. ' ' .. ARGV[1])
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(last, ends) - now))
 answer[#answer + 1] = node
 return answer

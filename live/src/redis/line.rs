@@ -14,7 +14,7 @@ use ::redis::{
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use super::error::{Reason, RedisError};
+use super::error::{Reason, RedisError, is_password_cut};
 use super::words::{self, Names};
 
 /// Makes connections.
@@ -73,6 +73,9 @@ pub(super) enum Trouble {
 impl Dialer {
     pub(super) fn new(url: &str, timeout: Duration) -> Result<Dialer, RedisError> {
         let parsed = ::redis::parse_redis_url(url);
+        if is_password_cut(url) {
+            return Err(RedisError::new("", Reason::Url));
+        }
         let address = parsed.as_ref().map_or_else(String::new, |parsed| {
             format!("{}:{}", parsed.host_str().unwrap_or_default(), parsed.port().unwrap_or(6379))
         });
