@@ -103,7 +103,8 @@ def compared(values, base, key):
     both = ratios(values, base, key)
     if not both:
         return ""
-    inside = interval(both)
+    # Of itself everybody is exactly one.
+    inside = values is not base and interval(both)
     return f"{statistics.median(both):.2f}" + (f" [{inside[0]:.2f}, {inside[1]:.2f}]" if inside else "")
 
 

@@ -70,6 +70,8 @@ class Figures(unittest.TestCase):
         self.assertEqual(figures.compared([value(1)] * 5, [value(2)] * 5, "cpu_us"), "0.50")
         six = figures.compared([value(at) for at in range(1, 7)], [value(2)] * 6, "cpu_us")
         self.assertEqual(six, "1.75 [0.50, 3.00]")
+        same = [value(1)] * 6
+        self.assertEqual(figures.compared(same, same, "cpu_us"), "1.00")
 
     def test_two_states_are_told(self):
         self.assertEqual(figures.states([236, 240, 238, 401, 239, 404, 237]), [(238, 5), (402.5, 2)])
