@@ -29,7 +29,7 @@ SETTINGS = {"seconds": 1.0, "connections": 10000, "machine": "2 cores of <this> 
 
 def value(cpu):
     """A measurement in which everything is so much."""
-    names = ["messages", "seconds", "cpu_us", "user_us", "p50_us", "p99_us", "max_us", "rate", "late_p99_us", "used_bytes",
+    names = ["messages", "seconds", "cpu_us", "user_us", "p50_us", "p99_us", "typical_us", "max_us", "rate", "late_p99_us", "used_bytes",
              "opened_bytes", "received_bytes", "message_bytes"]
     return dict.fromkeys(names, float(cpu))
 

@@ -132,12 +132,16 @@ fn latency(
 
     let mut values = used(&before, &after, pace.took.len() as u64);
     values.extend([("sustained", most), ("rate", rate)]);
+    values.push(("typical_us", pace.typical(0.99, STRETCH).as_secs_f64() * 1e6));
     values.extend(times("p50_us", "p99_us", &mut pace.took));
     values.extend(times("late_p50_us", "late_p99_us", &mut pace.late));
     values.push(("max_us", pace.took.last().map_or(0.0, |most| most.as_secs_f64() * 1e6)));
     report(&values);
     Ok(())
 }
+
+/// Short enough that in most of them the machine takes no core away from the server or the client.
+const STRETCH: Duration = Duration::from_millis(20);
 
 /// For how long, at most, to find out what a server sustains.
 const SUSTAINED: Duration = Duration::from_millis(500);

@@ -15,7 +15,9 @@ pub struct Pace {
     sent: usize,
     /// How many answers each connection has had. They come in order.
     answered: Vec<usize>,
-    /// From when a message was due to its answer, one for each answer.
+    /// How many answers have come in all.
+    came: usize,
+    /// For each message, how long it took from when it was due to its answer.
     pub took: Vec<Duration>,
     /// From when a message was due to when it was handed out: the client's own delay, which is a part of the above.
     pub late: Vec<Duration>,
@@ -25,8 +27,8 @@ impl Pace {
     pub fn new(connections: usize, rate: f64, time: Duration) -> Pace {
         let total = (rate * time.as_secs_f64()).ceil() as usize;
         // No allocation in the middle of it.
-        let (took, late) = (Vec::with_capacity(total), Vec::with_capacity(total));
-        Pace { rate, total, sent: 0, answered: vec![0; connections], took, late }
+        let (took, late) = (vec![Duration::ZERO; total], Vec::with_capacity(total));
+        Pace { rate, total, sent: 0, answered: vec![0; connections], came: 0, took, late }
     }
 
     fn due(&self, message: usize) -> Duration {
@@ -53,15 +55,32 @@ impl Pace {
                 return Err("more answers than messages".into());
             }
             self.answered[connection] += 1;
-            let due = self.due(message);
-            self.took.push(now.saturating_sub(due));
+            self.came += 1;
+            self.took[message] = now.saturating_sub(self.due(message));
         }
         Ok(())
     }
 
     /// Whether every message has been sent, and every answer has come.
     pub fn done(&self) -> bool {
-        self.took.len() == self.total
+        self.came == self.total
+    }
+
+    /// The median of the percentiles of each stretch of time, by when messages were due. A pause, whoever makes it, counts
+    /// in the stretches that it is in: so this is what it is like while less than half of them have one.
+    pub fn typical(&self, share: f64, stretch: Duration) -> Duration {
+        let messages = (self.rate * stretch.as_secs_f64()).ceil().max(1.0) as usize;
+        // A short rest at the end is none.
+        let stretches = self.took.chunks(messages).filter(|some| some.len() == messages.min(self.total));
+        let mut percentiles: Vec<_> = stretches
+            .map(|some| {
+                let mut sorted = some.to_vec();
+                sorted.sort_unstable();
+                percentile(&sorted, share)
+            })
+            .collect();
+        percentiles.sort_unstable();
+        percentile(&percentiles, 0.5)
     }
 }
 
