@@ -1,6 +1,6 @@
 //! What a subscriber has taken and nobody has asked for yet. Most subscribers are idle, and hold nothing here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::delivery::Delivery;
@@ -12,7 +12,7 @@ pub(crate) struct Aside<M>(Option<Box<Taken<M>>>);
 
 struct Taken<M> {
     /// The answers to joins. They come before all messages.
-    answers: Answers,
+    answers: Answers<M>,
     /// The rest of the last turn, in reverse order.
     rest: Vec<M>,
     /// The cursor whose turn that was.
@@ -29,14 +29,14 @@ impl<M> Aside<M> {
 
     /// How many answers to joins there are.
     pub(crate) fn answers(&self) -> usize {
-        self.0.as_ref().map_or(0, |taken| taken.answers.in_order.len())
+        self.0.as_ref().map_or(0, |taken| taken.answers.len())
     }
 
     /// What comes next.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Delivery<M>> {
         let taken = self.0.as_mut()?;
-        if !taken.answers.in_order.is_empty() {
+        if taken.answers.len() > 0 {
             return self.pop_answer();
         }
         let next = taken.rest.pop();
@@ -48,18 +48,18 @@ impl<M> Aside<M> {
 
     #[cold]
     fn pop_answer(&mut self) -> Option<Delivery<M>> {
-        let Answer { topic, at, whole } = self.0.as_mut()?.answers.pop()?;
+        let next = self.0.as_mut()?.answers.pop();
         self.free();
-        Some(Delivery::Joined { topic, at, whole })
+        next
     }
 
     /// Puts aside the answer to a join. If there are `most` already, it replaces the oldest one of this topic.
     pub(crate) fn answer(&mut self, topic: &Arc<str>, at: Position, whole: bool, most: usize) {
         let answers = &mut self.0.get_or_insert_with(Taken::new).answers;
-        if answers.in_order.len() >= most {
+        if answers.len() >= most {
             answers.drop_oldest_of(topic);
         }
-        answers.push(Answer { topic: Arc::clone(topic), at, whole });
+        answers.push(address(topic), Delivery::Joined { topic: Arc::clone(topic), at, whole });
     }
 
     /// Puts aside the rest of a turn, one message at least, in reverse order. There is none of another turn.
@@ -87,7 +87,7 @@ impl<M> Aside<M> {
     }
 
     fn free(&mut self) {
-        if self.0.as_ref().is_some_and(|taken| taken.answers.in_order.is_empty() && taken.rest.is_empty()) {
+        if self.0.as_ref().is_some_and(|taken| taken.answers.len() == 0 && taken.rest.is_empty()) {
             self.0 = None;
         }
     }
@@ -95,62 +95,84 @@ impl<M> Aside<M> {
 
 impl<M> Taken<M> {
     fn new() -> Box<Taken<M>> {
-        Box::new(Taken { answers: Answers::default(), rest: Vec::new(), turn_of: 0 })
+        Box::new(Taken { answers: Answers { queue: VecDeque::new(), index: None }, rest: Vec::new(), turn_of: 0 })
     }
 }
 
-/// Few are searched. Many have an index, so that a thousand topics do not cost a thousand times a thousand steps.
-#[derive(Default)]
-struct Answers {
-    next: u64,
-    in_order: BTreeMap<u64, Answer>,
-    /// Those of each topic, in order.
-    index: Option<BTreeSet<(usize, u64)>>,
+/// Answers that nobody has taken, in order. Few are searched. Many have an index, so that a thousand topics do not cost a
+/// thousand times a thousand steps.
+struct Answers<M> {
+    /// With an index, an answer that is dropped leaves its place empty.
+    queue: VecDeque<Option<Delivery<M>>>,
+    index: Option<Box<Index>>,
 }
 
-struct Answer {
-    topic: Arc<str>,
-    at: Position,
-    whole: bool,
+struct Index {
+    /// The number of the first place in the queue.
+    first: u64,
+    /// The answers of each topic, by number.
+    by_topic: BTreeSet<(usize, u64)>,
 }
 
-impl Answers {
-    fn push(&mut self, answer: Answer) {
-        let number = self.next;
-        self.next += 1;
+impl<M> Answers<M> {
+    fn len(&self) -> usize {
+        self.index.as_ref().map_or(self.queue.len(), |index| index.by_topic.len())
+    }
+
+    fn push(&mut self, of: usize, answer: Delivery<M>) {
+        self.queue.push_back(Some(answer));
         match &mut self.index {
-            Some(index) => _ = index.insert((address(&answer.topic), number)),
-            None if self.in_order.len() < FEW => {}
-            None => {
-                let all = self.in_order.iter().chain([(&number, &answer)]);
-                self.index = Some(all.map(|(number, answer)| (address(&answer.topic), *number)).collect());
+            Some(index) => _ = index.by_topic.insert((of, index.first + self.queue.len() as u64 - 1)),
+            None if self.queue.len() <= FEW => {}
+            None => self.make_index(),
+        }
+    }
+
+    fn make_index(&mut self) {
+        self.queue.retain(Option::is_some);
+        let by_topic = self.queue.iter().map(address_of).zip(0..).collect();
+        self.index = Some(Box::new(Index { first: 0, by_topic }));
+    }
+
+    fn pop(&mut self) -> Option<Delivery<M>> {
+        loop {
+            step();
+            let oldest = self.queue.pop_front()?;
+            if let Some(index) = &mut self.index {
+                index.by_topic.remove(&(address_of(&oldest), index.first));
+                index.first += 1;
+            }
+            if oldest.is_some() {
+                return oldest;
             }
         }
-        self.in_order.insert(number, answer);
-    }
-
-    fn pop(&mut self) -> Option<Answer> {
-        let (number, answer) = self.in_order.pop_first()?;
-        if let Some(index) = &mut self.index {
-            index.remove(&(address(&answer.topic), number));
-        }
-        Some(answer)
     }
 
     /// Returns whether there was one.
     fn drop_oldest_of(&mut self, topic: &Arc<str>) -> bool {
         let of = address(topic);
-        let oldest = match &mut self.index {
-            Some(index) => {
-                let oldest = index.range((of, 0)..=(of, u64::MAX)).next().copied();
-                oldest.filter(|oldest| index.remove(oldest)).map(|(_, number)| number)
-            }
-            None => {
-                let mut few = self.in_order.iter().inspect(|_| step());
-                few.find(|(_, answer)| address(&answer.topic) == of).map(|(number, _)| *number)
-            }
+        let Some(Index { first, by_topic }) = self.index.as_deref_mut() else {
+            let oldest = self.queue.iter().inspect(|_| step()).position(|answer| address_of(answer) == of);
+            return oldest.is_some_and(|oldest| self.queue.remove(oldest).is_some());
         };
-        oldest.is_some_and(|oldest| self.in_order.remove(&oldest).is_some())
+        let Some(&oldest) = by_topic.range((of, 0)..=(of, u64::MAX)).next() else { return false };
+        by_topic.remove(&oldest);
+        if let Some(place) = self.queue.get_mut((oldest.1 - *first) as usize) {
+            *place = None;
+        }
+        if self.queue.len() > 2 * by_topic.len() + FEW {
+            // More than half of the places are empty, so those who emptied them have paid for this.
+            self.make_index();
+        }
+        true
+    }
+}
+
+/// The address of the topic's name in an answer. No name has 0.
+fn address_of<M>(answer: &Option<Delivery<M>>) -> usize {
+    match answer {
+        Some(Delivery::Joined { topic, .. }) => address(topic),
+        _ => 0,
     }
 }
 
