@@ -167,28 +167,18 @@ impl Listener {
 /// go on, if there are more. The wakers are called without a lock, since an executor may poll at once; between two groups
 /// others may read, come and go.
 pub(crate) fn ring_some(seats: &mut Slab<Seat>, from: usize, wakers: &mut Vec<Waker>) -> Option<usize> {
-    seats.visit(from, GROUP, |seat| ring_seat(seat, wakers))
-}
-
-/// The same for the seats at the next [`GROUP`] places. Returns whether there may be more.
-pub(crate) fn ring_group(seats: &mut Slab<Seat>, from: usize, wakers: &mut Vec<Waker>) -> bool {
-    let to = from + GROUP;
-    let seats_here = seats.iter_from(from).take_while(|(place, _)| (*place as usize) < to);
-    seats_here.for_each(|(_, seat)| ring_seat(seat, wakers));
-    to < seats.places()
-}
-
-fn ring_seat(seat: &mut Seat, wakers: &mut Vec<Waker>) {
-    if !seat.rung {
-        seat.rung = true;
-        if let Some(waker) = seat.bell.ring(seat.cursor) {
-            wakers.push(waker);
+    seats.visit(from, GROUP, |seat| {
+        if !seat.rung {
+            seat.rung = true;
+            if let Some(waker) = seat.bell.ring(seat.cursor) {
+                wakers.push(waker);
+            }
         }
-    }
+    })
 }
 
 /// How many steps are made under one lock. Loom tries what may happen between two groups.
-pub(crate) const GROUP: usize = if cfg!(openline_loom) { 1 } else { 256 };
+const GROUP: usize = if cfg!(openline_loom) { 1 } else { 256 };
 /// No cursor. Memory ends long before there are so many, and none of these numbers is used: see `watch`.
 const NONE: u32 = u32::MAX;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
-use crate::bell::{GROUP, ring_group};
+use crate::bell::ring_some;
 use crate::error::EnterError;
 use crate::limits::Stamp;
 use crate::roster::{LATER, Roster};
@@ -169,18 +169,13 @@ impl<M> Inner<M> {
 
     /// As [`ring`](Self::ring), for those who watch.
     fn ring_watchers(&self) {
-        let mut wakers = Vec::new();
-        let mut from = 0;
-        loop {
-            let more = match lock(&self.roster).as_mut().and_then(|roster| roster.watched.as_mut()) {
-                Some(watched) => ring_group(&mut watched.seats, from, &mut wakers),
-                None => false,
-            };
+        let (mut wakers, mut next) = (Vec::new(), Some(0));
+        while let Some(from) = next {
+            let mut roster = lock(&self.roster);
+            let watched = roster.as_mut().and_then(|roster| roster.watched.as_mut());
+            next = watched.and_then(|watched| ring_some(&mut watched.seats, from, &mut wakers));
+            drop(roster);
             wakers.drain(..).for_each(Waker::wake);
-            if !more {
-                return;
-            }
-            from += GROUP;
         }
     }
 }

@@ -51,6 +51,7 @@ impl<T> Slab<T> {
     }
 
     /// How many places there are, free ones included.
+    #[cfg(test)]
     pub(crate) fn places(&self) -> usize {
         self.places.len()
     }
@@ -127,13 +128,7 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn iter_mut(&mut self) -> Values<'_, T> {
-        self.iter_from(0)
-    }
-
-    /// The values at the places from `from` on, with their numbers.
-    pub(crate) fn iter_from(&mut self, from: usize) -> Values<'_, T> {
-        let end = self.places.len();
-        Values { end, rest: self.places.get_mut(from..).unwrap_or_default().iter_mut() }
+        Values { end: self.places.len(), rest: self.places.iter_mut() }
     }
 
     /// Shows the values at the places from `from` on, in so many steps at most. Returns the place from which to go on, if
@@ -340,8 +335,11 @@ mod tests {
                     assert_eq!(slab.remove(key), model.remove(&key));
                 }
                 let from = random(&mut state, slab.places() + 2);
-                let values: Vec<_> = slab.iter_from(from).map(|(key, value)| (key, *value)).collect();
-                assert!(values.into_iter().eq(model.range(from as u32..).map(|(key, value)| (*key, *value))), "{wave}");
+                let mut values = Vec::new();
+                assert_eq!(slab.visit(from, usize::MAX, |value| values.push(*value)), None);
+                assert!(values.iter().eq(model.range(from as u32..).map(|(_, value)| value)), "{wave}");
+                let all: Vec<_> = slab.iter_mut().map(|(key, value)| (key, *value)).collect();
+                assert!(all.into_iter().eq(model.iter().map(|(key, value)| (*key, *value))), "{wave}");
                 let took = steps(|| assert_eq!(slab.iter_mut().count(), model.len()));
                 assert!(took <= 2 * model.len() as u64 + 1, "{took} steps for {}", model.len());
                 assert!(slab.places() == 0 || slab.get_mut(slab.places() as u32 - 1).is_some());

@@ -210,3 +210,21 @@ fn a_crowd_that_has_gone_costs_nothing() {
     assert!(took <= 2 * 1010 + 2, "{took}");
     assert!(late.iter_mut().chain(crowd.iter_mut().flatten()).all(|subscriber| read(subscriber).1["t"] == [15]));
 }
+
+/// The same for watchers, who go in the order in which they came: so a turn comes to a gap again and again.
+#[test]
+fn watchers_that_have_gone_cost_a_turn_nothing() {
+    let hub = local();
+    let topic = hub.topic("t").unwrap();
+    let watch = |_| {
+        let mut subscriber = Subscriber::<Said>::new();
+        subscriber.watch(&topic);
+        Some(subscriber)
+    };
+    let mut crowd: Vec<_> = (0..20_000).map(watch).collect();
+    let last = crowd.len() - 1;
+    crowd[1..last].iter_mut().for_each(|subscriber| *subscriber = None);
+    let _ann = topic.enter("ann").unwrap();
+    let took = steps(|| _ = hub.tick(crate::Time::from_epoch(std::time::Duration::from_secs(1))));
+    assert!(took <= 100, "{took} steps for 2 watchers");
+}
