@@ -113,8 +113,10 @@ impl Ids {
         while self.order.front().is_some_and(|(_, at)| now.since(*at) > AGE) {
             self.forget_oldest();
         }
-        if self.order.is_empty() && self.order.capacity() > 0 {
-            *self = Ids::default();
+        // A burst does not hold its memory for ever. Both tables have as many ids.
+        if self.order.is_empty() || self.order.len() < self.order.capacity() / 4 {
+            self.order.shrink_to(self.order.len() * 2);
+            self.seen.shrink_to(self.order.len() * 2);
         }
     }
 
@@ -173,6 +175,7 @@ mod tests {
         assert_eq!(ids.get(key("2")), Some(seen(2)), "exactly five minutes are kept");
         ids.expire(at(302));
         assert_eq!(ids.iter().map(|(id, ..)| id).collect::<Vec<_>>(), [key("another")]);
+        assert!(ids.order.capacity() <= 64 && ids.seen.capacity() <= 64, "one id holds no room for thousands");
         ids.expire(at(303));
         assert!(ids.is_empty() && ids.weight() == 0 && ids.order.capacity() == 0);
     }

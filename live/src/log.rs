@@ -161,9 +161,6 @@ impl<M> Log<M> {
     }
 
     fn trim_slack_beside(&mut self, new: New, retain: &Retain) {
-        if self.first == self.kept {
-            return;
-        }
         let most = retain.messages.max(1).saturating_add(retain.slack_messages);
         let bytes = retain.bytes.saturating_add(retain.slack_bytes);
         while let Some(oldest) = self.entries.front().filter(|_| self.first < self.kept) {
@@ -173,7 +170,7 @@ impl<M> Log<M> {
             }
             self.drop_oldest();
         }
-        // A burst does not hold its memory for ever.
+        // A burst does not hold its memory for ever, also if its messages went because the hub had no room.
         if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(self.entries.len() * 2);
         }

@@ -166,3 +166,15 @@ fn a_burst_gives_its_memory_back() {
     log.trim(&retain, at(0));
     assert!(log.entries.capacity() <= 64, "{}", log.entries.capacity());
 }
+
+/// The hub had no room for them, so they went one by one and not by `Retain`.
+#[test]
+fn a_burst_that_went_for_room_gives_its_memory_back() {
+    let (mut log, retain) = (log(), retain(10_000, 0));
+    say(&mut log, 8000, 1, &retain);
+    while log.len() > 1 {
+        log.drop_oldest();
+    }
+    say(&mut log, 1, 1, &retain);
+    assert!(log.entries.capacity() <= 64, "{}", log.entries.capacity());
+}
