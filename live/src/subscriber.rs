@@ -328,6 +328,9 @@ impl<M> Default for Subscriber<M> {
 impl<M> Drop for Subscriber<M> {
     fn drop(&mut self) {
         std::mem::replace(&mut self.cursors, List::new()).into_values().for_each(|cursor| _ = cursor.leave());
+        // While the bell is here: else the last seat would drop it with a topic's lock held, and with it a waker, which may
+        // run code of an executor.
+        drop(std::mem::replace(&mut self.watches, Watches::NONE));
     }
 }
 
