@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::delivery::Delivery;
+use crate::keyed::address;
 use crate::position::Position;
 use crate::sync::step;
 
@@ -168,7 +169,8 @@ impl<M> Answers<M> {
     }
 }
 
-/// The address of the topic's name in an answer. No name has 0.
+/// The address of the topic's name in an answer, and not its text, since topics of two hubs may have one text. No name has
+/// 0.
 fn address_of<M>(answer: &Option<Delivery<M>>) -> usize {
     match answer {
         Some(Delivery::Joined { topic, .. }) => address(topic),
@@ -178,11 +180,6 @@ fn address_of<M>(answer: &Option<Delivery<M>>) -> usize {
 
 /// So many answers are searched without an index.
 const FEW: usize = 16;
-
-/// The address of the topic's own name, and not its text, since topics of two hubs may have one text.
-fn address(name: &Arc<str>) -> usize {
-    Arc::as_ptr(name).addr()
-}
 
 #[cfg(test)]
 mod tests {

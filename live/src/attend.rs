@@ -117,7 +117,7 @@ impl<'h, M> Attend<'h, M> {
             covered: Vec::new(),
         };
         // What an earlier run has asked for does not come any more, and what was fed since then is lost.
-        attend.each(Roster::stale);
+        attend.hub.each_roster(Roster::stale);
         link.begins();
         attend
     }
@@ -181,19 +181,13 @@ impl<'h, M> Attend<'h, M> {
                 self.roster(topic, |roster| roster.fed(node.0, joined, gone, now));
             }
             Fed::Stale(topic) => _ = self.roster(topic, Roster::stale),
-            Fed::Cut => self.each(Roster::stale),
+            Fed::Cut => self.hub.each_roster(Roster::stale),
             Fed::Message { .. } => {}
         }
     }
 
     fn roster<T>(&self, topic: &str, change: impl FnOnce(&mut Roster) -> T) -> Option<T> {
         self.hub.find(topic)?.if_roster(change)
-    }
-
-    fn each(&self, change: impl Fn(&mut Roster)) {
-        for topic in self.hub.0.shared.turns.all() {
-            self.roster(&topic, &change);
-        }
     }
 
     /// Keeps the lease. Returns whether the engine may be told more, because it has answered.
@@ -258,7 +252,7 @@ impl<'h, M> Attend<'h, M> {
         if !lease.held {
             // The first time there is nothing that the engine could have lost.
             self.trusted_from = if is_first { None } else { Some(now + LEASE) };
-            self.each(Roster::say_all);
+            self.hub.each_roster(Roster::say_all);
         }
         if self.is_distrusted(now) {
             self.again.append(&mut self.covered);
@@ -267,7 +261,7 @@ impl<'h, M> Attend<'h, M> {
         self.trusted_from = None;
         self.queue.extend(self.covered.drain(..));
         let alive = lease.alive.iter().map(|node| node.0).collect();
-        self.each(|roster| roster.alive(&alive, asked));
+        self.hub.each_roster(|roster| roster.alive(&alive, asked));
     }
 
     fn is_distrusted(&self, now: Instant) -> bool {
@@ -287,9 +281,12 @@ impl<'h, M> Attend<'h, M> {
     /// Looks at what a topic has for the engine.
     fn consider(&mut self, topic: &Arc<str>, now: Instant) {
         let Some(inner) = self.hub.find(topic) else { return };
-        let Some((says, asks)) = inner.look(|roster| (roster.has_unsaid(), roster.wants().is_some())) else { return };
+        let Some((mut says, asks)) = inner.look(|roster| (roster.has_unsaid(), roster.wants().is_some())) else {
+            return;
+        };
         if says && self.standing() == Standing::Gone {
             inner.if_roster(Roster::forget_unsaid);
+            says = false;
         }
         for (kind, wanted) in [(Kind::Announce, says), (Kind::Here, asks && self.link.interest.is_told(topic))] {
             if wanted && self.busy.insert((kind, Arc::clone(topic))) {
@@ -328,16 +325,16 @@ impl<'h, M> Attend<'h, M> {
     }
 
     fn announce(&self, job: Job) -> Result<Call<'h, Done>, Job> {
-        let is_gone = self.standing() == Standing::Gone;
+        let standing = self.standing();
         let saying = self.roster(&job.topic, |roster| {
-            if is_gone {
+            // It was refused before, or found while the engine had not answered yet.
+            if standing == Standing::Gone {
                 roster.forget_unsaid();
             }
             roster.say(NAMES)
         });
-        let saying = saying.flatten();
-        let Some(Saying { mut joined, mut gone }) = saying else { return Err(job) };
-        if self.standing() == Standing::Leaving {
+        let Some(Saying { mut joined, mut gone }) = saying.flatten() else { return Err(job) };
+        if standing == Standing::Leaving {
             gone.append(&mut joined);
         }
         let announce = Announce { topic: Arc::clone(&job.topic), node: self.me, joined, gone };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::delivery::{Lag, Start};
-use crate::keyed::Keyed;
+use crate::keyed::{Keyed, address};
 use crate::topic::{Inner, State};
 
 pub(crate) struct Cursor<M> {
@@ -50,7 +50,7 @@ impl Place {
 
 impl<M> Keyed for Cursor<M> {
     fn address(&self) -> usize {
-        Arc::as_ptr(&self.topic).addr()
+        address(&self.topic)
     }
 }
 

@@ -19,6 +19,8 @@ use crate::id::Ids;
 use crate::limits::{Limits, MAX_NAME, Retain, Stamp};
 use crate::log::Log;
 use crate::position::{EpochSeed, Position};
+#[cfg(feature = "tokio")]
+use crate::roster::Roster;
 use crate::shared::Shared;
 use crate::snapshot::{self, Snapshot};
 use crate::sync::{Mutex, lock};
@@ -178,6 +180,16 @@ impl<M> Hub<M> {
     /// The topic of this name, if there is one.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Inner<M>>> {
         lock(self.shard(name)).get(name).cloned()
+    }
+
+    /// Changes all rosters, in the order of their topics' names.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn each_roster(&self, change: impl Fn(&mut Roster)) {
+        for topic in self.0.shared.turns.all() {
+            if let Some(topic) = self.find(&topic) {
+                topic.if_roster(&change);
+            }
+        }
     }
 
     /// All topics, of which other threads may make and sweep some meanwhile. In the order of their names, since that of

@@ -1,6 +1,7 @@
 //! Lists of what a subscriber has in topics, which are found by the topic as well as by their number.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::slab::Near;
 
@@ -8,6 +9,11 @@ use crate::slab::Near;
 pub(crate) trait Keyed {
     /// It stays the same, and no other value of the list has it.
     fn address(&self) -> usize;
+}
+
+/// It stays the same as long as somebody holds the `Arc`.
+pub(crate) fn address<T: ?Sized>(of: &Arc<T>) -> usize {
+    Arc::as_ptr(of).addr()
 }
 
 /// Values with numbers. Most lists are short, and are searched. A long one has an index, so that a thousand topics do not

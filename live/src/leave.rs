@@ -70,11 +70,7 @@ impl<M: Send> Hub<M> {
             }
             is_first
         });
-        for name in shared.turns.all() {
-            if let Some(topic) = self.find(&name) {
-                topic.if_roster(Roster::take_leave);
-            }
-        }
+        self.each_roster(Roster::take_leave);
         shared.turns.call().into_iter().for_each(Waker::wake);
         let (mut left, mut run) = (pin!(standing.wait_for(|standing| *standing == Standing::Gone)), pin!(self.run()));
         let whole = poll_fn(|cx| {

@@ -283,23 +283,20 @@ fn count(count: usize) -> String {
     count.min(1 << 53).to_string()
 }
 
-static APPEND: Script =
-    Script::new(concat!("#!lua\n", include_str!("redis/stand.lua"), include_str!("redis/append.lua")));
-static AFTER: Script =
-    Script::new(concat!("#!lua\n", include_str!("redis/stand.lua"), include_str!("redis/after.lua")));
-static LEASE: Script = Script::new(concat!("#!lua\n", include_str!("redis/lease.lua")));
+/// A script of these files, one behind the other.
+macro_rules! script {
+    ($flags:literal, $($file:literal),+) => {
+        Script::new(concat!("#!lua", $flags, "\n", $(include_str!(concat!("redis/", $file, ".lua"))),+))
+    };
+}
+
+static APPEND: Script = script!("", "now", "stand", "append");
+static AFTER: Script = script!("", "now", "stand", "after");
+static LEASE: Script = script!("", "now", "lease");
+static LIVES: Script = script!("", "now", "lives");
 // The leases have another slot than a topic, and are at the same server all the same.
-static ANNOUNCE: Script = Script::new(concat!(
-    "#!lua flags=allow-cross-slot-keys\n",
-    include_str!("redis/alive.lua"),
-    include_str!("redis/announce.lua")
-));
-static VOID: Script = Script::new(concat!(
-    "#!lua flags=allow-cross-slot-keys\n",
-    include_str!("redis/alive.lua"),
-    include_str!("redis/void.lua")
-));
-static LIVES: Script = Script::new(concat!("#!lua\n", include_str!("redis/lives.lua")));
+static ANNOUNCE: Script = script!(" flags=allow-cross-slot-keys", "now", "alive", "announce");
+static VOID: Script = script!(" flags=allow-cross-slot-keys", "now", "alive", "void");
 
 /// In milliseconds: Redis adds it to the time of day, in 63 bits.
 const CENTURY: u128 = 100 * 365 * 86_400_000;

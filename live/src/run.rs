@@ -23,7 +23,7 @@ use crate::clock::Anchor;
 use crate::engine::{Call, Link, pause};
 use crate::follow::Then;
 use crate::hub::Hub;
-use crate::interest::Told as Known;
+use crate::interest::Told;
 use crate::limits::Stamp;
 use crate::position::Position;
 use crate::round::Lane;
@@ -130,13 +130,13 @@ struct Answer<M> {
 
 /// What the engine is being told.
 struct Asking<'h> {
-    call: Option<Told<'h>>,
+    call: Option<Telling<'h>>,
     /// When names of calls that have failed may be told again, and how many such calls in a row have failed.
     again: Instant,
     attempts: u32,
 }
 
-struct Told<'h> {
+struct Telling<'h> {
     lane: Lane,
     add: Vec<Arc<str>>,
     remove: Vec<Arc<str>>,
@@ -204,7 +204,7 @@ impl<'h, M: Send> Node<'h, M> {
         for (name, told) in names {
             let wanted = self.hub.find(&name).is_some_and(|topic| topic.is_wanted());
             match (wanted, told) {
-                (true, Some(Known::Yes)) => self.fed_from_now(&name),
+                (true, Some(Told::Yes)) => self.fed_from_now(&name),
                 (true, _) => add.push(name),
                 (false, Some(_)) => remove.push(name),
                 (false, None) => self.link.interest.settle(&name, None),
@@ -212,13 +212,13 @@ impl<'h, M: Send> Node<'h, M> {
         }
         if !add.is_empty() || !remove.is_empty() {
             let call = self.link.engine.interest(add.clone(), remove.clone());
-            self.interest.call = Some(Told { lane, add, remove, call });
+            self.interest.call = Some(Telling { lane, add, remove, call });
         }
         true
     }
 
     /// What has become of a call.
-    fn told(&mut self, Told { lane, add, remove, .. }: Told<'h>, answer: Result<(), Away>, now: Instant) {
+    fn told(&mut self, Telling { lane, add, remove, .. }: Telling<'h>, answer: Result<(), Away>, now: Instant) {
         if answer.is_err() {
             self.link.interest.failed(add.into_iter().chain(remove).collect());
             let attempts = self.interest.attempts;
@@ -238,7 +238,7 @@ impl<'h, M: Send> Node<'h, M> {
 
     /// The engine feeds this topic.
     fn fed_from_now(&mut self, name: &Arc<str>) {
-        self.link.interest.settle(name, Some(Known::Yes));
+        self.link.interest.settle(name, Some(Told::Yes));
         self.attend.confirmed(name, Instant::now());
         if let Some(topic) = self.hub.find(name) {
             self.then(topic.confirmed(), Wish::new(&topic), Duration::ZERO);

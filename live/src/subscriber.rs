@@ -11,7 +11,7 @@ use crate::aside::Aside;
 use crate::bell::{Listener, Seat};
 use crate::cursor::{Cursor, Place, Waiting};
 use crate::delivery::{Delivery, Gap, Lag, Start};
-use crate::keyed::List;
+use crate::keyed::{List, address};
 use crate::position::Position;
 use crate::topic::Topic;
 use crate::watch::Watches;
@@ -170,7 +170,7 @@ impl<M> Subscriber<M> {
     }
 
     fn cursor_of(&mut self, topic: &Topic<M>) -> Option<u32> {
-        self.cursors.find(Arc::as_ptr(&topic.0).addr())
+        self.cursors.find(address(&topic.0))
     }
 }
 

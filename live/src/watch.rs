@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::bell::{Bell, Seat};
 use crate::delivery::Delivery;
-use crate::keyed::{Keyed, List};
+use crate::keyed::{Keyed, List, address};
 use crate::roster::LATER;
 use crate::sync::lock;
 use crate::told::{News, Watcher};
@@ -124,10 +124,6 @@ impl<M> Keyed for Watch<M> {
     fn address(&self) -> usize {
         address(&self.topic)
     }
-}
-
-fn address<M>(topic: &Arc<Inner<M>>) -> usize {
-    Arc::as_ptr(topic).addr()
 }
 
 impl<M> Drop for Watches<M> {

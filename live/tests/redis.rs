@@ -408,13 +408,17 @@ async fn ids_are_known_for_five_minutes() {
 #[tokio::test]
 async fn only_what_is_void_is_removed() {
     let Some((server, one, two)) = nodes().await else { return };
-    let alive = include_str!("../src/redis/alive.lua");
-    let script = format!("#!lua flags=allow-cross-slot-keys\n{alive}{}", include_str!("../src/redis/void.lua"));
+    let script = concat!(
+        "#!lua flags=allow-cross-slot-keys\n",
+        include_str!("../src/redis/now.lua"),
+        include_str!("../src/redis/alive.lua"),
+        include_str!("../src/redis/void.lua")
+    );
     let me = String::from_utf8(node(1).0.to_vec()).unwrap();
     let fields = || -> u64 {
         let (ann, ben) = (format!("{me}ann"), format!("{me}ben"));
         let key = "openline:{t}:here";
-        let () = server.ask(&["EVAL", &script, "1", key, "run", "openline:leases", &me, &ann, &ben]);
+        let () = server.ask(&["EVAL", script, "1", key, "run", "openline:leases", &me, &ann, &ben]);
         server.ask(&["HLEN", key])
     };
     one.lease(node(1), LONG).await.unwrap();

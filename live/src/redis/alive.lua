@@ -6,8 +6,6 @@
 -- when it ends, the number of the call with which it began, for how long it was taken, and the run of the server in which it
 -- was. What was announced before the lease began is void: the server may have lost what came after it.
 local HERE, LEASES = KEYS[1], ARGV[2]
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 -- With which number the lease of a node began. Nil if it has none.
 local function life(node)

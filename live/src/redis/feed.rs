@@ -89,24 +89,24 @@ impl Feed {
     /// A new connection with all subscriptions.
     async fn restore(&mut self) -> Result<Line, Broken> {
         let line = Feed::dial(&self.commands, &self.queue).await.map_err(|_| Broken)?;
-        self.refused.clear();
-        for some in self.queue.wanted().chunks(AT_ONCE) {
-            let refused = self.subscribe(&line, some).await?;
-            self.refused.extend(refused);
-        }
+        self.refused = self.subscribe(&line, &self.queue.wanted()).await?;
         Ok(line)
     }
 
-    /// Returns those that the user may not read.
-    async fn subscribe(&self, line: &Line, some: &[(Vec<u8>, Arc<str>)]) -> Result<Vec<(Vec<u8>, Arc<str>)>, Broken> {
-        let mut pipe = ::redis::pipe();
-        some.iter().for_each(|(channel, _)| _ = pipe.cmd("SSUBSCRIBE").arg(&channel[..]));
-        let Err(error) = self.pipe(line, &pipe).await? else { return Ok(Vec::new()) };
-        let errors = error.into_server_errors().ok_or(Broken)?;
-        if errors.iter().any(|(_, error)| error.code() != "NOPERM") {
-            return Err(Broken);
+    /// Subscribes to these topics, some at a time. Returns those that the user may not read.
+    async fn subscribe(&self, line: &Line, all: &[(Vec<u8>, Arc<str>)]) -> Result<Vec<(Vec<u8>, Arc<str>)>, Broken> {
+        let mut refused = Vec::new();
+        for some in all.chunks(AT_ONCE) {
+            let mut pipe = ::redis::pipe();
+            some.iter().for_each(|(channel, _)| _ = pipe.cmd("SSUBSCRIBE").arg(&channel[..]));
+            let Err(error) = self.pipe(line, &pipe).await? else { continue };
+            let errors = error.into_server_errors().ok_or(Broken)?;
+            if errors.iter().any(|(_, error)| error.code() != "NOPERM") {
+                return Err(Broken);
+            }
+            refused.extend(errors.iter().filter_map(|(at, _)| some.get(*at).cloned()));
         }
-        Ok(errors.iter().filter_map(|(at, _)| some.get(*at).cloned()).collect())
+        Ok(refused)
     }
 
     /// Asks again for what was refused.

@@ -4,8 +4,6 @@
 -- `alive.lua` says what a lease's value is. A lease that was taken in another run has ended, because a server that has
 -- started again may have forgotten what the node announced last.
 -- Answers with whether the lease was held, when it ends now, and all nodes that are alive.
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local node, last, answer = ARGV[2], 0, { 0, '0' }
 local began = ARGV[4]
 local leases = redis.call('HGETALL', KEYS[1])

@@ -1,8 +1,6 @@
 -- The nodes that are alive, each with the number of the call with which its lease began.
 --
 -- KEYS: the leases.
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local answer = {}
 local leases = redis.call('HGETALL', KEYS[1])
 for at = 1, #leases, 2 do

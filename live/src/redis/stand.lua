@@ -10,8 +10,6 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local log = redis.call('HMGET', LOG, 'epoch', 'run', 'offset', 'first', 'bytes', 'age')
 local epoch, offset, first = log[1], tonumber(log[3] or 0), tonumber(log[4] or 1)
 local bytes, age = tonumber(log[5] or 0), tonumber(log[6] or 0)
