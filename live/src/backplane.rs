@@ -53,7 +53,8 @@ pub trait Backplane: Send + Sync + 'static {
     ///
     /// In this order: a known id gives the position of its message, or [`PublishError::IdTaken`] if that had another
     /// [`fingerprint`](Id::fingerprint); then [`PublishError::Conflict`] if the log does not stand where [`Append::expect`] says; then it is
-    /// appended, and what exceeds [`Append::retain`] goes. Ids are known for 5 minutes and 4,096 ids of a topic.
+    /// appended, and what exceeds [`Append::retain`] goes. Ids are known for 5 minutes and 4,096 ids of a topic. A message
+    /// that is known is not fed again: its payload may be another this time, and no position has two.
     ///
     /// # Errors
     ///

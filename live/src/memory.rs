@@ -94,11 +94,7 @@ impl Memory {
 
 impl Backplane for MemoryNode {
     async fn append(&self, append: Append) -> Result<Position, PublishError> {
-        let mut store = self.memory.lock();
-        let at = store.append(&append)?;
-        let Append { topic, payload, .. } = append;
-        let wakers = store.feed(&topic, &Fed::Message { topic: Arc::clone(&topic), at, payload });
-        drop(store);
+        let (at, wakers) = self.memory.lock().append(append)?;
         wakers.into_iter().for_each(Waker::wake);
         Ok(at)
     }

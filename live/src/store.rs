@@ -115,10 +115,18 @@ impl Store {
         self.change(topic, fresh, |log, _| log.page(after, most, now)).ok_or(Away)
     }
 
-    pub(crate) fn append(&mut self, append: &Append) -> Result<Position, PublishError> {
+    /// Appends a message and feeds it. One that is known by its id is not fed again, since this time it may be made of other
+    /// bytes, and all nodes have the same. Who is to be woken when no lock is held.
+    pub(crate) fn append(&mut self, append: Append) -> Result<(Position, Vec<Waker>), PublishError> {
         let now = self.now();
-        self.change(&append.topic, append.fresh, |log, room| log.append(append, room, now))
-            .unwrap_or(Err(PublishError::Failed))
+        let appended = self.change(&append.topic, append.fresh, |log, room| match log.known(&append) {
+            Some(known) => known.map(|at| (at, false)),
+            None => log.append(&append, room, now).map(|at| (at, true)),
+        });
+        let (at, is_new) = appended.unwrap_or(Err(PublishError::Failed))?;
+        let Append { topic, payload, .. } = append;
+        let fed = is_new.then(|| Fed::Message { topic: Arc::clone(&topic), at, payload });
+        Ok((at, fed.map_or_else(Vec::new, |fed| self.feed(&topic, &fed))))
     }
 
     /// Forgets topics that nobody has used for long, once a minute.
@@ -166,14 +174,16 @@ impl Log {
         Position { epoch: self.epoch, offset: self.head }
     }
 
+    /// Where the message stands that has this id already, if it is the same one.
+    fn known(&self, append: &Append) -> Option<Result<Position, PublishError>> {
+        let id = append.id?;
+        let seen = self.ids.get(id.to_bytes())?;
+        let is_same = seen.hash == id.fingerprint(&append.payload);
+        Some(if is_same { Ok(Position { offset: seen.offset, ..self.at() }) } else { Err(PublishError::IdTaken) })
+    }
+
     fn append(&mut self, append: &Append, room: usize, now: Stamp) -> Result<Position, PublishError> {
         let named = append.id.map(|id| (id.to_bytes(), id.fingerprint(&append.payload)));
-        if let Some((id, hash)) = named
-            && let Some(seen) = self.ids.get(id)
-        {
-            let first = Position { offset: seen.offset, ..self.at() };
-            return if seen.hash == hash { Ok(first) } else { Err(PublishError::IdTaken) };
-        }
         if append.expect.is_some_and(|expected| expected != self.at()) {
             return Err(PublishError::Conflict(self.at()));
         }

@@ -50,7 +50,7 @@ pub enum What {
     Message {
         reader: usize,
         at: Position,
-        said: Said,
+        words: Words,
     },
     Missed {
         reader: usize,
@@ -82,6 +82,15 @@ pub enum What {
 pub struct Said {
     pub number: u64,
     pub deal: Deal,
+}
+
+/// What a message is made of when it is said once. Whoever says it again says it in other words under the same id, as a client
+/// does that comes back under another name, and all read those that were appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    pub said: Said,
+    /// 0: for the first time.
+    pub attempt: u64,
 }
 
 /// What a message decides about the lot that its topic is. Whoever decides has read the log up to here.
@@ -122,6 +131,21 @@ impl FromStr for Said {
             [said, "sold", price] => Ok(Said { number: number(said)?, deal: Deal::Sold(number(price)?) }),
             _ => Err(wrong()),
         }
+    }
+}
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.attempt, self.said)
+    }
+}
+
+impl FromStr for Words {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Words, String> {
+        let (attempt, said) = text.split_once(": ").ok_or_else(|| format!("no words: {text}"))?;
+        Ok(Words { said: said.parse()?, attempt: attempt.parse().map_err(|_| format!("no attempt: {attempt}"))? })
     }
 }
 
@@ -166,7 +190,7 @@ impl fmt::Display for Event {
                 }
             }
             What::Joined { reader, at, whole } => write!(f, "reader {reader} joined at {}, whole {whole}", short(*at)),
-            What::Message { reader, at, said } => write!(f, "reader {reader} reads {} {said}", short(*at)),
+            What::Message { reader, at, words } => write!(f, "reader {reader} reads {} {words}", short(*at)),
             What::Missed { reader, count } => write!(f, "reader {reader} missed {count}"),
             What::Left { reader } => write!(f, "reader {reader} was let go"),
             What::Gone { reader } => write!(f, "reader {reader} is gone"),

@@ -93,12 +93,13 @@ fn the_same_seed_gives_the_same_history() {
 /// Each fault that is planted in the engine, or in those who use it, is found within 200 seeds, and for a good reason.
 #[test]
 fn planted_faults_are_found() {
-    let plants: [(Plant, &[Rule]); 12] = [
+    let plants: [(Plant, &[Rule]); 13] = [
         (Plant::AckBeforeAppend, &[Rule::TwoAtOnePlace, Rule::Lost, Rule::Order, Rule::AppendedTwice]),
         (Plant::SameEpoch, &[Rule::OutOfPlace, Rule::TwoAtOnePlace, Rule::Lost, Rule::FalseAlarm, Rule::Behind]),
         (Plant::KeepsOneLess, &[Rule::Needless]),
         (Plant::CutUnnoticed, &[Rule::Stuck]),
         (Plant::IdsSwallow, &[Rule::TwoAtOnePlace]),
+        (Plant::FedAgain, &[Rule::TwoAtOnePlace]),
         (Plant::IdsForgotten, &[Rule::IdTwice, Rule::AppendedTwice]),
         (Plant::ExpectIgnored, &[Rule::Expect]),
         (Plant::OffsetTwice, &[Rule::TwoAtOnePlace]),

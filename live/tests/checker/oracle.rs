@@ -181,9 +181,9 @@ impl Oracle {
                 readers.joined(*reader, *at, *whole, sum)?;
                 record.stands(*at)?;
             }
-            What::Message { reader, at, said } => {
+            What::Message { reader, at, words } => {
                 readers.message(*reader, *at, sum)?;
-                record.read(setup, *at, *said)?;
+                record.read(setup, *at, *words)?;
             }
             What::Missed { reader, count } => readers.missed(setup, *reader, *count, sum)?,
             What::Left { reader } => readers.left(*reader, sum)?,

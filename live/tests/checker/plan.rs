@@ -78,6 +78,8 @@ pub enum Plant {
     /// An id that is known is answered, whatever the message is.
     IdsSwallow,
     IdsForgotten,
+    /// A message that is said again is fed again, in its new words.
+    FedAgain,
     ExpectIgnored,
     /// An offset is given to two messages.
     OffsetTwice,

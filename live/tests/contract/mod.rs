@@ -25,6 +25,7 @@ macro_rules! tests {
             any_payload_and_any_name,
             ids_are_known,
             an_id_may_say_what_it_is_of,
+            what_is_known_is_not_fed_again,
             ids_are_forgotten_after_4096_others,
             a_log_is_expected_to_stand_somewhere,
             one_of_two_that_expect_the_same_wins,
@@ -222,6 +223,21 @@ pub async fn ids_are_known(one: &impl Backplane, two: &impl Backplane) {
     assert_eq!(two.append(with_id("t", "a", "id")).await, Ok(first));
     assert_eq!(two.append(with_id("u", "z", "id")).await.unwrap().offset, 1);
     assert_eq!(said(&page(one, "t", None, 9).await), [(4, "e".to_owned())]);
+}
+
+/// The payload that is said with a known id is fed to nobody.
+pub async fn what_is_known_is_not_fed_again(one: &impl Backplane, two: &impl Backplane) {
+    wants(one, &["t"]).await;
+    let of = |payload: &str| {
+        let mut append = append("t", payload);
+        append.id = Some(Id::new("id").of(b"hello"));
+        append
+    };
+    let first = one.append(of("one: hello")).await.unwrap();
+    assert_eq!(two.append(of("two: hello")).await, Ok(first));
+    say(two, "t", "last").await;
+    let fed = [fed_message(one).await, fed_message(one).await].map(|(_, offset, payload)| (offset, payload));
+    assert_eq!(fed, [(1, "one: hello".to_owned()), (2, "last".to_owned())]);
 }
 
 pub async fn an_id_may_say_what_it_is_of(one: &impl Backplane, two: &impl Backplane) {

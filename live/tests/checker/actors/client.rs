@@ -111,7 +111,7 @@ impl<S: Site> Client<S> {
         let (reader, topic) = (self.reader, heard.topic());
         let what = match *heard {
             Heard::Joined { at, whole, .. } => What::Joined { reader, at, whole },
-            Heard::Message { at, said, .. } => What::Message { reader, at, said },
+            Heard::Message { at, words, .. } => What::Message { reader, at, words },
             Heard::Missed { count, .. } => What::Missed { reader, count },
             Heard::Left { .. } => What::Left { reader },
         };

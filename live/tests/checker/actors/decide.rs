@@ -10,7 +10,7 @@ use super::Site;
 use super::client::{Client, LONG, Step};
 use super::speak::{Speech, insist};
 use super::words::Heard;
-use crate::history::{Deal, Said};
+use crate::history::{Deal, Said, Words};
 use crate::plan::Plant;
 use crate::rng::Rng;
 
@@ -27,7 +27,7 @@ impl Lot {
                 Some((known, _)) if whole && known.epoch == at.epoch && start == Start::After(known) => {}
                 _ => self.0 = None,
             },
-            Heard::Message { at, said, .. } => self.0 = Some((at, said.deal)),
+            Heard::Message { at, words, .. } => self.0 = Some((at, words.said.deal)),
             Heard::Missed { .. } | Heard::Left { .. } => self.0 = None,
         }
     }
@@ -76,7 +76,8 @@ pub async fn decide<S: Site>(site: Arc<S>, decider: usize, topic: usize) {
             let number = site.notes().number();
             let id = rng.chance(700).then_some(number);
             let expect = (!plan.has(Plant::DecidesBlindly)).then_some(at);
-            let speech = Speech { topic, said: Said { number, deal }, id, expect };
+            let words = Words { said: Said { number, deal }, attempt: 0 };
+            let speech = Speech { topic, words, id, expect };
             let tries = rng.within(1..4);
             let _ = insist(&*site, &mut rng, &mut voice, Arc::clone(&node), &speech, tries).await;
         }

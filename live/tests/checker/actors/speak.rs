@@ -8,13 +8,13 @@ use openline_live::{Position, PublishError};
 use tokio::time::{sleep, timeout};
 
 use super::Site;
-use crate::history::{Said, What};
+use crate::history::{Said, What, Words};
 use crate::plan::Plant;
 use crate::rng::Rng;
 
 pub struct Speech {
     pub topic: usize,
-    pub said: Said,
+    pub words: Words,
     pub id: Option<u64>,
     pub expect: Option<Position>,
 }
@@ -26,12 +26,12 @@ async fn say<S: Site>(
     node: &Arc<S::Node>,
     speech: &Speech,
     patience: Duration,
-    is_again: bool,
+    attempt: u64,
 ) -> Result<Position, PublishError> {
-    let Speech { topic, said, id, expect } = *speech;
+    let Speech { topic, words: Words { said, .. }, id, expect } = *speech;
     site.notes().saw(Some(topic), What::Says { node: site.number_of(node), said, id, expect });
-    let forgets = is_again && site.plan().has(Plant::RetryWithoutId);
-    let speech = Speech { id: id.filter(|_| !forgets), ..*speech };
+    let forgets = attempt > 0 && site.plan().has(Plant::RetryWithoutId);
+    let speech = Speech { words: Words { said, attempt }, id: id.filter(|_| !forgets), ..*speech };
     let answer = timeout(patience, site.publish(voice, node, &speech)).await.unwrap_or_else(|_| {
         // What comes later would be taken for the answer to something else.
         *voice = S::Voice::default();
@@ -51,15 +51,18 @@ pub async fn insist<S: Site>(
     tries: u64,
 ) -> Result<Position, PublishError> {
     let mut tried = 0;
+    // Some come back at once, as a page does that is loaded again, and some wait for long.
+    let hasty = rng.chance(300);
     loop {
-        let answer = say(site, voice, &node, speech, rng.millis(1_000..12_000), tried > 0).await;
+        let patience = rng.millis(if hasty { 1..100 } else { 1_000..12_000 });
+        let answer = say(site, voice, &node, speech, patience, tried).await;
         tried += 1;
         let is_known = !matches!(answer, Err(PublishError::Unknown | PublishError::Failed));
         let may_repeat = speech.id.is_some() || answer == Err(PublishError::Failed);
         if is_known || !may_repeat || tried >= tries {
             return answer;
         }
-        sleep(rng.millis(10..800)).await;
+        sleep(rng.millis(if hasty { 0..10 } else { 10..800 })).await;
         if rng.chance(500)
             && let Some(other) = site.some_node(rng)
         {
@@ -88,7 +91,7 @@ pub async fn publish<S: Site>(site: Arc<S>, publisher: usize) {
             };
             own.extend(id.map(|id| (topic, id)));
             let expect = if rng.chance(150) { site.position(&node, topic) } else { None };
-            let speech = Speech { topic, said: Said::plain(number), id, expect };
+            let speech = Speech { topic, words: Words { said: Said::plain(number), attempt: 0 }, id, expect };
             let tries = rng.within(1..6);
             let _ = insist(&*site, &mut rng, &mut voice, node, &speech, tries).await;
             if site.notes().is_quiet() {
@@ -105,7 +108,8 @@ pub async fn probe<S: Site>(site: &S, node: &Arc<S::Node>) {
     let mut voice = S::Voice::default();
     for topic in 0..site.plan().topics {
         let number = site.notes().number();
-        let speech = Speech { topic, said: Said::plain(number), id: Some(number), expect: None };
+        let words = Words { said: Said::plain(number), attempt: 0 };
+        let speech = Speech { topic, words, id: Some(number), expect: None };
         let _ = insist(site, &mut rng, &mut voice, Arc::clone(node), &speech, 5).await;
     }
 }

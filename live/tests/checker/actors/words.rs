@@ -2,13 +2,13 @@
 
 use openline_live::{Delivery, Lag, Position, Start};
 
-use crate::history::Said;
+use crate::history::Words;
 
 /// What a subscriber gets, as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     Joined { topic: usize, at: Position, whole: bool },
-    Message { topic: usize, at: Position, said: Said },
+    Message { topic: usize, at: Position, words: Words },
     Missed { topic: usize, count: u64 },
     Left { topic: usize },
 }
@@ -18,7 +18,7 @@ pub enum Heard {
 pub struct Seen {
     pub topic: usize,
     pub at: Position,
-    pub said: Said,
+    pub words: Words,
 }
 
 impl Heard {
@@ -26,7 +26,7 @@ impl Heard {
         let topic = |name: &str| topic(name).unwrap();
         match delivery {
             Delivery::Joined { topic: name, at, whole } => Heard::Joined { topic: topic(&name), at, whole },
-            Delivery::Message(Seen { topic, at, said }) => Heard::Message { topic, at, said },
+            Delivery::Message(Seen { topic, at, words }) => Heard::Message { topic, at, words },
             Delivery::Missed(gap) => Heard::Missed { topic: topic(&gap.topic), count: gap.count },
             Delivery::Left(name) => Heard::Left { topic: topic(&name) },
             _ => unreachable!("there are four"),
@@ -45,7 +45,7 @@ impl Heard {
         let name = name(self.topic());
         match self {
             Heard::Joined { at, whole, .. } => format!("joined {name} {at} {whole}"),
-            Heard::Message { at, said, .. } => format!("message {name} {at} {said}"),
+            Heard::Message { at, words, .. } => format!("message {name} {at} {words}"),
             Heard::Missed { count, .. } => format!("missed {name} {count}"),
             Heard::Left { .. } => format!("left {name}"),
         }
@@ -57,7 +57,7 @@ impl Heard {
         let (one, two) = (words.next(), words.next());
         Some(match kind {
             "joined" => Heard::Joined { topic, at: one?.parse().ok()?, whole: two?.parse().ok()? },
-            "message" => Heard::Message { topic, at: one?.parse().ok()?, said: two?.parse().ok()? },
+            "message" => Heard::Message { topic, at: one?.parse().ok()?, words: two?.parse().ok()? },
             "missed" => Heard::Missed { topic, count: one?.parse().ok()? },
             "left" => Heard::Left { topic },
             _ => return None,
@@ -92,11 +92,12 @@ pub fn topic(name: &str) -> Option<usize> {
 #[test]
 fn what_is_written_is_read() {
     let at = Position { epoch: openline_live::Epoch::from_bytes([7; 16]), offset: 9 };
-    let (topic, said) = (1, Said { number: 3, deal: crate::history::Deal::Bid(4) });
+    let said = crate::history::Said { number: 3, deal: crate::history::Deal::Bid(4) };
+    let (topic, words) = (1, Words { said, attempt: 2 });
     for heard in [
         Heard::Joined { topic, at, whole: true },
         Heard::Joined { topic, at, whole: false },
-        Heard::Message { topic, at, said },
+        Heard::Message { topic, at, words },
         Heard::Missed { topic, count: 5 },
         Heard::Left { topic },
     ] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use openline_live::{Epoch, Lag, Position, PublishError, Start};
 
 use super::{Rule, Setup, judge};
-use crate::history::{Deal, Event, History, Said, What};
+use crate::history::{Deal, Event, History, Said, What, Words};
 
 const SETUP: Setup = Setup { retain: Some(3), ids: Duration::from_secs(300) };
 
@@ -46,7 +46,11 @@ fn joined(at: Position, whole: bool) -> What {
 }
 
 fn reads(at: Position, number: u64) -> What {
-    What::Message { reader: 0, at, said: Said::plain(number) }
+    reads_words(0, at, number, 0)
+}
+
+fn reads_words(reader: usize, at: Position, number: u64, attempt: u64) -> What {
+    What::Message { reader, at, words: Words { said: Said::plain(number), attempt } }
 }
 
 fn missed(count: u64) -> What {
@@ -241,6 +245,13 @@ fn an_id_names_one_message() {
             &[reads(at(1, 2), 1)],
         ],
     );
+    // All read it in the words in which it was appended.
+    let other = [What::Join { reader: 1, node: 1, start: Start::Oldest, lag: Lag::Skip }];
+    let other = [&other[..], &[What::Joined { reader: 1, at: at(1, 1), whole: true }]].concat();
+    let two = [&unknown[..], &[join(Start::Oldest), joined(at(1, 1), true)], &other].concat();
+    good(&[&two, &[reads_words(0, at(1, 1), 1, 1), reads_words(1, at(1, 1), 1, 1)]]);
+    bad(Rule::TwoAtOnePlace, &[&two, &[reads_words(0, at(1, 1), 1, 1), reads_words(1, at(1, 1), 1, 0)]]);
+    bad(Rule::Ghost, &[&two, &[reads_words(0, at(1, 1), 1, 2)]]);
     let one = [says_as(1, 7), answer(1, at(1, 1)), says_as(2, 7)];
     good(&[&one, &[error(2, PublishError::IdTaken)]]);
     bad(Rule::TwoAtOnePlace, &[&one, &[answer(2, at(1, 1))]]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use openline_live::{Epoch, Position, PublishError};
 
 use super::{Judged, Rule, Setup, Summary, wrong};
-use crate::history::{Deal, Said, short};
+use crate::history::{Deal, Said, Words, short};
 
 #[derive(Debug, Default)]
 pub(super) struct Record {
@@ -22,6 +22,8 @@ pub(super) struct Record {
 #[derive(Debug, Default)]
 struct Life {
     at: BTreeMap<u64, Said>,
+    /// In which attempt's words it was read.
+    attempts: BTreeMap<u64, u64>,
     /// Those of them that decide something.
     deals: BTreeMap<u64, Said>,
     places: BTreeMap<u64, u64>,
@@ -36,7 +38,8 @@ struct Message {
     said: Said,
     id: Option<u64>,
     expect: Option<Position>,
-    /// When it was said first, and last.
+    /// How often it was said, and when first and last.
+    times: u64,
     first: Duration,
     last: Duration,
     /// An attempt has not been answered yet.
@@ -71,7 +74,7 @@ impl Record {
                 known.said == said && known.id == id && known.expect == expect && !known.open,
                 "{said}: no such history"
             );
-            (known.open, known.last) = (true, at);
+            (known.open, known.last, known.times) = (true, at, known.times + 1);
             sum.again += 1;
             return Ok(());
         }
@@ -80,6 +83,7 @@ impl Record {
             said,
             id,
             expect,
+            times: 1,
             first: at,
             last: at,
             open: true,
@@ -171,12 +175,22 @@ impl Record {
     }
 
     /// Somebody has read this.
-    pub(super) fn read(&mut self, setup: &Setup, at: Position, said: Said) -> Judged {
+    pub(super) fn read(&mut self, setup: &Setup, at: Position, words: Words) -> Judged {
+        let Words { said, attempt } = words;
         match self.messages.get(&said.number) {
-            Some(message) if message.said == said && (message.open || message.possible) => self.place(setup, at, said),
-            Some(_) => wrong(Rule::Ghost, format!("{said} was refused, or said otherwise")),
-            None => wrong(Rule::Ghost, format!("nobody has said {said}")),
+            Some(message) if message.said == said && attempt < message.times && (message.open || message.possible) => {}
+            Some(_) => return wrong(Rule::Ghost, format!("{words} was refused, or said otherwise")),
+            None => return wrong(Rule::Ghost, format!("nobody has said {words}")),
         }
+        self.place(setup, at, said)?;
+        let first = *self.lives.entry(at.epoch).or_default().attempts.entry(at.offset).or_insert(attempt);
+        if first != attempt {
+            return wrong(
+                Rule::TwoAtOnePlace,
+                format!("{} is {words}, and was read in the words of {first}", short(at)),
+            );
+        }
+        Ok(())
     }
 
     /// Somebody was told that the log stands here.

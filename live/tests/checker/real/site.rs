@@ -16,6 +16,7 @@ use crate::actors::remote::Remote;
 use crate::actors::speak::Speech;
 use crate::actors::words::{Heard, name};
 use crate::actors::{Connection, Site};
+use crate::history::Words;
 use crate::plan::Plan;
 use crate::rng::Rng;
 
@@ -128,7 +129,9 @@ impl Site for Machines {
         let Some((_, socket)) = voice else { return Err(PublishError::Failed) };
         let id = speech.id.map_or("-".to_owned(), |id| id.to_string());
         let expect = speech.expect.map_or("-".to_owned(), |at| at.to_string());
-        let line = format!("say {} {id} {expect} {}", name(speech.topic), speech.said);
+        // These nodes take a message for the same one if all of it is the same.
+        let words = Words { attempt: 0, ..speech.words };
+        let line = format!("say {} {id} {expect} {words}", name(speech.topic));
         let answer = async {
             socket.send(Message::from(line)).await.ok()?;
             socket.recv().await.ok()??.as_text().map(str::to_owned)

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use openline_live::{
-    Announce, Append, Epoch, Fed, Id, Kept, Lease, NodeId, Page, Position, Present, PublishError, Retain,
-};
+use openline_live::{Announce, Append, Epoch, Fed, Kept, Lease, NodeId, Page, Position, Present, PublishError, Retain};
 
 use crate::plan::Plant;
 
@@ -29,7 +27,7 @@ struct Log {
     /// All messages there were, by offset from 1, and the first one that is kept.
     all: Vec<Entry>,
     first: usize,
-    ids: VecDeque<(Id, u64, Bytes, Duration)>,
+    ids: VecDeque<([u8; 16], [u8; 16], u64, Duration)>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,12 +69,14 @@ impl Engine {
         while log.ids.front().is_some_and(|(.., at)| now - *at > IDS_LAST) || log.ids.len() > IDS {
             log.ids.pop_front();
         }
-        let known =
-            log.ids.iter().find(|(id, ..)| append.id == Some(*id)).filter(|_| plant != Some(Plant::IdsForgotten));
-        if let Some((_, offset, payload, _)) = known {
-            let same = *payload == append.payload || plant == Some(Plant::IdsSwallow);
+        let fed = |at| Fed::Message { topic: Arc::clone(&append.topic), at, payload: append.payload.clone() };
+        let named = append.id.map(|id| (id.to_bytes(), id.fingerprint(&append.payload)));
+        let known = log.ids.iter().find(|(id, ..)| named.is_some_and(|(named, _)| named == *id));
+        if let Some((_, hash, offset, _)) = known.filter(|_| plant != Some(Plant::IdsForgotten)) {
+            let same = named.is_some_and(|(_, named)| named == *hash) || plant == Some(Plant::IdsSwallow);
             let at = Position { offset: *offset, ..log.end() };
-            return if same { Ok((at, None)) } else { Err(PublishError::IdTaken) };
+            let fed = (plant == Some(Plant::FedAgain)).then(|| fed(at));
+            return if same { Ok((at, fed)) } else { Err(PublishError::IdTaken) };
         }
         let expected = append.expect.is_none_or(|expect| expect == log.end());
         if !expected && plant != Some(Plant::ExpectIgnored) {
@@ -87,11 +87,11 @@ impl Engine {
         }
         log.all.push(Entry { payload: append.payload.clone(), at: now, first: 0 });
         let at = log.end();
-        if let Some(id) = append.id {
-            log.ids.push_back((id, at.offset, append.payload.clone(), now));
+        if let Some((id, hash)) = named {
+            log.ids.push_back((id, hash, at.offset, now));
         }
         log.trim(&append.retain, now, usize::from(plant == Some(Plant::KeepsOneLess)));
-        Ok((at, Some(Fed::Message { topic: Arc::clone(&append.topic), at, payload: append.payload.clone() })))
+        Ok((at, Some(fed(at))))
     }
 
     pub fn after(
@@ -148,7 +148,7 @@ impl Engine {
             let end = (log.all.len() as u64).saturating_sub(lost(name));
             log.all.truncate(end as usize);
             log.first = log.all.last().map_or(0, |last| last.first);
-            log.ids.retain(|(_, offset, ..)| *offset <= end);
+            log.ids.retain(|(_, _, offset, _)| *offset <= end);
         }
     }
 

@@ -24,8 +24,8 @@ pub struct Node {
 }
 
 fn make(name: &str, at: Position, payload: &Bytes) -> Seen {
-    let said = std::str::from_utf8(payload).unwrap().parse().unwrap();
-    Seen { topic: topic(name).unwrap(), at, said }
+    let words = std::str::from_utf8(payload).unwrap().parse().unwrap();
+    Seen { topic: topic(name).unwrap(), at, words }
 }
 
 impl Node {

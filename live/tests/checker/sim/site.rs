@@ -49,8 +49,10 @@ impl Site for World {
 
     async fn publish(&self, (): &mut (), node: &Arc<Node>, speech: &Speech) -> Result<Position, PublishError> {
         let topic = node.hub.topic(&name(speech.topic)).unwrap();
-        let id = speech.id.map(|id| Id::new(&id.to_string()));
-        let publish = topic.publish(id, Bytes::from(speech.said.to_string()), speech.expect);
+        let words = speech.words;
+        // Whatever the words, it is the same message.
+        let id = speech.id.map(|id| Id::new(&id.to_string()).of(words.said.to_string().as_bytes()));
+        let publish = topic.publish(id, Bytes::from(words.to_string()), speech.expect);
         node.life.run(publish).await.unwrap_or(Err(PublishError::Unknown))
     }
 
