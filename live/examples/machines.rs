@@ -19,7 +19,7 @@
 use std::env;
 
 use bytes::Bytes;
-use openline::{Error, Message, Prepared, tokio::accept};
+use openline::{Error, Prepared, tokio::accept};
 use openline_live::{Delivery, EpochSeed, Hub, Id, Lag, PublishError, Redis, Retain, Start, Subscriber, Topic, pump};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -60,8 +60,8 @@ async fn talk(stream: TcpStream, hub: Rooms) -> Result<(), Error> {
     loop {
         let said = tokio::select! {
             Some(answer) = answers.recv() => {
-                // It stands behind what `pump` has queued, and leaves with the next call of it.
-                socket.feed(Message::from(answer)).await?;
+                // It stands behind what `pump` has queued, and leaves when that waits again.
+                openline_live::answer(&mut socket, &mut heard, answer).await?;
                 continue;
             }
             said = pump(&mut socket, &mut heard, encode) => said?,

@@ -39,10 +39,11 @@ impl Place {
     /// Before the join is done.
     pub(crate) const NOWHERE: Place = Place::Reading { life: u32::MAX, next: 0 };
 
-    /// How many joins wait here.
-    pub(crate) fn waiting(&self) -> usize {
+    /// How many joins wait here. [`Subscriber::join`](crate::Subscriber::join) lets in no more than 64 for each topic, so
+    /// they are far from what the type holds.
+    pub(crate) fn waiting(&self) -> u32 {
         match self {
-            Place::Waiting(waiting) => waiting.starts.len(),
+            Place::Waiting(waiting) => waiting.starts.len() as u32,
             Place::Reading { .. } => 0,
         }
     }

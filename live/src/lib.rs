@@ -143,7 +143,7 @@
 //! # Over WebSockets
 //!
 //! With the feature `pump`, `pump` carries what a subscriber gets to a socket of openline's tokio adapter, gives what the
-//! client says, and lets go of a client that takes nothing.
+//! client says, and lets go of a client that takes nothing. `answer` says something to this client alone.
 //!
 //! # The other end
 //!
@@ -261,7 +261,7 @@ pub use openline::Time;
 pub use position::{Epoch, EpochSeed, ParsePositionError, Position};
 pub use presence::Presence;
 #[cfg(feature = "pump")]
-pub use pump::pump;
+pub use pump::{answer, pump};
 pub use snapshot::Snapshot;
 pub use subscriber::Subscriber;
 pub use topic::Topic;

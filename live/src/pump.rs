@@ -1,4 +1,5 @@
-//! Carries what a subscriber gets to a WebSocket of openline's tokio adapter (feature `pump`).
+//! Carries what a subscriber gets, and answers for its client alone, to a WebSocket of openline's tokio adapter (feature
+//! `pump`).
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -7,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use futures_sink::Sink;
 use openline::tokio::WebSocket;
-use openline::{CloseCode, Error, Message, Prepared, Reading, SendError};
+use openline::{CloseCode, Error, Message, Outgoing, Prepared, Reading, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::delivery::Delivery;
@@ -25,12 +26,12 @@ use crate::subscriber::Subscriber;
 /// [`close_timeout`](openline::Config::close_timeout).
 ///
 /// The 10 s go on from call to call with the same subscriber, so a client that speaks and takes nothing is let go, too.
+/// A client that speaks without a pause gets its deliveries after 128 messages, and then other tasks run.
 ///
 /// Cancel-safe: nothing that was taken from the subscriber is lost, since it is queued at once.
 ///
-/// An answer for this client alone is [fed](WebSocket::feed) between two calls. It stands behind the deliveries of the first
-/// call and before those of the second, and leaves with the second. What must be awaited for an answer, such as a database
-/// or [`publish`](crate::Topic::publish) on a hub with a backplane, is awaited by another task, since deliveries of this
+/// Between two calls a client is [answered](answer). What must be awaited for an answer, such as a database or
+/// [`publish`](crate::Topic::publish) on a hub with a backplane, is awaited by another task, since deliveries of this
 /// client wait meanwhile. The example `machines` does this: it lets go of `pump` when an answer is there, by a `select!`.
 ///
 /// # Errors
@@ -67,11 +68,56 @@ where
     match said {
         Said::Message(message) => Ok(Some(message)),
         Said::Nothing => Ok(None),
-        Said::Stalled => {
-            socket.close(CloseCode::TRY_AGAIN_LATER, "").await?;
-            Ok(None)
-        }
+        Said::Stalled => let_go(socket).await.map(|()| None),
     }
+}
+
+/// Queues a message for this client alone, between two calls of [`pump`] with the same socket and subscriber. It stands
+/// behind the deliveries of the first call and before those of the second, and leaves when the second one waits for
+/// something, after 128 messages of the client at the latest.
+///
+/// If the client has no room for it, this waits, for as long as `pump` would: a client that takes no byte for 10 s is let
+/// go. If the connection is over or ends meanwhile, there is nobody to be answered: the message is dropped, and the next
+/// call of `pump` ends the loop.
+///
+/// Cancel-safe, except that the message is dropped if it is not queued yet.
+///
+/// # Errors
+///
+/// As [`WebSocket::feed`], but for [`SendError::Closed`].
+///
+/// ```no_run
+/// # use openline::{Error, Prepared, tokio::WebSocket};
+/// # use openline_live::{Delivery, Subscriber, answer, pump};
+/// # use tokio::net::TcpStream;
+/// # async fn talk(mut socket: WebSocket<TcpStream>, mut subscriber: Subscriber<Prepared>) -> Result<(), Error> {
+/// let encode = |delivery| if let Delivery::Message(message) = delivery { Some(message) } else { None };
+/// while let Some(message) = pump(&mut socket, &mut subscriber, encode).await? {
+///     answer(&mut socket, &mut subscriber, format!("{} bytes", message.len())).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub async fn answer<S, M>(
+    socket: &mut WebSocket<S>,
+    subscriber: &mut Subscriber<M>,
+    message: impl Into<Outgoing<'_>>,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let answered = match poll_fn(|cx| poll_room(socket, subscriber, cx)).await {
+        Ok(true) => socket.feed(message).await,
+        Ok(false) => let_go(socket).await,
+        Err(error) => Err(error),
+    };
+    answered.or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })
+}
+
+/// Closes the connection of a client that takes nothing. What waits for it may have no time to leave.
+async fn let_go<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocket<S>) -> Result<(), Error> {
+    let closed = socket.close(CloseCode::TRY_AGAIN_LATER, "").await;
+    closed.or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })
 }
 
 enum Said {
@@ -94,11 +140,18 @@ where
 {
     let mut left = TURN;
     loop {
-        // What the client says comes first, so that nobody who only listens keeps it waiting.
-        match Pin::new(&mut *socket).poll_next(cx) {
-            Poll::Ready(Some(said)) => return Poll::Ready(said.map(Said::Message)),
-            Poll::Ready(None) => return Poll::Ready(Ok(Said::Nothing)),
-            Poll::Pending => {}
+        // What the client says comes first, so that nobody who only listens keeps it waiting. If it does not stop, it has
+        // its turn as well.
+        let listens = subscriber.heard < TURN;
+        if listens {
+            match Pin::new(&mut *socket).poll_next(cx) {
+                Poll::Ready(Some(said)) => {
+                    subscriber.heard += 1;
+                    return Poll::Ready(said.map(Said::Message));
+                }
+                Poll::Ready(None) => return Poll::Ready(Ok(Said::Nothing)),
+                Poll::Pending => {}
+            }
         }
         let (before, mut full) = (left, false);
         while left > 0 {
@@ -120,20 +173,19 @@ where
                 socket.try_feed(&message).map_err(|unsent| unsent.error)?;
             }
         }
-        let flushed = Sink::<Message<'_>>::poll_flush(Pin::new(&mut *socket), cx);
-        match flushed {
+        let flushed = match poll_flush(socket, subscriber, cx) {
             Poll::Ready(Err(error)) if !error.is_closed() => return Poll::Ready(Err(error)),
-            Poll::Ready(_) => subscriber.stall.end(),
-            Poll::Pending if subscriber.stall.is_over(taken(socket), cx) => return Poll::Ready(Ok(Said::Stalled)),
-            Poll::Pending => {}
-        }
-        if left == 0 {
-            // Other tasks must run too, however much is published.
+            Poll::Ready(Ok(Flushed::Stalled)) => return Poll::Ready(Ok(Said::Stalled)),
+            flushed => flushed,
+        };
+        subscriber.heard = 0;
+        if left == 0 || !listens {
+            // Other tasks must run too, however much is published or said.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let again = match flushed {
-            Poll::Ready(Ok(())) => full || socket.connection().reading() != Reading::Events,
+            Poll::Ready(Ok(_)) => full || socket.connection().reading() != Reading::Events,
             // The stream says what has happened, once it has been asked again.
             Poll::Ready(Err(_)) => left != before,
             Poll::Pending => false,
@@ -146,11 +198,57 @@ where
     }
 }
 
+/// Whether there is room for a message, or nobody to send it to. False: the client is to be let go.
+fn poll_room<S, M>(
+    socket: &mut WebSocket<S>,
+    subscriber: &mut Subscriber<M>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<bool, Error>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    while socket.connection().check_send() == Err(SendError::Full) {
+        match poll_flush(socket, subscriber, cx)? {
+            Poll::Ready(Flushed::All) => {}
+            Poll::Ready(Flushed::Stalled) => return Poll::Ready(Ok(false)),
+            Poll::Pending if socket.has_room() => {}
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+    Poll::Ready(Ok(true))
+}
+
+enum Flushed {
+    All,
+    /// The client takes nothing.
+    Stalled,
+}
+
+/// Waits until all that is queued has left, or the client has taken nothing for too long.
+fn poll_flush<S, M>(
+    socket: &mut WebSocket<S>,
+    subscriber: &mut Subscriber<M>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Flushed, Error>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let stall = &mut subscriber.stall;
+    match Sink::<Message<'_>>::poll_flush(Pin::new(&mut *socket), cx) {
+        Poll::Ready(flushed) => {
+            stall.end();
+            Poll::Ready(flushed.map(|()| Flushed::All))
+        }
+        Poll::Pending if stall.is_over(taken(socket), cx) => Poll::Ready(Ok(Flushed::Stalled)),
+        Poll::Pending => Poll::Pending,
+    }
+}
+
 /// How many bytes the transport has taken.
 fn taken<S: AsyncRead + AsyncWrite + Unpin>(socket: &WebSocket<S>) -> u64 {
     let connection = socket.connection();
     connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(u64::MAX))
 }
 
-/// How many deliveries are sent before other tasks run.
+/// How many deliveries are sent, and how many messages of the client returned, before other tasks run.
 const TURN: u32 = 128;

@@ -50,10 +50,13 @@ pub struct Subscriber<M> {
     pub(crate) bell: Listener,
     cursors: List<Cursor<M>>,
     /// How many joins wait at all cursors together.
-    waiting: usize,
-    pub(crate) watches: Watches<M>,
+    waiting: u32,
+    /// How many messages `pump` has returned since it has sent something, or waited.
+    #[cfg(feature = "pump")]
+    pub(crate) heard: u32,
     #[cfg(feature = "pump")]
     pub(crate) stall: crate::stall::Stall,
+    pub(crate) watches: Watches<M>,
 }
 
 /// How a cursor's turn has ended.
@@ -73,9 +76,11 @@ impl<M> Subscriber<M> {
             bell: Listener::new(),
             cursors: List::new(),
             waiting: 0,
-            watches: Watches::NONE,
+            #[cfg(feature = "pump")]
+            heard: 0,
             #[cfg(feature = "pump")]
             stall: crate::stall::Stall::default(),
+            watches: Watches::NONE,
         }
     }
 
@@ -103,7 +108,7 @@ impl<M> Subscriber<M> {
         if let Some(key) = old {
             self.aside.drop_turn(key);
         }
-        let is_full = old.is_some() && self.waiting + self.aside.answers() >= self.cursors.len() + SPARE;
+        let is_full = old.is_some() && self.waiting as usize + self.aside.answers() >= self.cursors.len() + SPARE;
         let inner = &topic.0;
         let (shared, bell) = (&inner.shared, self.bell.bell());
         let (cursors, waiting) = (&mut self.cursors, &mut self.waiting);
@@ -123,16 +128,16 @@ impl<M> Subscriber<M> {
             }
             cursor.lag = lag;
             let place = std::mem::replace(&mut cursor.place, Place::NOWHERE);
+            *waiting -= place.waiting();
             let mut starts = if let Place::Waiting(waiting) = place { waiting.starts } else { VecDeque::new() };
-            *waiting -= starts.len();
             let begun = state.reads.begun;
             if state.must_wait(start, begun) {
                 if is_full {
                     starts.pop_front();
                 }
                 starts.push_back(start);
-                *waiting += starts.len();
                 cursor.place = Place::Waiting(Box::new(Waiting { starts, last: start, begun }));
+                *waiting += cursor.place.waiting();
                 return (Vec::new(), None, if state.look(begun) { shared.want(&inner.name) } else { None });
             }
             state.log.trim(&shared.retain, shared.now());

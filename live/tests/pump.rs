@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use openline::tokio::WebSocket;
 use openline::{Agreement, Cause, CloseCode, Config, Error, Message, Prepared, SendError, Upgrade};
-use openline_live::{Delivery, EpochSeed, Hub, Lag, Retain, Start, Subscriber, Topic, pump};
+use openline_live::{Delivery, EpochSeed, Hub, Lag, Retain, Start, Subscriber, Topic, answer, pump};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 type Socket = WebSocket<DuplexStream>;
 
@@ -175,8 +175,8 @@ async fn who_takes_nothing_is_let_go() {
         hear(&mut slow).await;
         sleep(Duration::from_secs(1)).await;
     }
-    let (closed, _) = deaf_is_served.await.unwrap();
-    assert_eq!(closed.unwrap().cause, Cause::CloseTimeout);
+    let (closed, failed) = deaf_is_served.await.unwrap();
+    assert_eq!((closed.unwrap().cause, failed), (Cause::CloseTimeout, false));
     let took = begun.elapsed().as_secs();
     assert!((20..=25).contains(&took), "10 s without a byte, and 10 s to close: {took} s");
     // Behind what waited is the Close frame.
@@ -263,10 +263,10 @@ async fn a_pump_that_is_dropped_loses_nothing() {
     assert!(serving.await.unwrap().unwrap());
 }
 
-/// What the caller feeds between two calls stands between what they take, and leaves with the second one, even if that
+/// What the caller answers between two calls stands between what they take, and leaves when the second one waits, even if that
 /// takes nothing.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_fed_leaves_in_its_place() {
+async fn an_answer_leaves_in_its_place() {
     let topic = hub().topic("room").unwrap();
     let (mut server, mut client) = connected(16);
     let mut subscriber = Subscriber::new();
@@ -277,7 +277,7 @@ async fn an_answer_that_is_fed_leaves_in_its_place() {
             // The transport takes a part of it.
             let pumped = timeout(Duration::from_millis(1), pump(&mut server, &mut subscriber, encode)).await;
             assert!(pumped.is_err(), "{pumped:?}");
-            server.feed(format!("answer {at}")).await.unwrap();
+            answer(&mut server, &mut subscriber, format!("answer {at}")).await.unwrap();
         }
         pump(&mut server, &mut subscriber, encode).await
     });
@@ -324,7 +324,8 @@ async fn who_takes_nothing_is_let_go_although_it_speaks() {
                 let pumping = pump(&mut server, &mut subscriber, encode);
                 match timeout(Duration::from_secs(4), pumping).await {
                     Ok(Ok(Some(_))) | Err(_) => {}
-                    Ok(_) => return server.closed().cloned(),
+                    Ok(Ok(None)) => return server.closed().cloned(),
+                    Ok(Err(error)) => panic!("{error}"),
                 }
             }
         });
@@ -417,4 +418,118 @@ async fn what_a_flush_makes_room_for_leaves_at_once() {
     }
     assert_eq!(socket.get_ref().refuses, 0);
     assert_eq!(socket.get_ref().written, 5 * 12);
+}
+
+/// A client that speaks faster than it is heard, and takes nothing, is let go as well.
+#[tokio::test(start_paused = true)]
+async fn who_speaks_without_a_pause_and_takes_nothing_is_let_go() {
+    let topic = hub().topic("room").unwrap();
+    let (mut server, mut deaf) = connected(1024);
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Start::Now, Lag::Skip);
+    for _ in 0..60 {
+        topic.publish(None, Bytes::from(vec![b'm'; 500]), None).await.unwrap();
+    }
+    // The transport is full, and there is always one message more than has been heard.
+    let pumped = timeout(Duration::from_millis(1), pump(&mut server, &mut subscriber, encode)).await;
+    assert!(pumped.is_err());
+    deaf.send("more").await.unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(100) {
+        timeout(Duration::from_millis(1), deaf.send("more")).await.expect("somebody reads").unwrap();
+        advance(Duration::from_millis(100)).await;
+        if pump(&mut server, &mut subscriber, encode).await.unwrap().is_none() {
+            break;
+        }
+    }
+    let took = begun.elapsed().as_secs();
+    assert!((10..=25).contains(&took), "10 s without a byte, and 10 s to close: {took} s");
+}
+
+/// A client that asks, and does not take the answers, is let go by `answer`, which ends the loop without an error.
+#[tokio::test(start_paused = true)]
+async fn who_is_answered_and_takes_nothing_is_let_go() {
+    let (mut server, mut deaf) = connected(1024);
+    let begun = Instant::now();
+    let served = tokio::spawn(async move {
+        let mut subscriber = Subscriber::new();
+        while pump(&mut server, &mut subscriber, encode).await.unwrap().is_some() {
+            answer(&mut server, &mut subscriber, "a".repeat(4000)).await.unwrap();
+        }
+        (begun.elapsed().as_secs(), server.closed().cloned())
+    });
+    while !served.is_finished() {
+        let _ = timeout(Duration::from_millis(50), deaf.send("a question")).await;
+        sleep(Duration::from_millis(50)).await;
+    }
+    let (took, closed) = served.await.unwrap();
+    assert_eq!(closed.unwrap().cause, Cause::CloseTimeout);
+    // Its questions come for a while until there is no room for answers.
+    assert!((20..=35).contains(&took), "10 s without a byte, and 10 s to close: {took} s");
+}
+
+/// An answer waits for room as long as the client takes something, however slowly.
+#[tokio::test(start_paused = true)]
+async fn an_answer_waits_for_a_slow_client() {
+    let (mut server, mut slow) = connected(64);
+    let mut subscriber = Subscriber::new();
+    let answering = tokio::spawn(async move {
+        for at in 0..40 {
+            answer(&mut server, &mut subscriber, format!("{at} {}", "a".repeat(4000))).await.unwrap();
+        }
+        pump(&mut server, &mut subscriber, encode).await.unwrap()
+    });
+    for at in 0..40 {
+        sleep(Duration::from_secs(9)).await;
+        assert!(hear(&mut slow).await.starts_with(&format!("{at} ")));
+    }
+    slow.close(CloseCode::NORMAL, "").await.unwrap();
+    assert_eq!(answering.await.unwrap(), None);
+}
+
+/// Who has gone is answered without an error, and a message that is not ended is one.
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_nobody_is_dropped() {
+    let (mut server, client) = connected(64);
+    let mut subscriber = Subscriber::<Prepared>::new();
+    server.send_fragment("one, ", false).await.unwrap();
+    let error = answer(&mut server, &mut subscriber, "two").await.unwrap_err();
+    assert!(matches!(error, Error::Send(SendError::MessageUnfinished)), "{error:?}");
+    drop(client);
+    assert!(pump(&mut server, &mut subscriber, encode).await.is_ok_and(|said| said.is_none()));
+    answer(&mut server, &mut subscriber, "who is there?").await.unwrap();
+}
+
+/// Each call returns what the client says, and none waits. What was answered leaves all the same, and what was published.
+#[tokio::test(start_paused = true)]
+async fn who_never_stops_speaking_gets_its_answers() {
+    const MANY: usize = 1000;
+    let said: Option<&'static [u8]> = Some(b"\x81\x82\0\0\0\0hi");
+    let io = Scripted { reads: std::iter::repeat_n(said, MANY).collect(), ..Scripted::default() };
+    let (mut server, mut subscriber) = scripted(io, 5, 1 << 20);
+    let mut most = 0;
+    for at in 1..=MANY {
+        assert!(pump(&mut server, &mut subscriber, encode).await.unwrap().is_some());
+        answer(&mut server, &mut subscriber, "12 byte answer").await.unwrap();
+        most = most.max(server.queued());
+        assert!(at < 200 || subscriber.try_next().is_none(), "what was published is sent, too");
+    }
+    assert!(most <= 128 * 16, "{most} bytes waited");
+    assert!(server.get_ref().written >= (MANY - 128) * 16);
+}
+
+/// A socket that never has room is no reason to hold the thread.
+#[test]
+fn a_socket_without_room_does_not_spin() {
+    let (say, hear) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (mut server, mut subscriber) = scripted(Scripted { refuses: 1000, ..Scripted::default() }, 5, 0);
+            let _ = timeout(Duration::from_secs(1), pump(&mut server, &mut subscriber, encode)).await;
+            let _ = timeout(Duration::from_secs(1), answer(&mut server, &mut subscriber, "an answer")).await;
+        });
+        say.send(()).unwrap();
+    });
+    assert!(hear.recv_timeout(Duration::from_secs(20)).is_ok(), "one poll goes on for ever");
 }

@@ -9,14 +9,11 @@ mod topics;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::time::Duration;
 
 use openline::tokio::WebSocket;
-use openline::{CloseCode, Error, Message, Prepared, SendError};
+use openline::{CloseCode, Error, Message, Prepared};
 use openline_live::{Delivery, Subscriber, pump};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::yield_now;
-use tokio::time::{Instant, timeout};
 
 use crate::message::Item;
 use crate::site::Site;
@@ -38,7 +35,7 @@ where
 {
     let name = site.new_name();
     let topics = Topics::new(site.clone(), name.clone());
-    let mut client = Client { socket, subscriber: Subscriber::new(), topics, waiting: VecDeque::new(), turn: 0 };
+    let mut client = Client { socket, subscriber: Subscriber::new(), topics, waiting: VecDeque::new() };
     client.socket.feed(&hello(&name)).await?;
     let opening = client.topics.opening().clone();
     let mut turn_to_go = pin!(site.turn_to_go());
@@ -68,7 +65,6 @@ where
                 }
             }
         }
-        client.give_way().await?;
     }
 }
 
@@ -81,14 +77,11 @@ struct Client<S> {
     topics: Topics,
     /// What the client has said and nobody has looked at.
     waiting: VecDeque<Message<'static>>,
-    /// How much it has said since others had their turn.
-    turn: u32,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Does what can be done at once, and returns what takes longer.
     async fn begin(&mut self, said: Message<'static>) -> Result<Option<Doing>, Error> {
-        self.turn += 1;
         let Some(text) = said.as_text() else {
             self.answer(error(&[], "a message must be text", false)).await?;
             return Ok(None);
@@ -114,46 +107,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Ok(None)
     }
 
-    /// Queues an answer. It waits for room as long as the client takes something.
+    /// Queues an answer, if the client is still there.
     async fn answer(&mut self, answer: Prepared) -> Result<(), Error> {
-        self.room().await?;
-        match self.socket.try_feed(&answer) {
-            // Closed: `pump` says how.
-            Ok(()) => Ok(()),
-            Err(unsent) if matches!(unsent.error, SendError::Closed) => Ok(()),
-            Err(unsent) => Err(unsent.error.into()),
-        }
-    }
-
-    /// Waits for room in the socket. A client that takes no byte for 10 s is let go, as `pump` does.
-    async fn room(&mut self) -> Result<(), Error> {
-        let mut last = (taken(&self.socket), Instant::now());
-        while !self.socket.has_room() {
-            match timeout(LOOK, self.socket.ready()).await {
-                Ok(Err(error)) if error.is_closed() => return Ok(()),
-                Ok(ready) => return ready,
-                Err(_) if taken(&self.socket) != last.0 => last = (taken(&self.socket), Instant::now()),
-                Err(_) if last.1.elapsed() < PATIENCE => {}
-                Err(_) => return self.socket.close(CloseCode::TRY_AGAIN_LATER, "").await,
-            }
-        }
-        Ok(())
-    }
-
-    /// A client that has said much without a pause hears what is there for it, and then others have their turn.
-    async fn give_way(&mut self) -> Result<(), Error> {
-        if self.turn < TURN {
-            return Ok(());
-        }
-        self.turn = 0;
-        for _ in 0..4 * TURN {
-            let Some(delivery) = self.subscriber.try_next() else { break };
-            if let Some(message) = encode(&mut self.topics, delivery) {
-                self.answer(message).await?;
-            }
-        }
-        yield_now().await;
-        Ok(())
+        openline_live::answer(&mut self.socket, &mut self.subscriber, &answer).await
     }
 }
 
@@ -178,16 +134,5 @@ fn encode(topics: &mut Topics, delivery: Delivery<Item>) -> Option<Prepared> {
     }
 }
 
-/// How many bytes the transport has taken.
-fn taken<S: AsyncRead + AsyncWrite + Unpin>(socket: &WebSocket<S>) -> u64 {
-    socket.connection().written().saturating_sub(socket.queued() as u64)
-}
-
-/// How long a client may take nothing while something waits for it.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked whether it has taken something.
-const LOOK: Duration = Duration::from_millis(250);
-/// How much one client may say before others have their turn.
-const TURN: u32 = 32;
 /// How many messages of a client wait until it is not heard any more.
 const MOST_WAITING: usize = 32;
