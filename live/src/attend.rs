@@ -248,7 +248,7 @@ impl<'h, M> Attend<'h, M> {
             self.queue.extend(self.covered.drain(..));
             return;
         }
-        let is_first = !self.link.leased.swap(true, Relaxed);
+        let is_first = self.link.moves(|standing| (standing == Standing::New).then_some(Standing::Here));
         if !lease.held {
             // The first time there is nothing that the engine could have lost.
             self.trusted_from = if is_first { None } else { Some(now + LEASE) };

@@ -20,8 +20,6 @@ pub(crate) struct Link {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) interest: Interest,
     pub(crate) loads: AtomicU64,
-    /// The engine has known this node before.
-    pub(crate) leased: AtomicBool,
     /// A lease was asked for, and what the engine has answered is not known. It may have forgotten this node by then.
     pub(crate) unheard: AtomicBool,
     /// How many nanoseconds the last read took; `NEVER` if there was none.
@@ -42,6 +40,8 @@ enum Pulse {
 /// Whether this node is one among others, for those who are here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
+    /// The engine has never known it, so there is nobody who has heard of its names.
+    New,
     Here,
     /// It says of all its names that they have gone, and ends its lease after that.
     Leaving,
@@ -55,11 +55,10 @@ impl Link {
             engine: Box::new(backplane),
             interest: Interest::default(),
             loads: AtomicU64::new(0),
-            leased: AtomicBool::new(false),
             unheard: AtomicBool::new(false),
             delay: AtomicU64::new(NEVER),
             pulse: Mutex::new(Pulse::There(Instant::now())),
-            standing: watch::Sender::new(Standing::Here),
+            standing: watch::Sender::new(Standing::New),
         }
     }
 
@@ -67,6 +66,22 @@ impl Link {
         let mut pulse = self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
         *pulse = change(*pulse);
         *pulse
+    }
+
+    /// This node has begun to take leave of the others.
+    pub(crate) fn takes_leave(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Leaving | Standing::Gone)
+    }
+
+    /// Changes the standing, if there is another one for it. Returns whether there was.
+    pub(crate) fn moves(&self, next: impl FnOnce(Standing) -> Option<Standing>) -> bool {
+        self.standing.send_if_modified(|standing| match next(*standing) {
+            Some(next) => {
+                *standing = next;
+                true
+            }
+            None => false,
+        })
     }
 
     /// The hub begins to run. Nobody has asked the engine for a while, and that is no fault of it.

@@ -2,7 +2,6 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -61,14 +60,10 @@ impl<M: Send> Hub<M> {
         let shared = &self.0.shared;
         let Some(link) = &shared.link else { return Ok(()) };
         let mut standing = link.standing.subscribe();
-        // An engine that has never known this node knows none of its names.
-        let next = if link.leased.load(Relaxed) { Standing::Leaving } else { Standing::Gone };
-        link.standing.send_if_modified(|standing| {
-            let is_first = *standing == Standing::Here;
-            if is_first {
-                *standing = next;
-            }
-            is_first
+        link.moves(|standing| match standing {
+            Standing::New => Some(Standing::Gone),
+            Standing::Here => Some(Standing::Leaving),
+            Standing::Leaving | Standing::Gone => None,
         });
         self.each_roster(Roster::take_leave);
         shared.turns.call().into_iter().for_each(Waker::wake);

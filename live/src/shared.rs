@@ -81,7 +81,7 @@ impl<M> Shared<M> {
     /// Whether this node has begun to take leave of the others.
     pub(crate) fn takes_leave(&self) -> bool {
         #[cfg(feature = "tokio")]
-        return self.link.as_ref().is_some_and(|link| *link.standing.borrow() != crate::engine::Standing::Here);
+        return self.link.as_ref().is_some_and(|link| link.takes_leave());
         #[cfg(not(feature = "tokio"))]
         false
     }

@@ -6,16 +6,12 @@ mod common;
 mod faulty;
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Said, make};
 use faulty::{Faulty, Mood};
-use openline_live::{
-    Announce, Append, Away, Backplane, Delivery, Epoch, EpochSeed, Fed, Hub, Lag, Lease, Memory, MemoryNode, NodeId,
-    Page, Position, Present, PublishError, Retain, Start, Subscriber, Topic,
-};
+use openline_live::{Backplane, Delivery, EpochSeed, Hub, Lag, Memory, Retain, Start, Subscriber, Topic};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -51,77 +47,11 @@ fn joining(topic: &Topic<Said>) -> Subscriber<Said> {
     subscriber
 }
 
-/// How the next lease, announcement or question goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Fine,
-    Fails,
-    /// It happens, and the answer is lost.
-    Unanswered,
-}
-
-/// An engine behind a way that may lose calls or answers, and on which an announcement takes some time.
-struct Far {
-    node: MemoryNode,
-    way: Arc<Mutex<Way>>,
-    slow: Duration,
-}
-
-impl Far {
-    async fn call<T>(&self, call: impl Future<Output = Result<T, Away>>) -> Result<T, Away> {
-        let way = *self.way.lock().unwrap();
-        match way {
-            Way::Fine => call.await,
-            Way::Fails => Err(Away),
-            Way::Unanswered => {
-                _ = call.await;
-                Err(Away)
-            }
-        }
-    }
-}
-
-impl Backplane for Far {
-    async fn append(&self, append: Append) -> Result<Position, PublishError> {
-        self.node.append(append).await
-    }
-
-    async fn after(&self, topic: Arc<str>, after: Option<Position>, most: usize, fresh: Epoch) -> Result<Page, Away> {
-        self.node.after(topic, after, most, fresh).await
-    }
-
-    async fn interest(&self, add: Vec<Arc<str>>, remove: Vec<Arc<str>>) -> Result<(), Away> {
-        self.node.interest(add, remove).await
-    }
-
-    async fn fed(&self) -> Fed {
-        self.node.fed().await
-    }
-
-    async fn lease(&self, node: NodeId, time: Duration) -> Result<Lease, Away> {
-        self.call(self.node.lease(node, time)).await
-    }
-
-    async fn announce(&self, announce: Announce) -> Result<(), Away> {
-        sleep(self.slow).await;
-        self.call(self.node.announce(announce)).await
-    }
-
-    async fn here(&self, topic: Arc<str>) -> Result<Vec<Present>, Away> {
-        self.call(self.node.here(topic)).await
-    }
-}
-
-fn far(memory: &Memory, slow: Duration) -> (Hub<Said>, Arc<Mutex<Way>>) {
-    let way = Arc::new(Mutex::new(Way::Fine));
-    (node(Far { node: memory.node(), way: way.clone(), slow }), way)
-}
-
 /// The engine is away for longer than a lease. The first lease after that happens, and its answer is lost.
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_began_anew_without_an_answer_is_followed_by_all_names() {
     let memory = Memory::new();
-    let ((one, way), two) = (far(&memory, Duration::ZERO), node(memory.node()));
+    let ((one, plan), two) = (faulty_hub(&memory), node(memory.node()));
     run(&one);
     run(&two);
     let topics = [&one, &two].map(|hub| hub.topic("t").unwrap());
@@ -129,12 +59,12 @@ async fn a_lease_that_began_anew_without_an_answer_is_followed_by_all_names() {
     let _watcher = watching(&topics[1]);
     seconds(2).await;
     assert_eq!(topics[1].present(), 1);
-    *way.lock().unwrap() = Way::Fails;
+    plan.mood(Mood::Fails);
     seconds(30).await;
     assert_eq!(topics[1].present(), 0, "its lease has ended");
-    *way.lock().unwrap() = Way::Unanswered;
+    plan.mood(Mood::Unanswered);
     seconds(6).await;
-    *way.lock().unwrap() = Way::Fine;
+    plan.mood(Mood::Fine);
     seconds(600).await;
     assert_eq!(topics[1].present(), 1, "ann has been at a living node for ten minutes");
 }
@@ -194,7 +124,8 @@ async fn after_leave_an_engine_that_is_away_is_still_seen() {
 async fn who_comes_meanwhile_does_not_keep_a_node_that_takes_leave() {
     for comes in [false, true] {
         let memory = Memory::new();
-        let (one, _way) = far(&memory, Duration::from_millis(20));
+        let (one, plan) = faulty_hub(&memory);
+        plan.lock().slow_announce = Duration::from_millis(20);
         run(&one);
         let topic = one.topic("t").unwrap();
         let _ann = topic.enter("ann").unwrap();
@@ -300,7 +231,15 @@ async fn many_names_that_are_refused_hold_up_no_other() {
 /// Whoever is dropped, somebody goes on: `run`, two `sign_off`s, in any order of ends.
 #[tokio::test(start_paused = true)]
 async fn two_leaves_and_a_run_take_over_from_each_other() {
-    for order in 0..6 {
+    // Each ends early, late, or as it will. One that is to go on at least must be left.
+    for (run_ends, leaves_end) in [
+        (true, [Some(1), None]),
+        (false, [None, Some(1)]),
+        (true, [None, None]),
+        (true, [Some(2), None]),
+        (true, [None, Some(2)]),
+        (false, [Some(1), Some(2)]),
+    ] {
         let memory = Memory::new();
         let ((one, plan), two) = (faulty_hub(&memory), node(memory.node()));
         run(&two);
@@ -310,36 +249,24 @@ async fn two_leaves_and_a_run_take_over_from_each_other() {
         let _watcher = watching(&topics[1]);
         seconds(6).await;
         plan.mood(Mood::Hangs);
-        let leaves = [0; 2].map(|_| {
+        let leaves = leaves_end.map(|_| {
             let hub = one.clone();
             tokio::spawn(async move { hub.sign_off(Duration::from_secs(60)).await })
         });
-        let [first, second] = leaves;
-        seconds(1).await;
-        let aborted = match order {
-            0 => vec![&first],
-            1 => vec![&second],
-            2 | 3 => vec![],
-            _ => vec![],
-        };
-        aborted.iter().for_each(|task| task.abort());
-        if order % 2 == 0 {
-            running.abort();
-        }
-        seconds(1).await;
-        if order == 4 {
-            first.abort();
-        }
-        if order == 5 {
-            second.abort();
+        for second in [1, 2] {
+            seconds(1).await;
+            leaves.iter().zip(leaves_end).filter(|(_, end)| *end == Some(second)).for_each(|(leave, _)| leave.abort());
+            if run_ends {
+                running.abort();
+            }
         }
         plan.mood(Mood::Fine);
         seconds(20).await;
-        assert_eq!(topics[1].present(), 0, "{order}");
-        for leave in [first, second] {
+        assert_eq!(topics[1].present(), 0, "{run_ends} {leaves_end:?}");
+        for (leave, end) in leaves.into_iter().zip(leaves_end) {
             match leave.await {
-                Ok(left) => assert_eq!(left, Ok(()), "{order}"),
-                Err(error) => assert!(error.is_cancelled()),
+                Ok(left) => assert_eq!((left, end), (Ok(()), None)),
+                Err(error) => assert!(error.is_cancelled() && end.is_some()),
             }
         }
     }
@@ -349,7 +276,8 @@ async fn two_leaves_and_a_run_take_over_from_each_other() {
 #[tokio::test(start_paused = true)]
 async fn messages_during_and_after_a_leave_come() {
     let memory = Memory::new();
-    let ((one, _), two) = (far(&memory, Duration::from_millis(5)), node(memory.node()));
+    let ((one, plan), two) = (faulty_hub(&memory), node(memory.node()));
+    plan.lock().slow_announce = Duration::from_millis(5);
     let running = [run(&one), run(&two)];
     let topics = [&one, &two].map(|hub| hub.topic("t").unwrap());
     let mut readers = topics.each_ref().map(joining);

@@ -19,6 +19,8 @@ pub enum Mood {
     Fine,
     Fails,
     Hangs,
+    /// What concerns leases and presence happens, and the answer is lost.
+    Unanswered,
 }
 
 type Feed = Box<dyn FnMut(Fed) -> Vec<Fed> + Send>;
@@ -38,6 +40,8 @@ pub struct Told {
     /// How long the answers about a topic take, and each answer about interest.
     pub slow: BTreeMap<String, Duration>,
     pub slow_interest: Duration,
+    /// How long an announcement is on its way.
+    pub slow_announce: Duration,
     /// What the hub has asked for: `read NAME`, `feed NAME`, `no NAME`.
     pub asked: Vec<String>,
     fed: VecDeque<Fed>,
@@ -52,6 +56,7 @@ impl Plan {
             pages: Box::new(|page| page),
             slow: BTreeMap::new(),
             slow_interest: Duration::ZERO,
+            slow_announce: Duration::ZERO,
             asked: vec![],
             fed: VecDeque::new(),
         })))
@@ -104,10 +109,17 @@ impl Faulty {
     async fn mood<E>(&self, error: E) -> Result<(), E> {
         let mood = self.plan.lock().mood;
         match mood {
-            Mood::Fine => Ok(()),
+            Mood::Fine | Mood::Unanswered => Ok(()),
             Mood::Fails => Err(error),
             Mood::Hangs => pending().await,
         }
+    }
+
+    /// A call that concerns leases or presence.
+    async fn call<T>(&self, call: impl Future<Output = Result<T, Away>>) -> Result<T, Away> {
+        self.mood(Away).await?;
+        let answer = call.await;
+        if self.plan.lock().mood == Mood::Unanswered { Err(Away) } else { answer }
     }
 }
 
@@ -154,18 +166,20 @@ impl Backplane for Faulty {
     }
 
     async fn lease(&self, node: NodeId, time: Duration) -> Result<Lease, Away> {
-        self.mood(Away).await?;
-        self.node.lease(node, time).await
+        self.call(self.node.lease(node, time)).await
     }
 
     async fn announce(&self, announce: Announce) -> Result<(), Away> {
-        self.mood(Away).await?;
         self.refuses(announce.joined.iter().chain(&announce.gone))?;
-        self.node.announce(announce).await
+        let slow = self.plan.lock().slow_announce;
+        self.call(async {
+            sleep(slow).await;
+            self.node.announce(announce).await
+        })
+        .await
     }
 
     async fn here(&self, topic: Arc<str>) -> Result<Vec<Present>, Away> {
-        self.mood(Away).await?;
-        self.node.here(topic).await
+        self.call(self.node.here(topic)).await
     }
 }
