@@ -1,6 +1,6 @@
-//! Sends every message back, or to all, over one event loop: what a program writes that embeds the core in networking code
-//! of its own. One thread, one read buffer, one set of deadlines. `cargo run --release --example epoll_server`, then open
-//! <http://127.0.0.1:9001/>, or point any WebSocket client at it. `--help` says what can be chosen.
+//! Sends every message back, or to all, over one event loop: what a program writes that embeds the core in networking
+//! code of its own. One thread, one read buffer, one set of deadlines. `cargo run --release --example epoll_server`, then
+//! open <http://127.0.0.1:9001/>, or point any WebSocket client at it. `--help` says what can be chosen.
 
 mod support;
 
@@ -51,7 +51,7 @@ pub(crate) fn serve(mut listener: TcpListener, server: &Server, mut said: Option
     let (mut poll, mut events, epoch) = (Poll::new()?, Events::with_capacity(256), Instant::now());
     poll.registry().register(&mut listener, Token(0), Interest::READABLE)?;
     let (mut peers, mut last, mut buffer) = (HashMap::new(), 0, vec![0; 64 * 1024]);
-    let (mut deadlines, mut turns) = (BTreeSet::<(Time, Token)>::new(), Vec::new());
+    let (mut deadlines, mut turns, mut spoke) = (BTreeSet::<(Time, Token)>::new(), Vec::new(), Token(0));
     loop {
         let now = Time::from_epoch(epoch.elapsed());
         let until = if turns.is_empty() { deadlines.first().map(|(until, _)| *until) } else { Some(now) };
@@ -76,10 +76,14 @@ pub(crate) fn serve(mut listener: TcpListener, server: &Server, mut said: Option
         for token in turns.drain(..) {
             let Some(peer) = peers.get_mut(&token) else { continue };
             peer.until.map(|until| deadlines.remove(&(until, token)));
+            let before = said.as_ref().map(Vec::len);
             if turn(peer, &mut buffer, &mut said, now) {
                 deadlines.extend(peer.until.map(|until| (until, token)));
             } else {
                 peers.remove(&token);
+            }
+            if said.as_ref().map(Vec::len) != before {
+                spoke = token;
             }
         }
         if let Some(said) = said.as_mut().filter(|said| !said.is_empty()) {
@@ -88,6 +92,8 @@ pub(crate) fn serve(mut listener: TcpListener, server: &Server, mut said: Option
                 turns.push(*token);
             }
             said.clear();
+            // The next round begins behind whoever spoke last, so that nobody who floods keeps others from speaking.
+            turns.sort_unstable_by_key(|token| (*token <= spoke, *token));
         }
     }
 }
@@ -97,6 +103,9 @@ fn turn(Peer { io, connection, until }: &mut Peer, buffer: &mut [u8], said: &mut
     // The loop is told of changes only, so each turn tries until the socket refuses.
     let mut ready = Ready { read: true, write: true };
     for _ in 0..STEPS {
+        if connection.reading() == Reading::Paused {
+            answer(connection, &mut [], said, now);
+        }
         let Some(wants) = connection.wants() else { return false };
         *until = wants.until;
         match wants.step(ready, now) {
@@ -126,9 +135,6 @@ fn turn(Peer { io, connection, until }: &mut Peer, buffer: &mut [u8], said: &mut
             },
             Step::Timeout => connection.handle_timeout(now),
             Step::Wait => return true,
-        }
-        if connection.reading() == Reading::Paused {
-            answer(connection, &mut [], said, now);
         }
     }
     *until = Some(now);

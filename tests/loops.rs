@@ -314,6 +314,51 @@ fn a_peer_that_never_closes() {
     });
 }
 
+/// Some flood a server that sends everything to all, others say one word. All of it lies there before the server
+/// starts: what is tested is whose turn it is, and that depends on no clock.
+#[test]
+fn who_says_one_word_to_all_is_heard_between_those_who_flood() {
+    const FLOODERS: usize = 3;
+    const QUIET: usize = 10;
+    /// What one turn may say, 16 KiB, in messages of 1,000 bytes. Each counts 64 more, for the memory that it takes.
+    const TURN: usize = (16 * 1024_usize).div_ceil(1064);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let says = |words: Vec<Vec<u8>>| {
+        let mut peer = Peer::connect(address);
+        let words: Vec<u8> = words.into_iter().flat_map(|word| frame(Client, BINARY, word)).collect();
+        peer.say([REQUEST.as_bytes(), &words].concat());
+        peer
+    };
+    // It is the first to come, so it hears all.
+    let mut listening = says(vec![]);
+    let flooding: Vec<Peer> = (0..FLOODERS).map(|i| says(vec![vec![i as u8; 1000]; 3 * TURN])).collect();
+    let quiet: Vec<Peer> = (0..QUIET).map(|i| says(vec![vec![i as u8]])).collect();
+    let mut config = Config::default();
+    // Nobody is too slow.
+    (config.keepalive, config.stall_timeout, config.high_water) = (None, None, 1 << 20);
+    let server = patient().config(config);
+    listener.set_nonblocking(true).unwrap();
+    thread::spawn(move || {
+        epoll_server::serve(mio::net::TcpListener::from_std(listener), &server, Some(vec![])).unwrap()
+    });
+
+    listening.hear_agreement();
+    let (mut floods, mut words) = ([0; FLOODERS], vec![]);
+    while words.len() < QUIET || floods != [3 * TURN; FLOODERS] {
+        let (_, payload) = listening.hear().unwrap();
+        if let [word] = payload[..] {
+            assert!(floods.iter().all(|flood| *flood <= TURN), "{word} comes after {floods:?}");
+            words.push(usize::from(word));
+        } else {
+            floods[usize::from(payload[0])] += 1;
+        }
+    }
+    words.sort_unstable();
+    assert_eq!(words, (0..QUIET).collect::<Vec<_>>());
+    drop((flooding, quiet));
+}
+
 #[test]
 fn the_loop_without_io_hears_a_long_message_and_many_short_ones() {
     let long = vec![0xa5; 12 << 20];
