@@ -1,25 +1,31 @@
-//! Sends every message back, or to all, over one event loop: what a program writes that embeds the core in networking
-//! code of its own. One thread, one read buffer, one set of deadlines. `cargo run --release --example epoll_server`, then
-//! open <http://127.0.0.1:9001/>, or point any WebSocket client at it. `--help` says what can be chosen.
+//! Sends every message back, or to all, over an event loop: what a program writes that embeds the core in networking
+//! code of its own. A loop has one thread, one read buffer and one set of deadlines, and there may be several.
+//! `cargo run --release --example epoll_server`, then open <http://127.0.0.1:9001/>, or point any WebSocket client at it.
+//! `--help` says what can be chosen.
 
 mod support;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::iter;
 use std::net::Shutdown;
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::Instant;
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use openline::{Accept, CloseCode, Connection, Event, Prepared, Reading, Ready, SendError, Server, Step, Time};
-use support::Options;
+use support::{Options, value};
 
 const HELP: &str = "usage: epoll_server [OPTIONS]
 
-Sends every message back, from one event loop for all connections. Prints its address once it listens.
+Sends every message back, from an event loop for many connections. Prints its address once it listens.
 
 options:
-  --broadcast                        send every message to all connections
+  --threads N                        threads that serve, each with an event loop (1 if not given)
+  --broadcast                        send every message to all connections; not with more than one thread
 ";
 
 /// How much one connection may do before the others have their turn: 16 reads, and a write after each.
@@ -38,18 +44,55 @@ struct Peer {
 }
 
 fn main() -> io::Result<()> {
-    let mut said = None;
-    let options = Options::from_args(HELP, |name, _| Ok(name == "broadcast" && said.replace(Said::new()).is_none()));
+    let (mut said, mut threads) = (None, NonZeroUsize::MIN);
+    let options = Options::from_args(HELP, |name, args| {
+        match name {
+            "broadcast" => said = Some(Said::new()),
+            "threads" => threads = value(args, "--threads", "a number of threads")?,
+            _ => return Ok(false),
+        }
+        if said.is_some() && threads.get() > 1 { Err("--broadcast needs one thread".into()) } else { Ok(true) }
+    });
     let server = Server::default().handshake(options.handshake).config(options.config);
     let listener = std::net::TcpListener::bind(options.listen)?;
     listener.set_nonblocking(true)?;
     println!("listening on ws://{}", listener.local_addr()?);
-    serve(TcpListener::from_std(listener), &server, said)
+    serve(TcpListener::from_std(listener), &server, threads.get(), said)
 }
 
-pub(crate) fn serve(mut listener: TcpListener, server: &Server, mut said: Option<Said>) -> io::Result<()> {
-    let (mut poll, mut events, epoch) = (Poll::new()?, Events::with_capacity(256), Instant::now());
+/// Serves on this thread, which accepts, and on others. They are given the connections in turn.
+pub(crate) fn serve(mut listener: TcpListener, server: &Server, threads: usize, said: Option<Said>) -> io::Result<()> {
+    let poll = Poll::new()?;
     poll.registry().register(&mut listener, Token(0), Interest::READABLE)?;
+    let others = (1..threads).map(|_| start(server.clone())).collect::<io::Result<Vec<_>>>()?;
+    let mut next = iter::once(None).chain(others.iter().map(Some)).cycle();
+    let accept = || loop {
+        let (io, _) = listener.accept().ok()?;
+        let Some((sockets, waker)) = next.next()? else { return Some(io) };
+        // If that loop has ended, so does the connection.
+        let _ = sockets.send(io);
+        let _ = waker.wake();
+    };
+    run(poll, accept, server, said)
+}
+
+/// Starts a loop on a thread of its own. Returns how to give it a connection: send it, then wake the loop.
+fn start(server: Server) -> io::Result<(Sender<TcpStream>, Waker)> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), Token(0))?;
+    let (sockets, given) = channel();
+    thread::spawn(move || run(poll, || given.try_recv().ok(), &server, None).expect("a loop goes on"));
+    Ok((sockets, waker))
+}
+
+/// The loop. `accept` returns a connection that has come for it, if there is one.
+fn run(
+    mut poll: Poll,
+    mut accept: impl FnMut() -> Option<TcpStream>,
+    server: &Server,
+    mut said: Option<Said>,
+) -> io::Result<()> {
+    let (mut events, epoch) = (Events::with_capacity(256), Instant::now());
     let (mut peers, mut last, mut buffer) = (HashMap::new(), 0, vec![0; 64 * 1024]);
     let (mut deadlines, mut turns, mut spoke) = (BTreeSet::<(Time, Token)>::new(), Vec::new(), Token(0));
     loop {
@@ -63,7 +106,7 @@ pub(crate) fn serve(mut listener: TcpListener, server: &Server, mut said: Option
         turns.extend(events.iter().map(|event| event.token()));
         turns.extend(deadlines.iter().take_while(|(until, _)| *until <= now).map(|(_, token)| *token));
         // Tried each time: where there were no file descriptors left, there may be one now.
-        while let Ok((mut io, _)) = listener.accept() {
+        while let Some(mut io) = accept() {
             last += 1;
             let token = Token(last);
             let registered = poll.registry().register(&mut io, token, Interest::READABLE | Interest::WRITABLE);

@@ -14,6 +14,7 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
     if cfg!(feature = "std") {
         all.push(("echo_server_std", server));
         all.push(("epoll_server", server));
+        all.push(("epoll_server", &["--threads", "--broadcast"]));
     }
     if cfg!(feature = "tokio") {
         all.push(("echo_server", server));
@@ -161,7 +162,12 @@ fn a_value_that_is_missing_or_wrong_is_named() {
         complains(server, &["--deflate", "much"], "--deflate takes takeover, alone or off, not \"much\"");
         complains(server, &["--handshake-timeout", "-1"], "--handshake-timeout takes a number of seconds, not \"-1\"");
         complains(server, &["--max-message-size", "1k"], "--max-message-size takes a number of bytes, not \"1k\"");
-        complains(server, &["--threads", "2"], "invalid option '--threads'");
+    }
+    complains("echo_server_std", &["--threads", "2"], "invalid option '--threads'");
+    complains("epoll_server", &["--threads", "0"], "--threads takes a number of threads, not \"0\"");
+    let two: [&[&str]; 2] = [&["--threads", "2", "--broadcast"], &["--broadcast", "--threads", "2"]];
+    for arguments in two {
+        complains("epoll_server", arguments, "--broadcast needs one thread");
     }
     if cfg!(feature = "tokio") {
         complains("echo_server", &["--threads", "two"], "--threads takes a number of threads, not \"two\"");
@@ -207,9 +213,11 @@ fn start(name: &str, arguments: &[&str]) -> (Running, String) {
 #[cfg(feature = "std")]
 #[test]
 fn the_servers_echo() {
-    let servers = ["echo_server_std", "epoll_server", "echo_server"];
-    for name in &servers[..if cfg!(feature = "tokio") { 3 } else { 2 }] {
-        let (mut server, url) = start(name, &["--subprotocols", "echo"]);
+    let one: &[&str] = &["--subprotocols", "echo"];
+    let two: &[&str] = &["--subprotocols", "echo", "--threads", "2"];
+    let servers = [("echo_server_std", one), ("epoll_server", one), ("epoll_server", two), ("echo_server", two)];
+    for (name, arguments) in &servers[..if cfg!(feature = "tokio") { 4 } else { 3 }] {
+        let (mut server, url) = start(name, arguments);
         let mut sockets: Vec<_> = (0..20)
             .map(|_| {
                 let request = openline::ClientRequest::new(&url).unwrap().subprotocol("echo").unwrap();

@@ -44,7 +44,7 @@ enum Serve {
 
 fn epoll(listener: TcpListener, server: &Server) {
     listener.set_nonblocking(true).unwrap();
-    epoll_server::serve(mio::net::TcpListener::from_std(listener), server, None).unwrap();
+    epoll_server::serve(mio::net::TcpListener::from_std(listener), server, 1, None).unwrap();
 }
 
 fn loops() -> Vec<Loop> {
@@ -340,7 +340,7 @@ fn who_says_one_word_to_all_is_heard_between_those_who_flood() {
     let server = patient().config(config);
     listener.set_nonblocking(true).unwrap();
     thread::spawn(move || {
-        epoll_server::serve(mio::net::TcpListener::from_std(listener), &server, Some(vec![])).unwrap()
+        epoll_server::serve(mio::net::TcpListener::from_std(listener), &server, 1, Some(vec![])).unwrap()
     });
 
     listening.hear_agreement();

@@ -65,4 +65,5 @@ fn the_example_answers() {
     ] {
         answers(env!("CARGO_BIN_EXE_epoll_server"), &[&listen[..], &[deflate]].concat(), scenario, client);
     }
+    answers(env!("CARGO_BIN_EXE_epoll_server"), &[&listen[..], &["off", "--threads", "2"]].concat(), "s2", &[]);
 }

@@ -192,6 +192,8 @@ class Plan(unittest.TestCase):
         self.assertEqual(servers.command("s8", "openline-epoll")[-2:], ["--deflate", "alone"])
         with self.assertRaises(run.Trouble):
             servers.command("s1x2", "openline-epoll")
+        servers.help += "--threads N\n"
+        self.assertEqual(servers.command("s1x2", "openline-epoll")[-4:], ["--deflate", "off", "--threads", "2"])
         self.assertEqual(servers.command("s8", "soketto"), ["special", "serve", "soketto", "--deflate"])
         self.assertEqual(servers.command("s1", "soketto"), ["plain", "serve", "soketto"])
 
