@@ -57,9 +57,9 @@ pub(crate) struct SendBuffer {
     usual: u32,
 }
 
-/// Makes room for `more` parts (bytes, mostly), which make no more than `most` in all. The memory becomes four times as large, so that
-/// many short parts take little time, but it does not grow beyond `most`. The last step is not a small one: while memory
-/// grows, the old one is there too.
+/// Makes room for `more` parts (bytes, mostly), which make no more than `most` in all. The memory becomes four times as
+/// large, so that many short parts take little time, but it does not grow beyond `most`. The last step is not a small
+/// one: while memory grows, the old one is there too.
 pub(crate) fn reserve_within<T>(parts: &mut Vec<T>, more: usize, most: usize) {
     let needed = parts.len().saturating_add(more);
     if needed > parts.capacity() {

@@ -10,7 +10,6 @@ use super::Connection;
 use super::event::Event;
 use super::reading::{OnClose, Reading};
 use super::state::{Cause, Input, Phase};
-use crate::code::CloseCode;
 use crate::error::{Fault, ProtocolError};
 use crate::frame::{CloseFrame, Opcode, Piece, Whole};
 use crate::message::{Chunk, Delivery, Message};
@@ -398,10 +397,7 @@ impl Connection {
     pub(super) fn close_received(&mut self, frame: &CloseFrame, now: Time) {
         if self.phase.may_send() {
             // §5.5.1: "the endpoint typically echos the status code it received".
-            match frame.code {
-                CloseCode::NO_STATUS => self.queue_last(&[]),
-                code => self.queue_last(&code.get().to_be_bytes()),
-            }
+            self.queue_last(CloseFrame::front(frame.code).as_slice().as_flattened());
         }
         let by = now + self.config.close_timeout;
         self.phase.on(Input::CloseReceived { by, frame: frame.clone() });

@@ -57,10 +57,9 @@ impl CloseFrame {
     /// [`SendError::CloseCodeInvalid`] or [`SendError::CloseReasonTooLong`].
     pub fn encode(code: CloseCode, reason: &str) -> Result<Vec<u8>, SendError> {
         let too_long = SendError::CloseReasonTooLong { len: reason.len() };
-        // §7.4.1: 1005 means that the Close frame has no code, so no code is written.
-        if code == CloseCode::NO_STATUS {
+        let Some(front) = CloseFrame::front(code) else {
             return if reason.is_empty() { Ok(Vec::new()) } else { Err(too_long) };
-        }
+        };
         // §7.4: some codes may not be sent.
         if !code.is_sendable() {
             return Err(SendError::CloseCodeInvalid(code));
@@ -69,7 +68,12 @@ impl CloseFrame {
         if reason.len() > MAX_CONTROL_PAYLOAD - 2 {
             return Err(too_long);
         }
-        Ok([&code.get().to_be_bytes()[..], reason.as_bytes()].concat())
+        Ok([&front[..], reason.as_bytes()].concat())
+    }
+
+    /// The front of a payload: the code. §7.4.1: 1005 means that the Close frame has none, and no reason either.
+    pub(crate) fn front(code: CloseCode) -> Option<[u8; 2]> {
+        (code != CloseCode::NO_STATUS).then(|| code.get().to_be_bytes())
     }
 }
 
