@@ -12,7 +12,7 @@ use std::net::Shutdown;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -32,6 +32,9 @@ options:
 const STEPS: u32 = 32;
 /// Once so many bytes are to be sent to all, nobody may say more in this round of the loop.
 const MOST: usize = 16 * 1024;
+
+/// When it is tried again to accept a connection, if that has failed.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What has been said in this round of the loop, and is for all.
 type Said = Vec<Prepared>;
@@ -67,8 +70,8 @@ pub(crate) fn serve(mut listener: TcpListener, server: &Server, threads: usize, 
     let others = (1..threads).map(|_| start(server.clone())).collect::<io::Result<Vec<_>>>()?;
     let mut next = iter::once(None).chain(others.iter().map(Some)).cycle();
     let accept = || loop {
-        let (io, _) = listener.accept().ok()?;
-        let Some((sockets, waker)) = next.next()? else { return Some(io) };
+        let (io, _) = listener.accept()?;
+        let Some(Some((sockets, waker))) = next.next() else { return Ok(io) };
         // If that loop has ended, so does the connection.
         let _ = sockets.send(io);
         let _ = waker.wake();
@@ -81,23 +84,26 @@ fn start(server: Server) -> io::Result<(Sender<TcpStream>, Waker)> {
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), Token(0))?;
     let (sockets, given) = channel();
-    thread::spawn(move || run(poll, || given.try_recv().ok(), &server, None).expect("a loop goes on"));
+    let accept = move || given.try_recv().map_err(|_| ErrorKind::WouldBlock.into());
+    thread::spawn(move || run(poll, accept, &server, None).expect("a loop goes on"));
     Ok((sockets, waker))
 }
 
 /// The loop. `accept` returns a connection that has come for it, if there is one.
 fn run(
     mut poll: Poll,
-    mut accept: impl FnMut() -> Option<TcpStream>,
+    mut accept: impl FnMut() -> io::Result<TcpStream>,
     server: &Server,
     mut said: Option<Said>,
 ) -> io::Result<()> {
     let (mut events, epoch) = (Events::with_capacity(256), Instant::now());
     let (mut peers, mut last, mut buffer) = (HashMap::new(), 0, vec![0; 64 * 1024]);
     let (mut deadlines, mut turns, mut spoke) = (BTreeSet::<(Time, Token)>::new(), Vec::new(), Token(0));
+    let mut again = None;
     loop {
         let now = Time::from_epoch(epoch.elapsed());
-        let until = if turns.is_empty() { deadlines.first().map(|(until, _)| *until) } else { Some(now) };
+        let first = deadlines.first().map(|(until, _)| *until).into_iter().chain(again.take()).min();
+        let until = if turns.is_empty() { first } else { Some(now) };
         match poll.poll(&mut events, until.map(|until| until.since(now))) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -105,8 +111,16 @@ fn run(
         let now = Time::from_epoch(epoch.elapsed());
         turns.extend(events.iter().map(|event| event.token()));
         turns.extend(deadlines.iter().take_while(|(until, _)| *until <= now).map(|(_, token)| *token));
-        // Tried each time: where there were no file descriptors left, there may be one now.
-        while let Some(mut io) = accept() {
+        loop {
+            let mut io = match accept() {
+                Ok(io) => io,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // Nobody tells when there are file descriptors again.
+                Err(_) => {
+                    again = Some(now + AGAIN);
+                    break;
+                }
+            };
             last += 1;
             let token = Token(last);
             let registered = poll.registry().register(&mut io, token, Interest::READABLE | Interest::WRITABLE);
