@@ -324,4 +324,6 @@ const SHORTEST_FIELD: usize = 4;
 const LONG_LINE: usize = 1024;
 
 #[cfg(test)]
+mod attack;
+#[cfg(test)]
 mod tests;
