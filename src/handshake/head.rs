@@ -73,21 +73,26 @@ impl HeadReader {
     /// left of `input` comes after it. On an error the byte that proves it has been taken, but no byte
     /// beyond the limit.
     pub(crate) fn receive(&mut self, input: &mut &[u8]) -> Result<bool, HandshakeError> {
-        let (old, most) = (self.bytes.len(), self.max_head.saturating_sub(self.spent));
-        let (allowed, beyond) = input.split_at(self.allowance().min(input.len()));
-        reserve_within(&mut self.bytes, allowed.len(), most);
-        self.bytes.extend_from_slice(allowed);
-        let mut next = old;
-        let complete = self.judge_from(&mut next);
-        // What lies behind the end of the head, or behind the wrong byte, is not the head's.
-        self.bytes.truncate(next);
-        *input = input.get(next - old..).unwrap_or_default();
-        match complete {
-            Ok(false) if !beyond.is_empty() => Err(match (self.kind, self.lines) {
-                (HeadKind::Request, 0) => HandshakeError::TargetTooLong { limit: self.max_head },
-                _ => HandshakeError::HeadTooLarge { limit: self.max_head },
-            }),
-            complete => complete,
+        let most = self.max_head.saturating_sub(self.spent);
+        loop {
+            let old = self.bytes.len();
+            let allowed = piece(input.get(..self.allowance()).unwrap_or(input));
+            reserve_within(&mut self.bytes, allowed.len(), most);
+            self.bytes.extend_from_slice(allowed);
+            let mut next = old;
+            let complete = self.judge_from(&mut next);
+            // What lies behind the end of the head, or behind the wrong byte, is not the head's.
+            self.bytes.truncate(next);
+            *input = input.get(next - old..).unwrap_or_default();
+            if complete != Ok(false) || input.is_empty() {
+                return complete;
+            }
+            if self.allowance() == 0 {
+                return Err(match (self.kind, self.lines) {
+                    (HeadKind::Request, 0) => HandshakeError::TargetTooLong { limit: self.max_head },
+                    _ => HandshakeError::HeadTooLarge { limit: self.max_head },
+                });
+            }
         }
     }
 
@@ -239,7 +244,7 @@ impl HeadReader {
     fn into_headers(mut self) -> Headers {
         let begin = self.first.end + 2;
         self.bytes.drain(..begin);
-        if begin >= LONG_LINE {
+        if self.bytes.capacity() - self.bytes.len() >= SLACK {
             self.bytes.shrink_to_fit();
         }
         Headers::parsed(self.bytes, self.fields)
@@ -259,6 +264,16 @@ pub(crate) struct ResponseHead {
     pub(crate) minor: u8,
     pub(crate) status: u16,
     pub(crate) headers: Headers,
+}
+
+/// What is copied of the input before it is judged: it may go beyond the end of the head by [`PIECE`], not more, since
+/// many interim answers may come together, and a long message behind the head.
+fn piece(input: &[u8]) -> &[u8] {
+    if input.len() <= PIECE {
+        return input;
+    }
+    let end = input.windows(4).position(|end| end == b"\r\n\r\n").map_or(input.len(), |at| at + 4);
+    input.get(..end).unwrap_or(input)
 }
 
 /// How many bytes stand before the first control character.
@@ -320,8 +335,11 @@ const FEW_FIELDS: usize = 8;
 /// The length of `a:` and the end of its line.
 const SHORTEST_FIELD: usize = 4;
 
-/// From this length on, the memory of a request line is worth giving back.
-const LONG_LINE: usize = 1024;
+/// An input that is not longer is copied as a whole, wherever the head ends: most heads are not longer.
+const PIECE: usize = 1024;
+
+/// From this many bytes on, the memory that a request line, or what came behind the head, has left over is given back.
+const SLACK: usize = 1024;
 
 #[cfg(test)]
 mod attack;
