@@ -1,0 +1,117 @@
+//! `examples/epoll_server` as a process, against peers that want to stop it.
+#![cfg(all(unix, feature = "std"))]
+
+mod common;
+#[allow(dead_code, reason = "a part of it is used")]
+#[path = "loops/peer.rs"]
+mod peer;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use std::{env, fs};
+
+use common::*;
+use openline::Role::Client;
+use peer::{Peer, REQUEST};
+
+/// The example, which `cargo test` builds beside this test.
+fn example() -> PathBuf {
+    env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/epoll_server")
+}
+
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Program {
+    /// Starts the server with at most so many file descriptors.
+    fn start(files: usize, arguments: &[&str]) -> (Program, SocketAddr) {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")])
+            .arg(example())
+            .args(["--listen", "127.0.0.1:0", "--deflate", "off"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let program = Program(child);
+        let address = line.trim().rsplit('/').next().unwrap().parse().unwrap_or_else(|_| panic!("{line:?}"));
+        (program, address)
+    }
+
+    /// Does something while the server stands still, so that it sees all of it in one round of its loop.
+    fn meanwhile<T>(&self, work: impl FnOnce() -> T) -> T {
+        let signal = |name: &str| {
+            let status = Command::new("kill").args([name, &self.0.id().to_string()]).status();
+            assert!(status.unwrap().success());
+        };
+        signal("-STOP");
+        let done = work();
+        signal("-CONT");
+        done
+    }
+
+    /// The file descriptors that it has once it waits in its loop.
+    fn files(&self) -> Vec<usize> {
+        let list = || fs::read_dir(format!("/proc/{}/fd", self.0.id())).unwrap().flatten().map(|entry| entry.path());
+        let is_poll = |path| fs::read_link(path).is_ok_and(|target| target.ends_with("anon_inode:[eventpoll]"));
+        while !list().any(is_poll) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        list().map(|path| path.file_name().unwrap().to_str().unwrap().parse().unwrap()).collect()
+    }
+}
+
+/// The comment in the loop: "Tried each time: where there were no file descriptors left, there may be one now." A client that
+/// waits for a place gets the one that becomes free.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_that_waits_for_a_file_descriptor_gets_the_next_one() {
+    let own = Program::start(1024, &[]).0.files();
+    for places in [1, 3] {
+        // It may have inherited some with high numbers.
+        let most = (own.len() + places).max(own.iter().max().unwrap() + 1);
+        let (program, address) = Program::start(most, &[]);
+        let places = most - own.len();
+        let inside: Vec<_> = (0..places).map(|_| Peer::open(address)).collect();
+        let mut waiting = TcpStream::connect(address).unwrap();
+        waiting.write_all(REQUEST.as_bytes()).unwrap();
+        // It is not in: there is no place.
+        waiting.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        assert!(waiting.read(&mut [0]).is_err());
+        program.meanwhile(|| drop(inside));
+        let mut waiting = Peer(waiting);
+        // Keepalive would wake the loop, if anybody were in.
+        waiting.0.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        waiting.hear_agreement();
+        waiting.say(frame(Client, TEXT, "in"));
+        waiting.expect(TEXT, "in");
+    }
+}
+
+/// The loop says that who is paused goes on "when there is room again". A client that asks to come in while others fill the
+/// round is not forgotten.
+#[test]
+fn a_client_that_comes_in_a_full_round_is_answered() {
+    let (program, address) = Program::start(1024, &["--broadcast"]);
+    let mut speaker = Peer::open(address);
+    let mut coming = Peer::connect(address);
+    // It has been accepted: who came after it has been.
+    Peer::open(address);
+    program.meanwhile(|| {
+        speaker.say(frame(Client, BINARY, vec![7; 16 * 1024]));
+        coming.say(REQUEST);
+    });
+    coming.hear_agreement();
+}
