@@ -1,5 +1,6 @@
 //! RFC 9112: reads the head of an HTTP/1 message, from its first byte to its empty line. Each byte is
-//! judged once, when it comes. This file knows no header by name.
+//! judged once, when it comes; a header's name at the end of its line, and the words of the first line at the end of the
+//! head. This file knows no header by name.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -14,8 +15,9 @@ use crate::buffer::reserve_within;
 use crate::error::HandshakeError;
 use crate::http::{Field, Headers, Request, is_control, is_tchar};
 
-/// Gathers a head within limits. Each byte is judged when it comes, so a wrong head is refused at its
-/// first wrong byte, and the result does not depend on how the input was cut.
+/// Gathers a head within limits. Each byte is judged when it comes, so a head of wrong bytes or lines is refused at the
+/// first of them; a wrong name or word waits for the end of its line, or of the head. The result does not depend on how the
+/// input was cut.
 pub(crate) struct HeadReader {
     kind: HeadKind,
     at: At,
