@@ -278,8 +278,9 @@ impl Connection {
     /// Does what is due when a deadline has come that holds even while bytes come without end. If nothing came, the host
     /// tries to write before that is looked at: the peer may take bytes again.
     fn keep_limits_of_reading(&mut self, is_empty: bool, now: Time) {
-        // Who was late has an answer that may leave at that very time only, and that is not taken away before a write.
-        let is_last_chance = matches!(self.phase, Phase::Failing { by, .. } if by == now);
+        // Who was late has an answer that may leave at that very time only (as has everybody with a `close_timeout` of
+        // zero), and it is not taken away before a write.
+        let is_last_chance = self.phase.close_deadline() == Some(now);
         if (!is_empty || self.liveness.has_heard(now)) && !is_last_chance {
             self.keep_limits(now);
         }

@@ -295,7 +295,7 @@ impl Phase {
     }
 
     /// When a closing phase must be over.
-    fn close_deadline(&self) -> Option<Time> {
+    pub(crate) fn close_deadline(&self) -> Option<Time> {
         match self {
             Phase::CloseSent { by }
             | Phase::Draining { by, .. }
