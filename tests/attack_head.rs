@@ -1,6 +1,6 @@
 //! What a head costs, however it comes: time that grows with its bytes, and no memory that outlives it.
 
-use allocation_counter::measure;
+use allocation_counter::{AllocationInfo, measure};
 use openline::{Accept, Client, ClientRequest, Connection, Event, Server, Time};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -24,21 +24,25 @@ fn accepted() -> String {
     String::from_utf8(them.next_transmit().unwrap().to_vec()).unwrap()
 }
 
-/// README: "cost grows linearly with the bytes that came". A server sends as many interim answers as fit into the limit of
-/// a head, in one piece.
+/// README: "cost grows linearly with the bytes that came". A server, or a proxy, sends as many interim answers as fit into the
+/// limit of a head, in one piece.
 #[test]
 fn interim_answers_cost_no_more_than_their_bytes() {
-    let interim = "HTTP/1.1 100\r\n\r\n";
-    let mut costs = Vec::new();
-    for count in [64, 1000] {
-        let input = interim.repeat(count);
+    let to_client = |mut input: &[u8]| {
         let mut us = client();
-        let info = measure(|| {
-            assert_eq!(us.receive_copied(&mut input.as_bytes(), Time::ZERO), Ok(None));
-        });
-        costs.push(info.bytes_total / (count as u64));
+        measure(|| assert_eq!(us.receive_copied(&mut input, Time::ZERO), Ok(None)))
+    };
+    let through_proxy = |mut input: &[u8]| {
+        let client = Client::new(ClientRequest::new("ws://example.com/").unwrap());
+        let mut tunnel = client.proxy("http://proxy".parse().unwrap()).tunnel(None).unwrap();
+        measure(|| assert_eq!(tunnel.receive(&mut input), Ok(false)))
+    };
+    let takes: [&dyn Fn(&[u8]) -> AllocationInfo; 2] = [&to_client, &through_proxy];
+    for take in takes {
+        let costs =
+            [64, 1000].map(|count| take("HTTP/1.1 100\r\n\r\n".repeat(count).as_bytes()).bytes_total / count as u64);
+        assert!(costs[1] <= 2 * costs[0], "bytes allocated for one answer of 16 bytes, of 64 and of 1000: {costs:?}");
     }
-    assert!(costs[1] <= 2 * costs[0], "bytes allocated for one answer of 16 bytes, of 64 and of 1000: {costs:?}");
 }
 
 /// Promise 3: "no buffer that is not in use". The answer is kept for `Connection::response`; the memory of what came
