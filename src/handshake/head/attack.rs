@@ -1,53 +1,32 @@
-//! Heads put together from odd pieces: this reader and `httparse` agree, and no cut of the input changes anything.
+//! Heads with odd pieces in them: this reader and `httparse` agree, and no cut of the input changes anything.
 
 use super::*;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
 
-/// What stands in a head, rightly or not.
-const PIECES: &[&[u8]] = &[
+/// What is put into a head at any place: rightly, or not.
+const PIECES: [&[u8]; 20] = [
     b"\r\n",
-    b"\r\n",
-    b"\r\n",
-    b"\r\n",
-    b"\r\n\r\n",
     b"\n",
     b"\r",
     b" ",
     b"\t",
     b":",
-    b": ",
-    b" :",
-    b"",
     b"A",
-    b"a-b",
+    b"9",
     b"/",
-    b"GET ",
-    b"GET / HTTP/1.1\r\n",
-    b"HEAD /x HTTP/1.0\r\n",
-    b"HTTP/1.1 200 OK\r\n",
-    b"HTTP/1.0 404\r\n",
-    b"HTTP/2.0 200\r\n",
-    b"HTTP/1.1",
-    b"Host: h\r\n",
-    b"A: b\r\n",
-    b"A:\r\n",
-    b"A:  b \t c \r\n",
-    b" A: b\r\n",
-    b"\x00",
+    b".",
+    b"\0",
     b"\x7f",
     b"\x1f",
     b"\x80",
     b"\xff",
-    "\u{e4}".as_bytes(),
     b"(",
-    b"\x0c",
     b"\x0b",
-    b"200",
-    b"999",
-    b"HTTP/1.1 101 \r\n",
-    b"a!#$%&'*+-.^_`|~9:x\r\n",
+    b"\r\n\r\n",
+    b"X-y: z\r\n",
+    b"HTTP/1.1 ",
 ];
 
 /// What came of a head: the first words, and the fields. For a request the method, the target and the minor version; for an
@@ -115,33 +94,29 @@ fn odd_heads_are_read_alike_in_every_cut() {
         (state >> 11) as usize % below
     };
     let (mut read, mut stricter) = (0, 0);
-    for round in 0..12_000 {
+    for round in 0..5_000 {
         let is_request = round % 2 == 0;
-        let mut head = Vec::new();
-        if next(3) > 0 {
-            head.extend_from_slice(if is_request { b"GET / HTTP/1.1\r\n" } else { b"HTTP/1.1 200 OK\r\n" });
-        }
-        for _ in 0..next(8) {
-            head.extend_from_slice(PIECES[next(PIECES.len())]);
-        }
-        if next(2) > 0 {
-            head.extend_from_slice(b"\r\n\r\n");
-        }
-        if next(3) == 0 {
-            head.extend_from_slice(b"behind it\r\n");
+        let first: &[u8] = if is_request { b"GET /a HTTP/1.1" } else { b"HTTP/1.1 200 OK" };
+        let mut head = [first, b"\r\nHost: h\r\nA:\r\nB: c \td \r\n\r\nbehind"].concat();
+        for _ in 0..next(4) {
+            let at = next(head.len());
+            let end = at + [0, 0, 1, 2][next(4)];
+            head.splice(at..end.min(head.len()), PIECES[next(PIECES.len())].iter().copied());
         }
         let (whole, left) = ours(is_request, &[&head]);
         let bytes: Vec<_> = head.chunks(1).collect();
-        assert_eq!(ours(is_request, &bytes), (whole.clone(), left), "{:?}", head.escape_ascii());
+        assert_eq!(ours(is_request, &bytes), (whole.clone(), left), "{}", head.escape_ascii());
         for cut in 0..=head.len() {
             let (front, back) = head.split_at(cut);
-            assert_eq!(ours(is_request, &[front, back]), (whole.clone(), left), "{:?} at {cut}", head.escape_ascii());
+            assert_eq!(ours(is_request, &[front, back]), (whole.clone(), left), "{} at {cut}", head.escape_ascii());
         }
         let other = others(is_request, &head);
         match (whole, other) {
+            // `httparse` knows no other minor version, but RFC 9110 §2.5 does.
+            (Ok(Some((words, _))), None) if !words.ends_with(['0', '1']) => {}
             (Ok(Some(ours)), other) => {
                 read += 1;
-                assert_eq!(other, Some((ours, left)), "{:?}", head.escape_ascii());
+                assert_eq!(other, Some((ours, left)), "{}", head.escape_ascii());
             }
             (_, None) => {}
             (refused, Some((_, left))) => {
@@ -151,7 +126,7 @@ fn odd_heads_are_read_alike_in_every_cut() {
                 let lone =
                     taken.iter().enumerate().any(|(at, byte)| *byte == b'\n' && (at == 0 || taken[at - 1] != b'\r'));
                 let empty = if is_request { taken.starts_with(b"\r\n\r\n") } else { taken.starts_with(b"\r\n") };
-                assert!(lone || empty, "{:?}: {refused:?}", head.escape_ascii());
+                assert!(lone || empty, "{}: {refused:?}", head.escape_ascii());
             }
         }
     }
