@@ -37,7 +37,7 @@ fn interim_answers_cost_no_more_than_their_bytes() {
         let mut tunnel = client.proxy("http://proxy".parse().unwrap()).tunnel(None).unwrap();
         measure(|| assert_eq!(tunnel.receive(&mut input), Ok(false)))
     };
-    let takes: [&dyn Fn(&[u8]) -> AllocationInfo; 2] = [&to_client, &through_proxy];
+    let takes: [fn(&[u8]) -> AllocationInfo; 2] = [to_client, through_proxy];
     for take in takes {
         let costs =
             [64, 1000].map(|count| take("HTTP/1.1 100\r\n\r\n".repeat(count).as_bytes()).bytes_total / count as u64);
