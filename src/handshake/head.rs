@@ -344,6 +344,6 @@ const PIECE: usize = 1024;
 const SLACK: usize = 1024;
 
 #[cfg(test)]
-mod attack;
+mod oracle;
 #[cfg(test)]
 mod tests;

@@ -85,6 +85,7 @@ fn others(is_request: bool, bytes: &[u8]) -> Option<(Read, usize)> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "reads a million heads")]
 fn odd_heads_are_read_alike_in_every_cut() {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = move |below: usize| {
