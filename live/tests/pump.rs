@@ -533,3 +533,159 @@ fn a_socket_without_room_does_not_spin() {
     });
     assert!(hear.recv_timeout(Duration::from_secs(20)).is_ok(), "one poll goes on for ever");
 }
+
+/// Does this on a thread of its own, in virtual time. A poll that goes on for ever fails the test, and does not hold it.
+fn does_not_spin<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) {
+    let (say, hear) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(work());
+        say.send(()).unwrap();
+    });
+    assert!(hear.recv_timeout(Duration::from_secs(20)).is_ok(), "one poll goes on for ever");
+}
+
+/// Pongs leave no room, and nothing that was sent waits before them. Nobody holds the thread, and who takes nothing is let go.
+#[test]
+fn pongs_without_room_do_not_spin() {
+    const PING: Option<&[u8]> = Some(b"\x89\x85\0\0\0\0again");
+    for answers in [false, true] {
+        does_not_spin(move || async move {
+            let io = Scripted { reads: [PING; 8].into(), refuses: u32::MAX, written: 0 };
+            let (mut server, mut subscriber) = scripted(io, 5, 20);
+            let pumped = timeout(Duration::from_secs(1), pump(&mut server, &mut subscriber, encode)).await;
+            assert!(pumped.is_err() && !server.has_room());
+            let begun = Instant::now();
+            if answers {
+                answer(&mut server, &mut subscriber, "an answer").await.unwrap();
+            }
+            assert_eq!(pump(&mut server, &mut subscriber, encode).await.unwrap(), None);
+            let took = begun.elapsed().as_secs();
+            assert!((17..=21).contains(&took), "10 s without a byte, and 10 s to close: {took} s");
+        });
+    }
+}
+
+/// A flush that is blocked reads ahead, too. Nobody would wake the task for what it has read.
+#[tokio::test(start_paused = true)]
+async fn what_a_blocked_flush_has_read_is_heard_at_once() {
+    let said = Some(&b"\x81\x82\0\0\0\0hi"[..]);
+    let io = Scripted { reads: [None, said].into(), refuses: u32::MAX, written: 0 };
+    let (mut socket, mut subscriber) = scripted(io, 1, 1024);
+    let mut pumping = pin!(pump(&mut socket, &mut subscriber, encode));
+    match pumping.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(Some(message))) => assert_eq!(message, Message::from("hi")),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A message of the caller that is not ended is an error of `answer` at once, also if there is no room.
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_an_unfinished_message_waits_for_nothing() {
+    let (mut server, _deaf) = connected(64);
+    let mut subscriber = Subscriber::<Prepared>::new();
+    server.feed_fragment("a".repeat(100_000), false).await.unwrap();
+    assert!(!server.has_room());
+    let answered = timeout(Duration::from_secs(30), answer(&mut server, &mut subscriber, "two")).await;
+    let error = answered.expect("it does not wait without a clock").unwrap_err();
+    assert!(matches!(error, Error::Send(SendError::MessageUnfinished)), "{error:?}");
+}
+
+/// The time of a socket that is over is not that of the next one, which a client that comes back has.
+#[tokio::test(start_paused = true)]
+async fn the_next_socket_of_a_subscriber_has_its_own_time() {
+    let topic = hub().topic("room").unwrap();
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Start::Now, Lag::Skip);
+    for _ in 0..60 {
+        topic.publish(None, Bytes::from(vec![b'm'; 5000]), None).await.unwrap();
+    }
+    for _ in 0..3 {
+        let (mut server, _deaf) = connected(1024);
+        let begun = Instant::now();
+        assert_eq!(pump(&mut server, &mut subscriber, encode).await.unwrap(), None);
+        let took = begun.elapsed().as_secs();
+        assert!((20..=21).contains(&took), "10 s without a byte, and 10 s to close: {took} s");
+    }
+}
+
+/// The task has used up its budget, so the transport was not asked. That is no sign that the client takes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_task_without_budget_lets_nobody_go_who_reads() {
+    let topic = hub().topic("room").unwrap();
+    let (mut server, mut client) = connected(1024);
+    let mut subscriber = Subscriber::new();
+    subscriber.join(&topic, Start::Now, Lag::Skip);
+    for _ in 0..3 {
+        topic.publish(None, Bytes::from(vec![b'm'; 1000]), None).await.unwrap();
+    }
+    assert!(timeout(Duration::from_secs(1), pump(&mut server, &mut subscriber, encode)).await.is_err());
+    // The caller has something else to do for long, and the client reads all that there is.
+    let heard = async { while timeout(Duration::from_secs(5), client.recv()).await.is_ok() {} };
+    timeout(Duration::from_secs(30), heard).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    let served = tokio::spawn(async move {
+        while tokio::task::coop::has_budget_remaining() {
+            tokio::task::coop::consume_budget().await;
+        }
+        pump(&mut server, &mut subscriber, encode).await.map(|said| (said.is_some(), server.closed().cloned()))
+    });
+    hear(&mut client).await;
+    client.send("still here").await.unwrap();
+    let served = served.await.unwrap().unwrap();
+    assert!(served.0, "{served:?}");
+}
+
+/// A transport with a buffer of its own, which does not pass on what it has taken.
+#[derive(Default)]
+struct Buffered {
+    reads: std::collections::VecDeque<Option<&'static [u8]>>,
+    holds: bool,
+    refuses: bool,
+}
+
+impl AsyncRead for Buffered {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(Some(bytes)) = self.reads.pop_front() else { return Poll::Pending };
+        // When something comes, all has been passed on. After that the client takes nothing.
+        (self.holds, self.refuses) = (false, true);
+        into.put_slice(bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Buffered {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.refuses { Poll::Pending } else { Poll::Ready(Ok(bytes.len())) }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.holds { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What a transport with a buffer had not passed on has left since, so what waits now has its own 10 s.
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_has_ended_is_no_time_without_a_byte() {
+    let mut config = Config::default();
+    (config.keepalive, config.stall_timeout) = (None, None);
+    let said = Some(&b"\x81\x82\0\0\0\0hi"[..]);
+    let io = Buffered { reads: [None, None, said].into(), holds: true, refuses: false };
+    let mut server = WebSocket::new(io, Upgrade::server(Agreement::default()), config, &[]);
+    let mut subscriber = Subscriber::<Prepared>::new();
+    answer(&mut server, &mut subscriber, "an answer").await.unwrap();
+    let once =
+        |cx: &mut Context<'_>| Poll::Ready(pin!(pump(&mut server, &mut subscriber, encode)).poll(cx).is_pending());
+    assert!(std::future::poll_fn(once).await);
+    assert_eq!(pump(&mut server, &mut subscriber, encode).await.unwrap(), Some(Message::from("hi")));
+    sleep(Duration::from_secs(20)).await;
+    answer(&mut server, &mut subscriber, "another").await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(pump(&mut server, &mut subscriber, encode).await.unwrap(), None);
+    let took = begun.elapsed().as_secs();
+    assert!((20..=21).contains(&took), "10 s without a byte, and 10 s to close: {took} s");
+}
