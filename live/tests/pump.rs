@@ -566,19 +566,6 @@ fn pongs_without_room_do_not_spin() {
     }
 }
 
-/// A flush that is blocked reads ahead, too. Nobody would wake the task for what it has read.
-#[tokio::test(start_paused = true)]
-async fn what_a_blocked_flush_has_read_is_heard_at_once() {
-    let said = Some(&b"\x81\x82\0\0\0\0hi"[..]);
-    let io = Scripted { reads: [None, said].into(), refuses: u32::MAX, written: 0 };
-    let (mut socket, mut subscriber) = scripted(io, 1, 1024);
-    let mut pumping = pin!(pump(&mut socket, &mut subscriber, encode));
-    match pumping.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(Some(message))) => assert_eq!(message, Message::from("hi")),
-        other => panic!("{other:?}"),
-    }
-}
-
 /// A message of the caller that is not ended is an error of `answer` at once, also if there is no room.
 #[tokio::test(start_paused = true)]
 async fn an_answer_in_an_unfinished_message_waits_for_nothing() {
