@@ -10,6 +10,7 @@ use futures_sink::Sink;
 use openline::tokio::WebSocket;
 use openline::{CloseCode, Error, Message, Outgoing, Prepared, Reading, SendError};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::coop::has_budget_remaining;
 
 use crate::delivery::Delivery;
 use crate::subscriber::Subscriber;
@@ -65,11 +66,15 @@ where
     M: Clone,
 {
     let said = poll_fn(|cx| poll(socket, subscriber, &mut encode, cx)).await?;
-    match said {
-        Said::Message(message) => Ok(Some(message)),
-        Said::Nothing => Ok(None),
-        Said::Stalled => let_go(socket).await.map(|()| None),
+    if let Said::Message(message) = said {
+        return Ok(Some(message));
     }
+    if let Said::Stalled = said {
+        let_go(socket).await?;
+    }
+    // The next socket that this subscriber gets has taken other bytes.
+    subscriber.stall.end();
+    Ok(None)
 }
 
 /// Queues a message for this client alone, between two calls of [`pump`] with the same socket and subscriber. It stands
@@ -107,7 +112,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let answered = match poll_fn(|cx| poll_room(socket, subscriber, cx)).await {
-        Ok(true) => socket.feed(message).await,
+        // It waits for nothing. `feed` would wait for room, without a clock, before it says that a message is unfinished.
+        Ok(true) => socket.try_feed(message).map_err(|unsent| unsent.error.into()),
         Ok(false) => let_go(socket).await,
         Err(error) => Err(error),
     };
@@ -234,20 +240,34 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let stall = &mut subscriber.stall;
-    match Sink::<Message<'_>>::poll_flush(Pin::new(&mut *socket), cx) {
+    let mut sink = Pin::new(&mut *socket);
+    let mut flushed = Sink::<Message<'_>>::poll_flush(sink.as_mut(), cx);
+    // Pongs do not count as sent, so a flush does not wait for them; but they may take the room.
+    if let Poll::Ready(Ok(())) = flushed
+        && sink.connection().check_send() == Err(SendError::Full)
+    {
+        flushed = Sink::<Message<'_>>::poll_ready(sink, cx);
+    }
+    match flushed {
         Poll::Ready(flushed) => {
             stall.end();
             Poll::Ready(flushed.map(|()| Flushed::All))
+        }
+        // The transport was not asked, since the task has used up its budget.
+        Poll::Pending if !has_budget_remaining() => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
         }
         Poll::Pending if stall.is_over(taken(socket), cx) => Poll::Ready(Ok(Flushed::Stalled)),
         Poll::Pending => Poll::Pending,
     }
 }
 
-/// How many bytes the transport has taken.
+/// A count that grows with each byte that the transport takes, and with each that it passes on if it has a buffer.
 fn taken<S: AsyncRead + AsyncWrite + Unpin>(socket: &WebSocket<S>) -> u64 {
     let connection = socket.connection();
-    connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(u64::MAX))
+    let taken = connection.written().saturating_sub(u64::try_from(connection.queued()).unwrap_or(u64::MAX));
+    taken.saturating_add(connection.transmitted())
 }
 
 /// How many deliveries are sent, and how many messages of the client returned, before other tasks run.
