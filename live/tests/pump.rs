@@ -587,12 +587,18 @@ async fn the_next_socket_of_a_subscriber_has_its_own_time() {
     for _ in 0..60 {
         topic.publish(None, Bytes::from(vec![b'm'; 5000]), None).await.unwrap();
     }
-    for _ in 0..3 {
-        let (mut server, _deaf) = connected(1024);
+    for goes_after in [None, None, Some(5), None] {
+        let (mut server, deaf) = connected(1024);
         let begun = Instant::now();
-        assert_eq!(pump(&mut server, &mut subscriber, encode).await.unwrap(), None);
-        let took = begun.elapsed().as_secs();
-        assert!((20..=21).contains(&took), "10 s without a byte, and 10 s to close: {took} s");
+        let leaving = tokio::spawn(async move {
+            sleep(Duration::from_secs(goes_after.unwrap_or(100))).await;
+            drop(deaf);
+        });
+        let pumped = pump(&mut server, &mut subscriber, encode).await;
+        assert_eq!(pumped.is_err(), goes_after.is_some(), "{pumped:?}");
+        let (took, expected) = (begun.elapsed().as_secs(), goes_after.unwrap_or(20));
+        assert!((expected..=expected + 1).contains(&took), "10 s without a byte, and 10 s to close: {took} s");
+        leaving.abort();
     }
 }
 
