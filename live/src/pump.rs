@@ -65,16 +65,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     M: Clone,
 {
-    let said = poll_fn(|cx| poll(socket, subscriber, &mut encode, cx)).await?;
-    if let Said::Message(message) = said {
-        return Ok(Some(message));
-    }
-    if let Said::Stalled = said {
-        let_go(socket).await?;
-    }
-    // The next socket that this subscriber gets has taken other bytes.
+    let ended = match poll_fn(|cx| poll(socket, subscriber, &mut encode, cx)).await {
+        Ok(Said::Message(message)) => return Ok(Some(message)),
+        Ok(Said::Nothing) => Ok(None),
+        Ok(Said::Stalled) => let_go(socket).await.map(|()| None),
+        Err(error) => Err(error),
+    };
+    // The next socket of this subscriber has its own time.
     subscriber.stall.end();
-    Ok(None)
+    ended
 }
 
 /// Queues a message for this client alone, between two calls of [`pump`] with the same socket and subscriber. It stands
