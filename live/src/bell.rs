@@ -5,12 +5,13 @@
 //! the two polls is woken without need.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::iter::from_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Waker};
 
 use crate::slab::Slab;
-use crate::sync::{AtomicU32, Mutex, lock, step};
+use crate::sync::{AtomicU32, Mutex, each, lock, step};
 
 /// The cursors of one subscriber that have something to read, and who waits for that.
 ///
@@ -163,16 +164,26 @@ impl Listener {
     }
 }
 
+/// Rings for all seats of a list by [`ring_some`], which `group` calls with the list locked. The wakers are called without the
+/// lock, since an executor may poll at once; between two groups others may read, come and go.
+pub(crate) fn ring_all(mut group: impl FnMut(usize, &mut VecDeque<Waker>) -> Option<usize>) {
+    let (mut wakers, mut next) = (VecDeque::new(), Some(0));
+    let woken = from_fn(|| {
+        while wakers.is_empty() {
+            next = group(next?, &mut wakers);
+        }
+        wakers.pop_front()
+    });
+    each(woken, Waker::wake);
+}
+
 /// Rings for those of [`GROUP`] seats who do not know yet that there is something to read. Returns the place from which to
-/// go on, if there are more. The wakers are called without a lock, since an executor may poll at once; between two groups
-/// others may read, come and go.
-pub(crate) fn ring_some(seats: &mut Slab<Seat>, from: usize, wakers: &mut Vec<Waker>) -> Option<usize> {
+/// go on, if there are more.
+pub(crate) fn ring_some(seats: &mut Slab<Seat>, from: usize, wakers: &mut VecDeque<Waker>) -> Option<usize> {
     seats.visit(from, GROUP, |seat| {
         if !seat.rung {
             seat.rung = true;
-            if let Some(waker) = seat.bell.ring(seat.cursor) {
-                wakers.push(waker);
-            }
+            wakers.extend(seat.bell.ring(seat.cursor));
         }
     })
 }

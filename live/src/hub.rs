@@ -23,14 +23,15 @@ use crate::position::{EpochSeed, Position};
 use crate::roster::Roster;
 use crate::shared::Shared;
 use crate::snapshot::{self, Snapshot};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, each, lock};
 use crate::topic::{Inner, Topic};
 use crate::turns::TURN;
 
 /// All topics of one process. A clone is another handle to the same hub.
 ///
 /// `M` is what subscribers get: for WebSockets an `openline::Prepared`, which is encoded once for all. It is cloned for
-/// each receiver while the topic is locked, so a clone should be cheap, and neither it nor `Drop` may use the hub.
+/// each receiver, and dropped, while the topic is locked. So a clone should be cheap, and neither a clone nor a drop may use
+/// the hub, since it may wait for ever there, or panic, since the hub's counters may be wrong from then on.
 pub struct Hub<M>(pub(crate) Arc<Names<M>>);
 
 pub(crate) struct Names<M> {
@@ -229,11 +230,11 @@ impl<M> Hub<M> {
         let names = &*self.0;
         names.shared.now.fetch_max(Stamp::from(now).nanos(), Relaxed);
         let now = names.shared.now();
-        for name in names.shared.turns.take_due(now) {
+        each(names.shared.turns.take_due(now), |name| {
             if let Some(topic) = self.find(&name) {
                 topic.turn(now);
             }
-        }
+        });
         let retain = &names.shared.retain;
         let wait = (retain.age.min(retain.linger) / 4).clamp(Duration::from_secs(1), Duration::from_secs(5));
         {

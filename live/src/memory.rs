@@ -11,6 +11,7 @@ use crate::error::PublishError;
 use crate::limits::Limits;
 use crate::position::{Epoch, Position};
 use crate::store::{Feed, Store};
+use crate::sync::each;
 
 /// An engine in memory, for hubs of one process. A clone is another handle to the same engine.
 ///
@@ -84,7 +85,7 @@ impl Memory {
         let mut store = self.lock();
         let wakers = store.forget();
         drop(store);
-        wakers.into_iter().for_each(Waker::wake);
+        each(wakers, Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, Store> {
@@ -95,7 +96,7 @@ impl Memory {
 impl Backplane for MemoryNode {
     async fn append(&self, append: Append) -> Result<Position, PublishError> {
         let (at, wakers) = self.memory.lock().append(append)?;
-        wakers.into_iter().for_each(Waker::wake);
+        each(wakers, Waker::wake);
         Ok(at)
     }
 
@@ -159,7 +160,7 @@ impl Backplane for MemoryNode {
         let topic = Arc::clone(&announce.topic);
         let wakers = store.feed(&topic, &Fed::Presence(announce));
         drop(store);
-        wakers.into_iter().for_each(Waker::wake);
+        each(wakers, Waker::wake);
         Ok(())
     }
 

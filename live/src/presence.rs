@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
-use crate::bell::ring_some;
+use crate::bell::{ring_all, ring_some};
 use crate::error::EnterError;
 use crate::limits::Stamp;
 use crate::roster::{LATER, Roster};
 use crate::shared::account;
-use crate::sync::lock;
+use crate::sync::{each, lock};
 use crate::told::Bounds;
 use crate::topic::{Inner, Topic};
 use crate::turns::Standing;
@@ -139,7 +139,7 @@ impl<M> Inner<M> {
         drop(slot);
         drop(idle);
         let wanted = if is_watched == was_watched { None } else { shared.want(&self.name) };
-        waker.into_iter().chain(wanted).for_each(Waker::wake);
+        each(waker.into_iter().chain(wanted), Waker::wake);
         result
     }
 
@@ -169,13 +169,9 @@ impl<M> Inner<M> {
 
     /// As [`ring`](Self::ring), for those who watch.
     fn ring_watchers(&self) {
-        let (mut wakers, mut next) = (Vec::new(), Some(0));
-        while let Some(from) = next {
+        ring_all(|from, wakers| {
             let mut roster = lock(&self.roster);
-            let watched = roster.as_mut().and_then(|roster| roster.watched.as_mut());
-            next = watched.and_then(|watched| ring_some(&mut watched.seats, from, &mut wakers));
-            drop(roster);
-            wakers.drain(..).for_each(Waker::wake);
-        }
+            ring_some(&mut roster.as_mut()?.watched.as_mut()?.seats, from, wakers)
+        });
     }
 }

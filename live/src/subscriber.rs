@@ -13,6 +13,7 @@ use crate::cursor::{Cursor, Place, Waiting};
 use crate::delivery::{Delivery, Gap, Lag, Start};
 use crate::keyed::{List, address};
 use crate::position::Position;
+use crate::sync::each;
 use crate::topic::Topic;
 use crate::watch::Watches;
 
@@ -152,7 +153,7 @@ impl<M> Subscriber<M> {
         for (at, whole, _) in before.into_iter().chain(answer) {
             self.answer(&inner.name, at, whole);
         }
-        waker.into_iter().chain(waiter).for_each(Waker::wake);
+        each(waker.into_iter().chain(waiter), Waker::wake);
     }
 
     /// Puts aside the answer to a join.
@@ -228,7 +229,7 @@ impl<M: Clone> Subscriber<M> {
                 _ => return Turn::Begins,
             };
             let (first, head) = (state.log.first(), state.log.head());
-            // Before anything is cloned, since the cursor's number no longer stands in the bell, and `clone` may panic.
+            // Before anything is cloned, since the cursor's number no longer stands in the bell, whatever `clone` does.
             if let Some(seat) = state.seats.get_mut(seat) {
                 seat.rung = false;
             }

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Waker;
 
 use bytes::Bytes;
 
 #[cfg(feature = "tokio")]
 use crate::backplane::Append;
-use crate::bell::{Bell, Seat, ring_some};
+use crate::bell::{Bell, Seat, ring_all, ring_some};
 use crate::delivery::Lag;
 use crate::error::PublishError;
 use crate::id::{Id, Ids, Seen, WEIGHT};
@@ -248,11 +247,7 @@ impl<M> Inner<M> {
     ///
     /// Who joins between two groups looks at the log himself.
     pub(crate) fn ring(&self) {
-        let (mut wakers, mut next) = (Vec::new(), Some(0));
-        while let Some(from) = next {
-            next = ring_some(&mut lock(&self.state).seats, from, &mut wakers);
-            wakers.drain(..).for_each(Waker::wake);
-        }
+        ring_all(|from, wakers| ring_some(&mut lock(&self.state).seats, from, wakers));
     }
 
     /// Lets go of what is too old. Returns whether the topic itself may go, if nobody holds it.

@@ -1,7 +1,10 @@
-//! Wakers that use the hub when they are woken or dropped, as those of an executor do that frees a task with its last waker.
+//! Wakers that use the hub when they are woken or dropped, as those of an executor do that frees a task with its last waker,
+//! and wakers that panic.
 
 mod common;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
@@ -103,4 +106,84 @@ fn who_leaves_and_unwatches_drops_no_waker() {
         assert!(subscriber.poll_next(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(subscriber);
     });
+}
+
+/// How often a task has been woken. Those of an executor that is gone panic.
+struct Counts {
+    woken: AtomicU32,
+    is_gone: bool,
+}
+
+impl Wake for Counts {
+    fn wake(self: Arc<Self>) {
+        self.woken.fetch_add(1, Relaxed);
+        assert!(!self.is_gone, "this executor is gone");
+    }
+}
+
+/// A crowd, more than are rung for at a time. The wakers of the first one and of each hundredth panic.
+fn crowd() -> Vec<(Subscriber<Said>, Arc<Counts>)> {
+    let counts = |number| Arc::new(Counts { woken: AtomicU32::new(0), is_gone: number % 100 == 0 });
+    (0..1000).map(|number| (Subscriber::new(), counts(number))).collect()
+}
+
+/// All wait.
+fn wait(crowd: &mut [(Subscriber<Said>, Arc<Counts>)]) {
+    for (subscriber, counts) in crowd {
+        let waker = Waker::from(Arc::clone(counts));
+        while subscriber.poll_next(&mut Context::from_waker(&waker)).is_ready() {}
+        counts.woken.store(0, Relaxed);
+    }
+}
+
+/// Whoever makes a waker panic sees that, and each of them has been woken once.
+fn all_are_woken(crowd: &[(Subscriber<Said>, Arc<Counts>)], by: impl FnOnce()) {
+    assert!(catch_unwind(AssertUnwindSafe(by)).is_err());
+    assert!(crowd.iter().all(|(_, counts)| counts.woken.load(Relaxed) == 1));
+}
+
+/// A waker that panics harms its own task: a message wakes all other readers.
+#[test]
+fn a_readers_waker_that_panics_takes_no_other_wake_up_with_it() {
+    let topic = hub(retain(4, 4)).topic("t").unwrap();
+    let mut crowd = crowd();
+    crowd.iter_mut().for_each(|(subscriber, _)| subscriber.join(&topic, Now, Leave));
+    wait(&mut crowd);
+    all_are_woken(&crowd, || _ = say(&topic, "1"));
+    assert_eq!(topic.position().unwrap().offset, 1);
+    assert!(crowd.iter_mut().all(|(subscriber, _)| all(subscriber) == ["1"]));
+}
+
+/// The same for a turn, which tells the watchers of several topics.
+#[test]
+fn a_watchers_waker_that_panics_takes_no_other_wake_up_with_it() {
+    let hub = hub(retain(4, 4));
+    let topics = ["a", "b", "c"].map(|name| hub.topic(name).unwrap());
+    let mut crowd = crowd();
+    // The first of each topic has a waker that panics.
+    crowd.iter_mut().enumerate().for_each(|(number, (subscriber, _))| subscriber.watch(&topics[number / 400]));
+    hub.tick(seconds(1));
+    wait(&mut crowd);
+    let _guards = topics.each_ref().map(|topic| topic.enter("ann").unwrap());
+    all_are_woken(&crowd, || _ = hub.tick(seconds(2)));
+    assert!(crowd.iter_mut().all(|(subscriber, _)| subscriber.try_next().is_some()));
+}
+
+/// The same for the nodes of an engine in memory.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_nodes_waker_that_panics_takes_no_other_wake_up_with_it() {
+    use std::pin::pin;
+
+    use openline_live::{Backplane, Memory};
+
+    let memory = Memory::new();
+    let nodes = [true, false, true, false].map(|is_gone| {
+        let counts = Arc::new(Counts { woken: AtomicU32::new(0), is_gone });
+        let node = memory.node();
+        assert!(pin!(node.fed()).poll(&mut Context::from_waker(&Arc::clone(&counts).into())).is_pending());
+        (node, counts)
+    });
+    assert!(catch_unwind(AssertUnwindSafe(|| memory.forget())).is_err());
+    assert!(nodes.iter().all(|(_, counts)| counts.woken.load(Relaxed) == 1));
 }
