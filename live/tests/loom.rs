@@ -5,8 +5,11 @@
 
 mod common;
 
+use std::future::poll_fn;
+
 use common::*;
 use loom::future::block_on;
+use loom::sync::{Arc, Mutex};
 use loom::thread;
 use openline_live::Lag::Leave;
 use openline_live::Start::{Now, Oldest};
@@ -233,6 +236,135 @@ fn a_reader_that_moves_to_another_task_wakes_there() {
         assert_eq!(reader.try_next().map(word).unwrap_or_else(|| word(block_on(reader.next()))), "2");
         saying.join().unwrap();
         assert_eq!(reader.try_next(), None);
+    });
+}
+
+/// Whoever is there throughout is rung for, though gaps before its seat grow to both sides while a publisher is between two
+/// groups, of one seat each here. So is who comes in the meantime.
+#[test]
+fn a_reader_behind_a_gap_that_grows_to_both_sides_wakes() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let mut crowd = [(); 4].map(|()| Subscriber::new());
+        crowd.iter_mut().for_each(|subscriber| subscriber.join(&topic, Now, Leave));
+        let [zero, one, two, mut reader] = crowd;
+        let saying = topic.clone();
+        let saying = thread::spawn(move || count(&saying, 1..=1));
+        let leaving = topic.clone();
+        let leaving = thread::spawn(move || {
+            drop(one);
+            drop(zero);
+            drop(two);
+            let mut late = Subscriber::new();
+            late.join(&leaving, Oldest, Leave);
+            late
+        });
+        assert_eq!(read(&mut reader, 1), [1]);
+        let mut late = leaving.join().unwrap();
+        saying.join().unwrap();
+        assert_eq!(read(&mut late, 1), [1]);
+    });
+}
+
+/// The same where the gap grows to the right, and all its places are taken again and one more.
+#[test]
+fn a_reader_behind_a_gap_that_is_filled_again_wakes() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let mut crowd = [(); 3].map(|()| Subscriber::new());
+        crowd.iter_mut().for_each(|subscriber| subscriber.join(&topic, Now, Leave));
+        let [zero, one, mut reader] = crowd;
+        let saying = topic.clone();
+        let saying = thread::spawn(move || count(&saying, 1..=1));
+        let leaving = topic.clone();
+        let leaving = thread::spawn(move || {
+            drop(zero);
+            drop(one);
+            let mut late = [(); 3].map(|()| Subscriber::new());
+            late.iter_mut().for_each(|subscriber| subscriber.join(&leaving, Oldest, Leave));
+            late
+        });
+        assert_eq!(read(&mut reader, 1), [1]);
+        let late = leaving.join().unwrap();
+        saying.join().unwrap();
+        for mut late in late {
+            assert_eq!(read(&mut late, 1), [1]);
+        }
+    });
+}
+
+/// The number of a watch goes to the next one, too, before a turn rings for the old one or afterwards.
+#[test]
+fn a_watch_that_takes_a_number_over_is_told() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let (one, two) = (hub.topic("one").unwrap(), hub.topic("two").unwrap());
+        let (ann, bob) = (one.enter("ann").unwrap(), two.enter("bob").unwrap());
+        let mut watcher = Subscriber::new();
+        watcher.watch(&one);
+        let turning = hub.clone();
+        let turning = thread::spawn(move || _ = turning.tick(seconds(1)));
+        watcher.unwatch(&one);
+        watcher.watch(&two);
+        turning.join().unwrap();
+        hub.tick(seconds(2));
+        see(&mut watcher, &["bob"]);
+        drop((ann, bob));
+    });
+}
+
+/// One task waits with a subscriber that lies behind a lock. Another one takes what is there and joins a topic: the first
+/// hears of that.
+#[test]
+fn a_task_that_waits_hears_of_what_another_one_has_joined() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let (one, two) = (hub.topic("one").unwrap(), hub.topic("two").unwrap());
+        let mut subscriber = Subscriber::new();
+        subscriber.join(&one, Now, Leave);
+        // Its answer.
+        assert!(subscriber.try_next().is_some());
+        let shared = Arc::new(Mutex::new(subscriber));
+        let (joining, topics) = (Arc::clone(&shared), (one.clone(), two.clone()));
+        let joining = thread::spawn(move || {
+            let mut subscriber = joining.lock().unwrap();
+            _ = subscriber.try_next();
+            subscriber.leave(&topics.0);
+            subscriber.join(&topics.1, Oldest, Leave);
+        });
+        let saying = thread::spawn(move || {
+            count(&one, 1..=1);
+            count(&two, 1..=1);
+        });
+        let next = || block_on(poll_fn(|cx| shared.lock().unwrap().poll_next(cx)));
+        // The message of topic one may come or not. That of topic two comes after the answer to its join.
+        while !matches!(next(), Delivery::Joined { .. }) {}
+        assert!(matches!(next(), Delivery::Message((1, _))));
+        saying.join().unwrap();
+        joining.join().unwrap();
+    });
+}
+
+/// A subscriber is dropped while it is rung for by a message and by a turn.
+#[test]
+fn who_is_dropped_while_it_is_rung_for_harms_nobody() {
+    model(|| {
+        let hub = hub(retain(4, 4));
+        let topic = hub.topic("t").unwrap();
+        let (mut gone, mut reader) = (Subscriber::new(), Subscriber::new());
+        gone.join(&topic, Now, Leave);
+        gone.watch(&topic);
+        reader.join(&topic, Now, Leave);
+        let saying = topic.clone();
+        let saying = thread::spawn(move || count(&saying, 1..=1));
+        let dropping = thread::spawn(move || drop(gone));
+        hub.tick(seconds(1));
+        assert_eq!(read(&mut reader, 1), [1]);
+        dropping.join().unwrap();
+        saying.join().unwrap();
+        assert_eq!(topic.subscribers(), 1);
     });
 }
 
