@@ -262,3 +262,7 @@ const FEED: usize = 4096;
 const FEED_BYTES: usize = 16 << 20;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+#[path = "../tests/store/mod.rs"]
+mod tests;

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use openline_live::Lag::{Leave, Skip};
-use openline_live::Start::Now;
+use openline_live::Start::{Now, Oldest};
 use openline_live::{Subscriber, Topic};
 
 /// How many bytes stay allocated.
@@ -40,6 +40,26 @@ fn an_idle_connection_in_three_topics_costs_little() {
     let each = total / 1000 + size_of::<Subscriber<Said>>() as i64;
     println!("{each} bytes, of which {} are the subscriber itself", size_of::<Subscriber<Said>>());
     assert!((100..=300).contains(&each), "{each} bytes");
+}
+
+/// However often it does so: nothing of it stays, neither at the subscriber nor at the topic.
+#[test]
+fn who_joins_and_leaves_and_never_reads_holds_nothing() {
+    let hub = hub(retain(4, 4));
+    let topic = hub.topic("t").unwrap();
+    count(&topic, 1..=4);
+    let mut subscriber = Subscriber::new();
+    let mut rounds = |count| {
+        for _ in 0..count {
+            subscriber.join(&topic, Oldest, Skip);
+            subscriber.watch(&topic);
+            subscriber.leave(&topic);
+            subscriber.unwatch(&topic);
+        }
+    };
+    rounds(1);
+    assert_eq!(bytes_after(|| rounds(20_000)), 0);
+    assert_eq!((topic.subscribers(), subscriber.topics(), subscriber.try_next()), (0, 0, None));
 }
 
 #[test]

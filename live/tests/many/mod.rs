@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 
-use bytes::Bytes;
+use ::bytes::Bytes;
 
 use super::*;
 use crate::hub::Hub;
 use crate::limits::Retain;
 use crate::position::EpochSeed;
 use crate::sync::steps;
+
+mod bytes;
 
 type Said = (Arc<str>, u64);
 type ByTopic<T> = BTreeMap<Arc<str>, T>;
@@ -122,6 +124,29 @@ fn who_never_reads_fills_no_bell() {
         numbers += u32::from(matches!(delivery, Delivery::Message(_)));
     }
     assert_eq!(numbers, 10);
+}
+
+/// All topics have something to read when they are left, in this order or in that, and are joined again. Nobody polls, and the
+/// numbers of cursors that are gone do not gather.
+#[test]
+fn numbers_that_are_gone_do_not_gather() {
+    let hub = local();
+    let topics = topics(&hub);
+    let mut subscriber = Subscriber::new();
+    for round in 0..5 {
+        costs(60, "join, say and leave", || {
+            for topic in &topics {
+                subscriber.join(topic, Start::Oldest, Lag::Skip);
+                say(topic);
+            }
+            if round % 2 == 0 {
+                topics.iter().for_each(|topic| subscriber.leave(topic));
+            } else {
+                shuffled(MANY).for_each(|at| subscriber.leave(&topics[at]));
+            }
+        });
+    }
+    assert!(steps(|| assert!(subscriber.try_next().is_none())) <= MANY as u64 + 1);
 }
 
 #[test]
