@@ -3,11 +3,14 @@
 
 mod common;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use common::*;
 use openline_live::Lag::{Leave, Skip};
-use openline_live::Start::{After, Now};
+use openline_live::Start::{After, Now, Oldest};
 use openline_live::{Delivery, Position, Subscriber, Topic};
+use tokio::time::timeout;
 
 const PUBLISHERS: u64 = 3;
 const EACH: u64 = 2000;
@@ -92,6 +95,74 @@ async fn who_lags_knows_what_is_missing() {
     }
     let (read, missed) = lagging.await.unwrap();
     assert_eq!((read + missed, hub.counters().missed), (ALL, missed));
+}
+
+/// Reads until the end, in order, from the first message that comes.
+async fn stay(mut subscriber: Subscriber<Said>, topic: Topic<Said>, end: u64) {
+    let mut seen = None;
+    while seen != Some(end) {
+        // The time only ends a test in which somebody sleeps for ever.
+        match timeout(Duration::from_secs(60), subscriber.next()).await {
+            Ok(Delivery::Message((offset, _))) => {
+                assert!(seen.is_none_or(|seen| seen + 1 == offset), "{offset} after {seen:?}");
+                seen = Some(offset);
+            }
+            Ok(Delivery::Joined { .. } | Delivery::Here { .. } | Delivery::Changed { .. }) => {}
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => panic!("nothing comes after {seen:?} of {:?}", topic.position()),
+        }
+    }
+}
+
+/// Joins, moves, watches and leaves with many subscribers, which are dropped now and then and seldom read.
+async fn churn(topic: Topic<Said>, other: Topic<Said>, seed: u64) {
+    let mut random = seed;
+    let mut random = move |below: u64| {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (random >> 33) % below
+    };
+    let mut crowd: Vec<_> = (0..200).map(|_| Subscriber::new()).collect();
+    for _ in 0..3000 {
+        let subscriber = &mut crowd[random(200) as usize];
+        match random(8) {
+            0 => *subscriber = Subscriber::new(),
+            1..4 => subscriber.join(&topic, if random(2) == 0 { Now } else { Oldest }, Skip),
+            4 => subscriber.join(&other, Oldest, Skip),
+            5 => subscriber.leave(&topic),
+            6 => {
+                subscriber.watch(&topic);
+                subscriber.unwatch(&topic);
+            }
+            _ => _ = subscriber.try_next(),
+        }
+        if random(64) == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Those who stay sit among many who come and go, all together in several groups of those that are rung for at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_stays_is_woken_for_each_message_whoever_comes_and_goes() {
+    let hub = hub(retain(2 * ALL as usize, 0));
+    let (topic, other) = (hub.topic("t").unwrap(), hub.topic("u").unwrap());
+    let staying = (0..400).map(|number| {
+        let mut subscriber = Subscriber::new();
+        subscriber.join(&topic, Now, Skip);
+        if number % 3 == 0 {
+            subscriber.watch(&topic);
+        }
+        tokio::spawn(stay(subscriber, topic.clone(), ALL))
+    });
+    let staying: Vec<_> = staying.collect();
+    let mut working: Vec<_> = (0..3).map(|seed| tokio::spawn(churn(topic.clone(), other.clone(), seed))).collect();
+    working.extend((0..PUBLISHERS).map(|_| tokio::spawn(publish(topic.clone()))));
+    working.push(tokio::spawn(publish(other.clone())));
+    hub.tick(seconds(1));
+    for task in working.into_iter().chain(staying) {
+        task.await.unwrap();
+    }
+    assert_eq!((topic.subscribers(), topic.position().unwrap().offset), (0, ALL));
 }
 
 /// Joins and the read that opens their topics race: whoever joins is answered, and misses nothing from there on.
