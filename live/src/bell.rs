@@ -4,6 +4,7 @@
 //! delivery locks the bell once, and the poll that finds nothing does not lock it. The price: who is rung for between
 //! the two polls is woken without need.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::iter::from_fn;
 use std::sync::Arc;
@@ -166,24 +167,25 @@ impl Listener {
 
 /// Rings for all seats of a list by [`ring_some`], which `group` calls with the list locked. The wakers are called without the
 /// lock, since an executor may poll at once; between two groups others may read, come and go.
-pub(crate) fn ring_all(mut group: impl FnMut(usize, &mut VecDeque<Waker>) -> Option<usize>) {
-    let (mut wakers, mut next) = (VecDeque::new(), Some(0));
-    let woken = from_fn(|| {
-        while wakers.is_empty() {
-            next = group(next?, &mut wakers);
-        }
-        wakers.pop_front()
+pub(crate) fn ring_all(mut group: impl FnMut(usize, &mut Vec<Waker>) -> Option<usize>) {
+    let (wakers, mut next) = (RefCell::new(Vec::new()), Some(0));
+    let groups = from_fn(|| {
+        next = group(next?, &mut wakers.borrow_mut());
+        Some(())
     });
-    each(woken, Waker::wake);
+    // A list at a time, since a message of a crowd should cost each of them as little as can be.
+    each(groups, |()| each(wakers.borrow_mut().drain(..), Waker::wake));
 }
 
 /// Rings for those of [`GROUP`] seats who do not know yet that there is something to read. Returns the place from which to
 /// go on, if there are more.
-pub(crate) fn ring_some(seats: &mut Slab<Seat>, from: usize, wakers: &mut VecDeque<Waker>) -> Option<usize> {
+pub(crate) fn ring_some(seats: &mut Slab<Seat>, from: usize, wakers: &mut Vec<Waker>) -> Option<usize> {
     seats.visit(from, GROUP, |seat| {
         if !seat.rung {
             seat.rung = true;
-            wakers.extend(seat.bell.ring(seat.cursor));
+            if let Some(waker) = seat.bell.ring(seat.cursor) {
+                wakers.push(waker);
+            }
         }
     })
 }
