@@ -148,6 +148,7 @@ mod tests {
 
     /// Every number has a line in the table of [`CloseCode::is_transient`].
     #[test]
+    #[cfg_attr(miri, ignore = "tries all 65,536 numbers")]
     fn every_code_is_transient_or_not() {
         for code in 0..=u16::MAX {
             let line = match code {
