@@ -99,10 +99,10 @@ fn run(
     let (mut events, epoch) = (Events::with_capacity(256), Instant::now());
     let (mut peers, mut last, mut buffer) = (HashMap::new(), 0, vec![0; 64 * 1024]);
     let (mut deadlines, mut turns, mut spoke) = (BTreeSet::<(Time, Token)>::new(), Vec::new(), Token(0));
-    let mut again = None;
+    let mut again: Option<Time> = None;
     loop {
         let now = Time::from_epoch(epoch.elapsed());
-        let first = deadlines.first().map(|(until, _)| *until).into_iter().chain(again.take()).min();
+        let first = deadlines.first().map(|(until, _)| *until).into_iter().chain(again).min();
         let until = if turns.is_empty() { first } else { Some(now) };
         match poll.poll(&mut events, until.map(|until| until.since(now))) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
@@ -111,7 +111,9 @@ fn run(
         let now = Time::from_epoch(epoch.elapsed());
         turns.extend(events.iter().map(|event| event.token()));
         turns.extend(deadlines.iter().take_while(|(until, _)| *until <= now).map(|(_, token)| *token));
-        loop {
+        let mut comes = events.iter().any(|event| event.token() == Token(0));
+        comes |= again.take_if(|again| *again <= now).is_some();
+        while comes {
             let mut io = match accept() {
                 Ok(io) => io,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
