@@ -116,11 +116,11 @@ fn run(
         while comes {
             let mut io = match accept() {
                 Ok(io) => io,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // Nobody tells when there are file descriptors again.
-                Err(_) => {
-                    again = Some(now + AGAIN);
-                    break;
+                Err(error) => {
+                    comes = false;
+                    // Nobody tells when there are file descriptors again.
+                    again = (error.kind() != ErrorKind::WouldBlock).then(|| now + AGAIN);
+                    continue;
                 }
             };
             last += 1;
