@@ -5,55 +5,36 @@ mod common;
 #[allow(dead_code, reason = "a part of it is used")]
 #[path = "loops/peer.rs"]
 mod peer;
+#[path = "common/program.rs"]
+mod program;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
-use std::{env, fs};
 
 use common::*;
 use openline::Role::Client;
 use peer::{Peer, REQUEST};
+use program::{Running, example};
 
-/// The example, which `cargo test` builds beside this test.
-fn example() -> PathBuf {
-    env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/epoll_server")
-}
-
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+struct Program(Running);
 
 impl Program {
     /// Starts the server with at most so many file descriptors.
     fn start(files: usize, arguments: &[&str]) -> (Program, SocketAddr) {
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")])
-            .arg(example())
-            .args(["--listen", "127.0.0.1:0", "--deflate", "off"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let program = Program(child);
-        let address = line.trim().rsplit('/').next().unwrap().parse().unwrap_or_else(|_| panic!("{line:?}"));
-        (program, address)
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(example("epoll_server"));
+        command.args(["--listen", "127.0.0.1:0", "--deflate", "off"]).args(arguments);
+        let (server, url) = Running::start(&mut command);
+        (Program(server), url.strip_prefix("ws://").unwrap().trim_end_matches('/').parse().unwrap())
     }
 
     /// Does something while the server stands still, so that it sees all of it in one round of its loop.
     fn meanwhile<T>(&self, work: impl FnOnce() -> T) -> T {
         let signal = |name: &str| {
-            let status = Command::new("kill").args([name, &self.0.id().to_string()]).status();
+            let status = Command::new("kill").args([name, &self.0.0.id().to_string()]).status();
             assert!(status.unwrap().success());
         };
         signal("-STOP");
@@ -64,7 +45,7 @@ impl Program {
 
     /// The file descriptors that it has once it waits in its loop.
     fn files(&self) -> Vec<usize> {
-        let list = || fs::read_dir(format!("/proc/{}/fd", self.0.id())).unwrap().flatten().map(|entry| entry.path());
+        let list = || fs::read_dir(format!("/proc/{}/fd", self.0.0.id())).unwrap().flatten().map(|entry| entry.path());
         let is_poll = |path| fs::read_link(path).is_ok_and(|target| target.ends_with("anon_inode:[eventpoll]"));
         while !list().any(is_poll) {
             std::thread::sleep(Duration::from_millis(5));

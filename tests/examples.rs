@@ -1,11 +1,15 @@
 //! The examples as programs: what they print, how they end, and what they say to a wrong command line.
 
-use std::env;
-use std::path::PathBuf;
+#[path = "common/program.rs"]
+mod program;
+
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
+
+#[cfg(feature = "std")]
+use program::Running;
+use program::example;
 
 /// An example that is built with the features of this test, and the options that its `--help` must name.
 fn examples() -> Vec<(&'static str, &'static [&'static str])> {
@@ -31,43 +35,6 @@ fn examples() -> Vec<(&'static str, &'static [&'static str])> {
         ));
     }
     all
-}
-
-/// The executable of an example. Cargo builds the examples for `cargo test`, but not for `cargo test --tests`, and
-/// never says where; so they are built here once more, in the profile and with the features of this test, which
-/// takes no time if they are there.
-fn example(name: &str) -> PathBuf {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    let directory = DIRECTORY.get_or_init(|| {
-        // This test lies in <target>/<profile>/deps.
-        let test = env::current_exe().unwrap();
-        let profile = test.ancestors().nth(2).unwrap();
-        let target = profile.parent().unwrap();
-        let features = [
-            ("deflate", cfg!(feature = "deflate")),
-            ("http", cfg!(feature = "http")),
-            ("proxy-env", cfg!(feature = "proxy-env")),
-            ("rustls", cfg!(feature = "rustls")),
-            ("rustls-no-provider", cfg!(feature = "rustls-no-provider")),
-            ("simd", cfg!(feature = "simd")),
-            ("simdutf8", cfg!(feature = "simdutf8")),
-            ("std", cfg!(feature = "std")),
-            ("tokio", cfg!(feature = "tokio")),
-        ];
-        let features: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(feature, _)| *feature).collect();
-        let name = profile.file_name().unwrap().to_str().unwrap();
-        let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["build", "--quiet", "--examples", "--no-default-features"])
-            .args(["--features", &features.join(",")])
-            .args(["--profile", if name == "debug" { "dev" } else { name }])
-            .arg("--target-dir")
-            .arg(target)
-            .status();
-        assert!(status.expect("cargo can be started").success(), "the examples do not compile");
-        profile.join("examples")
-    });
-    directory.join(format!("{name}{}", env::consts::EXE_SUFFIX))
 }
 
 /// Runs an example to its end. Its standard input stays open, and says nothing.
@@ -184,29 +151,11 @@ fn a_value_that_is_missing_or_wrong_is_named() {
     }
 }
 
-#[cfg(feature = "std")]
-struct Running(std::process::Child);
-
-#[cfg(feature = "std")]
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Starts a server that prints its address once it listens. Returns the address too.
 #[cfg(feature = "std")]
 fn start(name: &str, arguments: &[&str]) -> (Running, String) {
-    use std::io::{BufRead, BufReader};
-
     let mut command = Command::new(example(name));
-    command.args(["--listen", "127.0.0.1:0"]).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut server = Running(command.spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim_end().strip_prefix("listening on ").expect(&line).to_owned();
-    (server, url)
+    Running::start(command.args(["--listen", "127.0.0.1:0"]).args(arguments))
 }
 
 /// Each server sends messages back, many connections at once.
