@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use sha1::{Digest, Sha1};
 
+use crate::error::PublishError;
 use crate::limits::Stamp;
+use crate::position::Position;
 
 /// A publisher's name for one message, by which a topic knows the message if it is published again.
 ///
@@ -97,6 +99,16 @@ pub(crate) struct Ids {
 impl Ids {
     pub(crate) fn get(&self, id: Key) -> Option<Seen> {
         self.seen.get(&id).copied()
+    }
+
+    /// Where the message stands that has this id already, in a log that stands at `at`.
+    ///
+    /// # Errors
+    ///
+    /// It was another message.
+    pub(crate) fn known(&self, id: Key, hash: [u8; 16], at: Position) -> Option<Result<Position, PublishError>> {
+        let seen = self.get(id)?;
+        Some(if seen.hash == hash { Ok(Position { offset: seen.offset, ..at }) } else { Err(PublishError::IdTaken) })
     }
 
     /// Remembers an id that is not known yet.

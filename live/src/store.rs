@@ -124,9 +124,12 @@ impl Store {
             None => log.append(&append, room, now).map(|at| (at, true)),
         });
         let (at, is_new) = appended.unwrap_or(Err(PublishError::Failed))?;
+        if !is_new {
+            return Ok((at, Vec::new()));
+        }
         let Append { topic, payload, .. } = append;
-        let fed = is_new.then(|| Fed::Message { topic: Arc::clone(&topic), at, payload });
-        Ok((at, fed.map_or_else(Vec::new, |fed| self.feed(&topic, &fed))))
+        let wakers = self.feed(&topic, &Fed::Message { topic: Arc::clone(&topic), at, payload });
+        Ok((at, wakers))
     }
 
     /// Forgets topics that nobody has used for long, once a minute.
@@ -177,9 +180,7 @@ impl Log {
     /// Where the message stands that has this id already, if it is the same one.
     fn known(&self, append: &Append) -> Option<Result<Position, PublishError>> {
         let id = append.id?;
-        let seen = self.ids.get(id.to_bytes())?;
-        let is_same = seen.hash == id.fingerprint(&append.payload);
-        Some(if is_same { Ok(Position { offset: seen.offset, ..self.at() }) } else { Err(PublishError::IdTaken) })
+        self.ids.known(id.to_bytes(), id.fingerprint(&append.payload), self.at())
     }
 
     fn append(&mut self, append: &Append, room: usize, now: Stamp) -> Result<Position, PublishError> {

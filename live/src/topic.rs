@@ -189,10 +189,9 @@ impl<M> Inner<M> {
         self.change_ids(&mut ids, |ids| ids.expire(now));
         let at = lock(&self.state).log.position();
         if let Some((id, hash)) = named
-            && let Some(seen) = ids.get(id)
+            && let Some(known) = ids.known(id, hash, at)
         {
-            let same = seen.hash == hash;
-            return if same { Ok(Position { offset: seen.offset, ..at }) } else { Err(PublishError::IdTaken) };
+            return known;
         }
         if expect.is_some_and(|expected| expected != at) {
             return Err(PublishError::Conflict(at));
