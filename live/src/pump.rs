@@ -113,16 +113,23 @@ where
     let answered = match poll_fn(|cx| poll_room(socket, subscriber, cx)).await {
         // It waits for nothing. `feed` would wait for room, without a clock, before it says that a message is unfinished.
         Ok(true) => socket.try_feed(message).map_err(|unsent| unsent.error.into()),
-        Ok(false) => let_go(socket).await,
+        Ok(false) => {
+            subscriber.stall.end();
+            let_go(socket).await
+        }
         Err(error) => Err(error),
     };
-    answered.or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })
+    unless_closed(answered)
 }
 
 /// Closes the connection of a client that takes nothing. What waits for it may have no time to leave.
 async fn let_go<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocket<S>) -> Result<(), Error> {
-    let closed = socket.close(CloseCode::TRY_AGAIN_LATER, "").await;
-    closed.or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })
+    unless_closed(socket.close(CloseCode::TRY_AGAIN_LATER, "").await)
+}
+
+/// That there is nobody to send to is no error: the next call of [`pump`] ends the loop.
+fn unless_closed(done: Result<(), Error>) -> Result<(), Error> {
+    done.or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })
 }
 
 enum Said {

@@ -348,11 +348,17 @@ struct Scripted {
     reads: std::collections::VecDeque<Option<&'static [u8]>>,
     refuses: u32,
     written: usize,
+    /// It has a buffer of its own, which does not pass on what it has taken until something is read. After that it takes
+    /// nothing.
+    holds: bool,
 }
 
 impl AsyncRead for Scripted {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Some(Some(bytes)) = self.reads.pop_front() else { return Poll::Pending };
+        if std::mem::take(&mut self.holds) {
+            self.refuses = u32::MAX;
+        }
         into.put_slice(bytes);
         Poll::Ready(Ok(()))
     }
@@ -369,7 +375,7 @@ impl AsyncWrite for Scripted {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        if self.holds { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -396,7 +402,7 @@ fn scripted(io: Scripted, messages: usize, high_water: usize) -> (WebSocket<Scri
 #[tokio::test(start_paused = true)]
 async fn what_a_flush_has_read_is_heard_at_once() {
     let said = Some(&b"\x81\x82\0\0\0\0hi"[..]);
-    let io = Scripted { reads: [None, said].into(), refuses: 1, written: 0 };
+    let io = Scripted { reads: [None, said].into(), refuses: 1, ..Scripted::default() };
     let (mut socket, mut subscriber) = scripted(io, 1, 1024);
     let mut pumping = pin!(pump(&mut socket, &mut subscriber, encode));
     match pumping.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -518,22 +524,6 @@ async fn who_never_stops_speaking_gets_its_answers() {
     assert!(server.get_ref().written >= (MANY - 128) * 16);
 }
 
-/// A socket that never has room is no reason to hold the thread.
-#[test]
-fn a_socket_without_room_does_not_spin() {
-    let (say, hear) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let (mut server, mut subscriber) = scripted(Scripted { refuses: 1000, ..Scripted::default() }, 5, 0);
-            let _ = timeout(Duration::from_secs(1), pump(&mut server, &mut subscriber, encode)).await;
-            let _ = timeout(Duration::from_secs(1), answer(&mut server, &mut subscriber, "an answer")).await;
-        });
-        say.send(()).unwrap();
-    });
-    assert!(hear.recv_timeout(Duration::from_secs(20)).is_ok(), "one poll goes on for ever");
-}
-
 /// Does this on a thread of its own, in virtual time. A poll that goes on for ever fails the test, and does not hold it.
 fn does_not_spin<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) {
     let (say, hear) = std::sync::mpsc::channel();
@@ -545,13 +535,23 @@ fn does_not_spin<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'stat
     assert!(hear.recv_timeout(Duration::from_secs(20)).is_ok(), "one poll goes on for ever");
 }
 
+/// A socket that never has room is no reason to hold the thread.
+#[test]
+fn a_socket_without_room_does_not_spin() {
+    does_not_spin(|| async {
+        let (mut server, mut subscriber) = scripted(Scripted { refuses: 1000, ..Scripted::default() }, 5, 0);
+        let _ = timeout(Duration::from_secs(1), pump(&mut server, &mut subscriber, encode)).await;
+        let _ = timeout(Duration::from_secs(1), answer(&mut server, &mut subscriber, "an answer")).await;
+    });
+}
+
 /// Pongs leave no room, and nothing that was sent waits before them. Nobody holds the thread, and who takes nothing is let go.
 #[test]
 fn pongs_without_room_do_not_spin() {
     const PING: Option<&[u8]> = Some(b"\x89\x85\0\0\0\0again");
     for answers in [false, true] {
         does_not_spin(move || async move {
-            let io = Scripted { reads: [PING; 8].into(), refuses: u32::MAX, written: 0 };
+            let io = Scripted { reads: [PING; 8].into(), refuses: u32::MAX, ..Scripted::default() };
             let (mut server, mut subscriber) = scripted(io, 5, 20);
             let pumped = timeout(Duration::from_secs(1), pump(&mut server, &mut subscriber, encode)).await;
             assert!(pumped.is_err() && !server.has_room());
@@ -602,6 +602,21 @@ async fn the_next_socket_of_a_subscriber_has_its_own_time() {
     }
 }
 
+/// The same if `answer` was the last that was called with it.
+#[tokio::test(start_paused = true)]
+async fn the_socket_after_an_answer_to_nobody_has_its_own_time() {
+    let mut subscriber = Subscriber::<Prepared>::new();
+    for _ in 0..3 {
+        let (mut server, _deaf) = connected(1024);
+        let begun = Instant::now();
+        for _ in 0..2 {
+            answer(&mut server, &mut subscriber, "a".repeat(100_000)).await.unwrap();
+        }
+        let took = begun.elapsed().as_secs();
+        assert!((20..=21).contains(&took), "10 s without a byte, and 10 s to close: {took} s");
+    }
+}
+
 /// The task has used up its budget, so the transport was not asked. That is no sign that the client takes nothing.
 #[tokio::test(start_paused = true)]
 async fn a_task_without_budget_lets_nobody_go_who_reads() {
@@ -629,47 +644,12 @@ async fn a_task_without_budget_lets_nobody_go_who_reads() {
     assert!(served.0, "{served:?}");
 }
 
-/// A transport with a buffer of its own, which does not pass on what it has taken.
-#[derive(Default)]
-struct Buffered {
-    reads: std::collections::VecDeque<Option<&'static [u8]>>,
-    holds: bool,
-    refuses: bool,
-}
-
-impl AsyncRead for Buffered {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Some(Some(bytes)) = self.reads.pop_front() else { return Poll::Pending };
-        // When something comes, all has been passed on. After that the client takes nothing.
-        (self.holds, self.refuses) = (false, true);
-        into.put_slice(bytes);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Buffered {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.refuses { Poll::Pending } else { Poll::Ready(Ok(bytes.len())) }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.holds { Poll::Pending } else { Poll::Ready(Ok(())) }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 /// What a transport with a buffer had not passed on has left since, so what waits now has its own 10 s.
 #[tokio::test(start_paused = true)]
 async fn a_flush_that_has_ended_is_no_time_without_a_byte() {
-    let mut config = Config::default();
-    (config.keepalive, config.stall_timeout) = (None, None);
     let said = Some(&b"\x81\x82\0\0\0\0hi"[..]);
-    let io = Buffered { reads: [None, None, said].into(), holds: true, refuses: false };
-    let mut server = WebSocket::new(io, Upgrade::server(Agreement::default()), config, &[]);
-    let mut subscriber = Subscriber::<Prepared>::new();
+    let io = Scripted { reads: [None, None, said].into(), holds: true, ..Scripted::default() };
+    let (mut server, mut subscriber) = scripted(io, 0, 64 * 1024);
     answer(&mut server, &mut subscriber, "an answer").await.unwrap();
     let once =
         |cx: &mut Context<'_>| Poll::Ready(pin!(pump(&mut server, &mut subscriber, encode)).poll(cx).is_pending());
