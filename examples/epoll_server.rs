@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::iter;
 use std::net::Shutdown;
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use openline::{Accept, CloseCode, Connection, Event, Prepared, Reading, Ready, SendError, Server, Step, Time};
+use slab::Slab;
 use support::{Options, value};
 
 const HELP: &str = "usage: epoll_server [OPTIONS]
@@ -36,14 +37,22 @@ const MOST: usize = 16 * 1024;
 /// When it is tried again to accept a connection, if that has failed.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// The token of what brings new connections. That of a connection is its place among the peers.
+const COMES: Token = Token(usize::MAX);
+
 /// What has been said in this round of the loop, and is for all.
 type Said = Vec<Prepared>;
 
 struct Peer {
     io: TcpStream,
     connection: Connection,
+    /// Whether the client sends no more than what is there.
+    ended: bool,
     /// When its next turn is, if the socket is not ready before.
     until: Option<Time>,
+    /// Where it stands among the deadlines: at `until` or earlier. `until` moves to a later time with each message, and its
+    /// place only when the time there has come.
+    listed: Option<Time>,
 }
 
 fn main() -> io::Result<()> {
@@ -66,7 +75,7 @@ fn main() -> io::Result<()> {
 /// Serves on this thread, which accepts, and on others. They are given the connections in turn.
 pub(crate) fn serve(mut listener: TcpListener, server: &Server, threads: usize, said: Option<Said>) -> io::Result<()> {
     let poll = Poll::new()?;
-    poll.registry().register(&mut listener, Token(0), Interest::READABLE)?;
+    poll.registry().register(&mut listener, COMES, Interest::READABLE)?;
     let others = (1..threads).map(|_| start(server.clone())).collect::<io::Result<Vec<_>>>()?;
     let mut next = iter::once(None).chain(others.iter().map(Some)).cycle();
     let accept = || loop {
@@ -82,7 +91,7 @@ pub(crate) fn serve(mut listener: TcpListener, server: &Server, threads: usize, 
 /// Starts a loop on a thread of its own. Returns how to give it a connection: send it, then wake the loop.
 fn start(server: Server) -> io::Result<(Sender<TcpStream>, Waker)> {
     let poll = Poll::new()?;
-    let waker = Waker::new(poll.registry(), Token(0))?;
+    let waker = Waker::new(poll.registry(), COMES)?;
     let (sockets, given) = channel();
     let accept = move || given.try_recv().map_err(|_| ErrorKind::WouldBlock.into());
     thread::spawn(move || run(poll, accept, &server, None).expect("a loop goes on"));
@@ -97,8 +106,8 @@ fn run(
     mut said: Option<Said>,
 ) -> io::Result<()> {
     let (mut events, epoch) = (Events::with_capacity(256), Instant::now());
-    let (mut peers, mut last, mut buffer) = (HashMap::new(), 0, vec![0; 64 * 1024]);
-    let (mut deadlines, mut turns, mut spoke) = (BTreeSet::<(Time, Token)>::new(), Vec::new(), Token(0));
+    let (mut peers, mut buffer) = (Slab::<Peer>::new(), vec![0; 64 * 1024]);
+    let (mut deadlines, mut turns, mut spoke) = (BTreeSet::<(Time, usize)>::new(), Vec::new(), 0);
     let mut again: Option<Time> = None;
     loop {
         let now = Time::from_epoch(epoch.elapsed());
@@ -109,10 +118,15 @@ fn run(
             _ => {}
         }
         let now = Time::from_epoch(epoch.elapsed());
-        turns.extend(events.iter().map(|event| event.token()));
-        turns.extend(deadlines.iter().take_while(|(until, _)| *until <= now).map(|(_, token)| *token));
-        let mut comes = events.iter().any(|event| event.token() == Token(0));
-        comes |= again.take_if(|again| *again <= now).is_some();
+        let mut comes = again.take_if(|again| *again <= now).is_some();
+        for event in &events {
+            match peers.get_mut(event.token().0) {
+                Some(peer) => peer.ended |= event.is_read_closed(),
+                None => comes |= event.token() == COMES,
+            }
+            turns.push(event.token().0);
+        }
+        turns.extend(deadlines.iter().take_while(|(until, _)| *until <= now).map(|(_, place)| *place));
         while comes {
             let mut io = match accept() {
                 Ok(io) => io,
@@ -123,43 +137,50 @@ fn run(
                     continue;
                 }
             };
-            last += 1;
-            let token = Token(last);
-            let registered = poll.registry().register(&mut io, token, Interest::READABLE | Interest::WRITABLE);
+            let free = peers.vacant_entry();
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let registered = poll.registry().register(&mut io, Token(free.key()), interest);
             // A client that is gone already is no reason to stop.
             if registered.and_then(|()| io.set_nodelay(true)).is_ok() {
-                peers.insert(token, Peer { io, connection: Connection::server(server, now), until: None });
-                turns.push(token);
+                turns.push(free.key());
+                let connection = Connection::server(server, now);
+                free.insert(Peer { io, connection, ended: false, until: None, listed: None });
             }
         }
-        for token in turns.drain(..) {
-            let Some(peer) = peers.get_mut(&token) else { continue };
-            peer.until.map(|until| deadlines.remove(&(until, token)));
+        for place in turns.drain(..) {
+            let Some(peer) = peers.get_mut(place) else { continue };
             let before = said.as_ref().map(Vec::len);
-            if turn(peer, &mut buffer, &mut said, now) {
-                deadlines.extend(peer.until.map(|until| (until, token)));
-            } else {
-                peers.remove(&token);
+            let goes_on = turn(peer, &mut buffer, &mut said, now);
+            let moves = peer.listed.is_some_and(|at| at <= now || peer.until.is_some_and(|until| until < at));
+            if !goes_on || moves {
+                peer.listed.take().map(|at| deadlines.remove(&(at, place)));
+            }
+            if !goes_on {
+                peers.remove(place);
+            } else if peer.listed.is_none() {
+                peer.listed = peer.until;
+                deadlines.extend(peer.until.map(|until| (until, place)));
             }
             if said.as_ref().map(Vec::len) != before {
-                spoke = token;
+                spoke = place;
             }
         }
         if let Some(said) = said.as_mut().filter(|said| !said.is_empty()) {
-            for (token, peer) in &mut peers {
+            for (place, peer) in &mut peers {
                 said.iter().for_each(|message| pass_on(&mut peer.connection, message, now));
-                turns.push(*token);
+                turns.push(place);
             }
             said.clear();
             // The next round begins behind whoever spoke last, so that nobody who floods keeps others from speaking.
-            turns.sort_unstable_by_key(|token| (*token <= spoke, *token));
+            turns.sort_unstable_by_key(|place| (*place <= spoke, *place));
         }
     }
 }
 
 /// Does what the connection wants and the socket lets, but not too much of it. False: it is over.
-fn turn(Peer { io, connection, until }: &mut Peer, buffer: &mut [u8], said: &mut Option<Said>, now: Time) -> bool {
-    // The loop is told of changes only, so each turn tries until the socket refuses.
+fn turn(peer: &mut Peer, buffer: &mut [u8], said: &mut Option<Said>, now: Time) -> bool {
+    let Peer { io, connection, ended, until, .. } = peer;
+    // The loop is told of changes only, so each turn tries until the socket has no more.
     let mut ready = Ready { read: true, write: true };
     for _ in 0..STEPS {
         if connection.reading() == Reading::Paused {
@@ -182,16 +203,26 @@ fn turn(Peer { io, connection, until }: &mut Peer, buffer: &mut [u8], said: &mut
                 connection.handle_shutdown();
             }
             // In the middle of a long message it is read straight to its place, and not to the buffer.
-            Step::Read => match io.read(connection.receive_space().unwrap_or(&mut *buffer)) {
-                Ok(0) => connection.handle_eof(now),
-                Ok(len) if connection.receive_space().is_some() => {
-                    connection.handle_filled(len, now);
-                    answer(connection, &mut [], said, now);
+            Step::Read => {
+                let space = connection.receive_space().unwrap_or(&mut *buffer);
+                let most = space.len();
+                match io.read(space) {
+                    Ok(0) => connection.handle_eof(now),
+                    Ok(len) => {
+                        // Fewer bytes than there was space for are all, and the loop is told of more (epoll(7), question 9).
+                        // But it has been told of the end already, and Windows must be asked until it refuses.
+                        ready.read = len == most || *ended || cfg!(windows);
+                        if connection.receive_space().is_some() {
+                            connection.handle_filled(len, now);
+                            answer(connection, &mut [], said, now);
+                        } else {
+                            answer(connection, &mut buffer[..len], said, now);
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => ready.read = false,
+                    Err(_) => connection.handle_reset(),
                 }
-                Ok(len) => answer(connection, &mut buffer[..len], said, now),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => ready.read = false,
-                Err(_) => connection.handle_reset(),
-            },
+            }
             Step::Timeout => connection.handle_timeout(now),
             Step::Wait => return true,
         }
@@ -202,8 +233,12 @@ fn turn(Peer { io, connection, until }: &mut Peer, buffer: &mut [u8], said: &mut
 
 /// Writes once. A long payload is not copied behind its header: both leave in one call.
 fn write(io: &mut TcpStream, connection: &Connection) -> io::Result<usize> {
-    let mut waiting = connection.transmits();
-    io.write_vectored(&[waiting.next(), waiting.next()].map(|bytes| IoSlice::new(bytes.unwrap_or_default())))
+    let first = connection.next_transmit().unwrap_or_default();
+    if first.len() == connection.queued() {
+        return io.write(first);
+    }
+    let second = connection.transmits().nth(1).unwrap_or_default();
+    io.write_vectored(&[first, second].map(IoSlice::new))
 }
 
 /// Sends what somebody has said. Who has not taken what was said before is let go, and may come back.

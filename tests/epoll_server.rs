@@ -54,8 +54,7 @@ impl Program {
     }
 }
 
-/// The comment in the loop: "Tried each time: where there were no file descriptors left, there may be one now." A client that
-/// waits for a place gets the one that becomes free.
+/// Where no file descriptor was left, the server tries again: a client that waits for a place gets the one that becomes free.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_client_that_waits_for_a_file_descriptor_gets_the_next_one() {
