@@ -138,12 +138,13 @@ struct Line {
     waits: bool,
     reads: Rc<Cell<u64>>,
     writes: Rc<Cell<u64>>,
+    ends: Rc<Cell<u64>>,
 }
 
 impl Line {
     fn new(wire: Vec<u8>) -> (Line, Rc<Cell<u64>>, Rc<Cell<u64>>) {
-        let (reads, writes) = (Rc::default(), Rc::default());
-        let line = Line { wire, turns: 20, waits: true, reads: Rc::clone(&reads), writes: Rc::clone(&writes) };
+        let (reads, writes, ends) = <(Rc<Cell<u64>>, Rc<Cell<u64>>, _)>::default();
+        let line = Line { wire, turns: 20, waits: true, reads: Rc::clone(&reads), writes: Rc::clone(&writes), ends };
         (line, reads, writes)
     }
 
@@ -159,6 +160,10 @@ impl Line {
     fn taken(&mut self, len: usize) -> io::Result<usize> {
         self.writes.set(self.writes.get() + 1);
         Ok(len)
+    }
+
+    fn end(&self) {
+        self.ends.set(self.ends.get() + 1);
     }
 }
 
@@ -178,7 +183,12 @@ impl Write for Line {
     }
 }
 
-impl openline::net::Transport for Line {}
+impl openline::net::Transport for Line {
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.end();
+        Ok(())
+    }
+}
 
 mod tokio_line {
     use std::pin::Pin;
@@ -210,6 +220,7 @@ mod tokio_line {
         }
 
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.end();
             Poll::Ready(Ok(()))
         }
     }
@@ -266,6 +277,27 @@ fn an_echo_over_tokio_reads_once_and_writes_once() {
         };
         check_echo(batch, &reads, &writes, turns);
     }
+}
+
+/// A client that closes gets our Close in one write, and then our end, once.
+#[test]
+fn a_clean_end_writes_once_and_shuts_down_once() {
+    let line = || {
+        let (mut line, reads, writes) = Line::new(close_frame(Client, 1000, ""));
+        line.turns = 1;
+        let ends = Rc::clone(&line.ends);
+        (line, move || (reads.get(), writes.get(), ends.get()))
+    };
+    let (io, counts) = line();
+    let mut socket = openline::net::WebSocket::new(io, upgrade(), Config::default(), &[]);
+    assert_eq!(socket.recv().unwrap(), None);
+    assert_eq!(counts(), (1, 1, 1));
+
+    let (io, counts) = line();
+    let mut socket = openline::tokio::WebSocket::new(io, upgrade(), Config::default(), &[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(socket.recv()).unwrap(), None);
+    assert_eq!(counts(), (1, 1, 1));
 }
 
 #[test]

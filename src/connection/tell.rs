@@ -137,6 +137,13 @@ impl Connection {
         self.shut_down = true;
     }
 
+    /// Whether [`handle_shutdown`](Self::handle_shutdown) has been called.
+    #[inline]
+    #[cfg(feature = "std")]
+    pub(crate) fn has_shut_down(&self) -> bool {
+        self.shut_down
+    }
+
     /// The time of [`Wants::until`](super::Wants::until) has come. A call that is too early does nothing. A late call
     /// (for example after the machine was suspended) does what is due now. Before this call, read until the transport
     /// says that nothing is there: the missing Pong may lie in it.

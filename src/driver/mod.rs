@@ -42,8 +42,6 @@ pub struct Driver {
     sent_mark: u64,
     /// Whether [`outcome`](Self::outcome) has returned an error.
     reported: bool,
-    /// Whether the transport has been shut down after the end.
-    shut_down: bool,
     /// Whether something has been sent since the last read.
     has_sent: bool,
 }
@@ -69,16 +67,7 @@ impl Driver {
         // Of a transport that takes nothing any more, the error is not known here.
         let failure = (has_lost && !is_over).then(|| io::ErrorKind::BrokenPipe.into());
         let input = ReadBuffer::default();
-        Driver {
-            connection,
-            input,
-            read_at: now,
-            failure,
-            sent_mark,
-            reported: false,
-            shut_down: false,
-            has_sent: false,
-        }
+        Driver { connection, input, read_at: now, failure, sent_mark, reported: false, has_sent: false }
     }
 
     /// The connection. It [holds](Connection::hold) the bytes that were read and not taken.
@@ -392,7 +381,7 @@ impl Driver {
     #[must_use]
     #[inline]
     pub fn owes_shutdown(&self) -> bool {
-        self.is_over() && !self.shut_down
+        self.is_over() && !self.connection.has_shut_down()
     }
 
     /// Whether the transport has taken more than it has passed on.
@@ -405,7 +394,7 @@ impl Driver {
 
     /// The transport has been shut down after the end, or cannot be.
     pub fn handle_shutdown(&mut self) {
-        self.shut_down = true;
+        self.connection.handle_shutdown();
     }
 
     /// How the connection ended. The first call after the end returns the error, if there is one. A clean end is no

@@ -112,23 +112,35 @@ pub fn main(mut args: Args) -> Result<()> {
     }
 }
 
-/// Serves echoes, or broadcasts, over a peer.
+/// Serves echoes, or broadcasts, over a peer. Each has a task of its own kind, as a server has that does only this: a task is
+/// as large as all that its states ever hold.
 fn run<P: Peer>(place: Place, setup: &'static Setup, flush: Flush) -> Result<()> {
-    let hub = Arc::new(Hub::<P::Shared>::default());
-    listen(place, move |io| {
-        let hub = hub.clone();
-        async move {
-            // Boxed, and lent afterwards: a task is as large as all that its states ever hold, and this one would go on
-            // holding the handshake and a second copy of the connection.
-            let mut peer = Box::pin(P::open(io, setup)).await?;
-            match flush {
-                _ if setup.broadcast => peer::broadcast(&mut peer, &hub).await,
-                Flush::Each => peer::echo(&mut peer).await,
-                Flush::Batch => peer::echo_ready(&mut peer).await,
-                Flush::Never => peer::echo_fed(&mut peer).await,
-            }
+    // It is boxed, and the peer lent afterwards: the task would go on holding the handshake and a second copy of the peer.
+    let open = move |io| Box::pin(P::open(io, setup));
+    match flush {
+        _ if setup.broadcast => {
+            let hub = Arc::new(Hub::<P::Shared>::default());
+            listen(place, move |io| {
+                let hub = hub.clone();
+                async move {
+                    let mut peer = open(io).await?;
+                    peer::broadcast(&mut peer, &hub).await
+                }
+            })
         }
-    })
+        Flush::Each => listen(place, move |io| async move {
+            let mut peer = open(io).await?;
+            peer::echo(&mut peer).await
+        }),
+        Flush::Batch => listen(place, move |io| async move {
+            let mut peer = open(io).await?;
+            peer::echo_ready(&mut peer).await
+        }),
+        Flush::Never => listen(place, move |io| async move {
+            let mut peer = open(io).await?;
+            peer::echo_fed(&mut peer).await
+        }),
+    }
 }
 
 /// Accepts for ever.

@@ -1,5 +1,7 @@
 //! openline: the loop that its README shows, and two that avoid the message's allocation.
 
+use std::sync::OnceLock;
+
 use openline::Server;
 use openline::tokio::{WebSocket, accept_with};
 use openline::{Event, HandshakeConfig, Message, Prepared};
@@ -11,10 +13,16 @@ use crate::Result;
 
 pub struct Openline(WebSocket<TcpStream>);
 
+/// One for all connections.
+static SERVER: OnceLock<Server> = OnceLock::new();
+
 async fn accept(io: TcpStream, setup: &Setup) -> Result<WebSocket<TcpStream>> {
-    let mut config = HandshakeConfig::default();
-    config.deflate.extend(setup.deflate.map(wish));
-    Ok(accept_with(&Server::default().handshake(config), io).await?)
+    let server = SERVER.get_or_init(|| {
+        let mut config = HandshakeConfig::default();
+        config.deflate.extend(setup.deflate.map(wish));
+        Server::default().handshake(config)
+    });
+    Ok(accept_with(server, io).await?)
 }
 
 fn wish(deflate: Deflate) -> openline::Deflate {
