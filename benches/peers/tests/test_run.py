@@ -22,6 +22,7 @@ run = importlib.util.module_from_spec(importlib.util.spec_from_loader("run", loa
 loader.exec_module(run)
 import chart
 import figures
+import instructions
 
 SVG = "{http://www.w3.org/2000/svg}"
 SETTINGS = {"seconds": 1.0, "connections": 10000, "machine": "2 cores of <this> & that", "date": "2026-01-31"}
@@ -42,6 +43,36 @@ def everything(rounds=5):
         costs.update((peer, 1.0) for peer in costs if figures.limit(peer))
         measured[name] = {peer: [value(cost)] * rounds for peer, cost in costs.items()}
     return measured
+
+
+class Instructions(unittest.TestCase):
+    def test_a_function_has_all_its_lines_and_nothing_else(self):
+        listed = """--------------------------------------------------------------------------------
+Ir
+--------------------------------------------------------------------------------
+1,002,411 (100.0%)  PROGRAM TOTALS
+
+  600,400 (59.90%)  ???:<a::B as c::D>::poll_read [/some where/peers]
+  400,000 (39.90%)  ./malloc/malloc.c:free [/usr/lib/libc.so.6]
+    2,000 ( 0.20%)  src/d.rs:<a::B as c::D>::poll_read [/some where/peers]
+       11 ( 0.00%)  ./elf/dl-reloc.c:_dl_relocate_object
+"""
+        expected = {"<a::B as c::D>::poll_read": 602400, "free": 400000, "_dl_relocate_object": 11}
+        self.assertEqual(instructions.costs(listed), expected)
+
+    def test_only_what_the_longer_run_has_more_is_counted(self):
+        runs = iter([(100, {"start": 5000, "read": 1000}), (300, {"start": 5000, "read": 3000, "write": 400})])
+        real, instructions.run = instructions.run, lambda *_: next(runs)
+        try:
+            self.assertEqual(instructions.count([], []), {"start": 0, "read": 10, "write": 2})
+        finally:
+            instructions.run = real
+
+    def test_each_peer_is_compared_with_what_it_runs_on(self):
+        counted = {"raw": {"a": 1000}, "raw-mio": {"a": 100}, "openline-epoll": {"a": 300, "b": 400}, "wtx": {"a": 2500}}
+        table = instructions.table("s1", counted, 1)
+        for line in ["| raw | 1,000 |  |", "| **openline-epoll** | 700 | 600 |", "| wtx | 2,500 | 1,500 |", "       400  b"]:
+            self.assertIn(line, table.splitlines())
 
 
 class Figures(unittest.TestCase):
