@@ -351,3 +351,52 @@ fn an_idle_connection_takes_little() {
     let total: i64 = most.iter().map(|(_, bytes)| bytes).sum();
     assert!(most[0].1 <= 240 && total <= 288, "{total} bytes: {most:?}");
 }
+
+/// What a server's task takes on tokio while it waits in README's loop, after its opening handshake and a message: the task
+/// itself, the socket's registration and the timer included, which are tokio's.
+#[test]
+#[cfg(all(feature = "tokio", target_os = "linux", target_pointer_width = "64"))]
+fn an_idle_task_takes_little() {
+    use openline::tokio::accept_with;
+
+    const COUNT: usize = 16;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let server: &'static openline::Server = Box::leak(Box::default());
+    let request = b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let message = frame(Client, TEXT, [b'x'; 20]);
+    let serve = async |io| {
+        let mut socket = accept_with(server, io).await?;
+        while let Some(message) = socket.recv().await? {
+            socket.feed(message).await?;
+        }
+        Ok::<_, openline::Error>(())
+    };
+    // The clients take no memory here.
+    let mut clients: Vec<std::net::TcpStream> = Vec::with_capacity(2 * COUNT);
+    let mut answers = vec![0; 1024];
+    let mut some = || {
+        for _ in 0..COUNT {
+            let mut client = std::net::TcpStream::connect(address).unwrap();
+            client.set_nonblocking(true).unwrap();
+            client.write_all(request).unwrap();
+            client.write_all(&message).unwrap();
+            runtime.block_on(async {
+                let (io, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(io));
+                // Until the answer to the message is there.
+                while !client.peek(&mut answers).is_ok_and(|len| answers[..len].ends_with(&[b'x'; 20])) {
+                    tokio::task::yield_now().await;
+                }
+            });
+            clients.push(client);
+        }
+    };
+    // What the runtime keeps for all of them is there afterwards.
+    some();
+    let info = measure(some);
+    let each = info.bytes_current / COUNT as i64;
+    assert!((1000..=1280).contains(&each), "{each} bytes");
+}
