@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use openline::{Accept, CloseCode, Connection, Event, Prepared, Reading, Ready, SendError, Server, Step, Time};
+use openline::{Accept, CloseCode, Connection, Event, Prepared, Reading, Ready, SendError, Server, State, Step, Time};
 use slab::Slab;
 use support::{Options, value};
 
@@ -34,18 +34,38 @@ const STEPS: u32 = 32;
 /// Once so many bytes are to be sent to all, nobody may say more in this round of the loop.
 const MOST: usize = 16 * 1024;
 
+/// How many connections are accepted in one round.
+const ACCEPTS: u32 = 64;
 /// When it is tried again to accept a connection, if that has failed.
 const AGAIN: Duration = Duration::from_millis(500);
+/// For how long a client that has no room for more may keep all others from speaking.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const BOTH: Ready = Ready { read: true, write: true };
 
 /// The token of what brings new connections. That of a connection is its place among the peers.
 const COMES: Token = Token(usize::MAX);
 
-/// What has been said in this round of the loop, and is for all.
-type Said = Vec<Prepared>;
+/// What is for all.
+#[derive(Default)]
+pub(crate) struct Said {
+    /// What has been said in this round of the loop.
+    messages: Vec<Prepared>,
+    /// Since when some client has no room for more. Nobody may speak before all have.
+    full: Option<Time>,
+}
+
+impl Said {
+    fn has_room(&self) -> bool {
+        self.full.is_none() && self.messages.iter().map(|message| message.payload().len() + 64).sum::<usize>() < MOST
+    }
+}
 
 struct Peer {
     io: TcpStream,
     connection: Connection,
+    /// What the socket can do. The loop is told of changes only, so this lasts until the socket refuses.
+    ready: Ready,
     /// Whether the client sends no more than what is there.
     ended: bool,
     /// When its next turn is, if the socket is not ready before.
@@ -59,7 +79,7 @@ fn main() -> io::Result<()> {
     let (mut said, mut threads) = (None, NonZeroUsize::MIN);
     let options = Options::from_args(HELP, |name, args| {
         match name {
-            "broadcast" => said = Some(Said::new()),
+            "broadcast" => said = Some(Said::default()),
             "threads" => threads = value(args, "--threads", "a number of threads")?,
             _ => return Ok(false),
         }
@@ -108,33 +128,43 @@ fn run(
     let (mut events, epoch) = (Events::with_capacity(256), Instant::now());
     let (mut peers, mut buffer) = (Slab::<Peer>::new(), vec![0; 64 * 1024]);
     let (mut deadlines, mut turns, mut spoke) = (BTreeSet::<(Time, usize)>::new(), Vec::new(), 0);
-    let mut again: Option<Time> = None;
+    let (mut comes, mut again) = (false, None::<Time>);
     loop {
         let now = Time::from_epoch(epoch.elapsed());
-        let first = deadlines.first().map(|(until, _)| *until).into_iter().chain(again).min();
-        let until = if turns.is_empty() { first } else { Some(now) };
+        let let_go = said.as_ref().and_then(|said| said.full).map(|since| since + PATIENCE);
+        let first = deadlines.first().map(|(until, _)| *until).into_iter().chain(again).chain(let_go).min();
+        let until = if turns.is_empty() && !comes { first } else { Some(now) };
         match poll.poll(&mut events, until.map(|until| until.since(now))) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
         let now = Time::from_epoch(epoch.elapsed());
-        let mut comes = again.take_if(|again| *again <= now).is_some();
+        comes |= again.take_if(|again| *again <= now).is_some();
         for event in &events {
-            match peers.get_mut(event.token().0) {
-                Some(peer) => peer.ended |= event.is_read_closed(),
-                None => comes |= event.token() == COMES,
-            }
+            let Some(peer) = peers.get_mut(event.token().0) else {
+                comes |= event.token() == COMES;
+                continue;
+            };
+            (peer.ready, peer.ended) = (BOTH, peer.ended | event.is_read_closed());
             turns.push(event.token().0);
         }
-        turns.extend(deadlines.iter().take_while(|(until, _)| *until <= now).map(|(_, place)| *place));
-        while comes {
+        for (_, place) in deadlines.iter().take_while(|(until, _)| *until <= now) {
+            // What the peer is waited for may lie in the socket, and the loop not be told yet.
+            peers[*place].ready.read = true;
+            turns.push(*place);
+        }
+        for _ in 0..ACCEPTS {
+            if !comes {
+                break;
+            }
             let mut io = match accept() {
                 Ok(io) => io,
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => continue,
                 Err(error) => {
                     comes = false;
                     // Nobody tells when there are file descriptors again.
                     again = (error.kind() != ErrorKind::WouldBlock).then(|| now + AGAIN);
-                    continue;
+                    break;
                 }
             };
             let free = peers.vacant_entry();
@@ -144,12 +174,12 @@ fn run(
             if registered.and_then(|()| io.set_nodelay(true)).is_ok() {
                 turns.push(free.key());
                 let connection = Connection::server(server, now);
-                free.insert(Peer { io, connection, ended: false, until: None, listed: None });
+                free.insert(Peer { io, connection, ready: BOTH, ended: false, until: None, listed: None });
             }
         }
         for place in turns.drain(..) {
             let Some(peer) = peers.get_mut(place) else { continue };
-            let before = said.as_ref().map(Vec::len);
+            let before = said.as_ref().map(|said| said.messages.len());
             let goes_on = turn(peer, &mut buffer, &mut said, now);
             let moves = peer.listed.is_some_and(|at| at <= now || peer.until.is_some_and(|until| until < at));
             if !goes_on || moves {
@@ -161,34 +191,59 @@ fn run(
                 peer.listed = peer.until;
                 deadlines.extend(peer.until.map(|until| (until, place)));
             }
-            if said.as_ref().map(Vec::len) != before {
+            if said.as_ref().map(|said| said.messages.len()) != before {
                 spoke = place;
             }
         }
-        if let Some(said) = said.as_mut().filter(|said| !said.is_empty()) {
-            for (place, peer) in &mut peers {
-                said.iter().for_each(|message| pass_on(&mut peer.connection, message, now));
-                turns.push(place);
-            }
-            said.clear();
+        if let Some(said) = &mut said
+            && pass_on(said, &mut peers, now)
+        {
             // The next round begins behind whoever spoke last, so that nobody who floods keeps others from speaking.
+            turns.extend(peers.iter().map(|(place, _)| place));
             turns.sort_unstable_by_key(|place| (*place <= spoke, *place));
         }
     }
 }
 
+/// Sends to all what has been said, and lets those go who have had no room for too long: they may come back. Returns whether
+/// all must have a turn, to write, or because they may speak again.
+fn pass_on(said: &mut Said, peers: &mut Slab<Peer>, now: Time) -> bool {
+    if said.messages.is_empty() && said.full.is_none() {
+        return false;
+    }
+    let is_over = said.full.is_some_and(|since| since + PATIENCE <= now);
+    let mut full = None;
+    for (_, Peer { connection, .. }) in peers {
+        for message in &said.messages {
+            // It is refused if the connection is not open.
+            let _ = connection.queue(message);
+        }
+        if connection.check_send() == Err(SendError::Full) {
+            if is_over {
+                // Its Close is to be read, though it was not to speak.
+                connection.set_reading(Reading::Events, now);
+                let _ = connection.close(CloseCode::TRY_AGAIN_LATER, "too slow", now);
+            } else {
+                full = said.full.or(Some(now));
+            }
+        }
+    }
+    let may_speak_again = said.full.is_some() && full.is_none();
+    let has_messages = !said.messages.is_empty();
+    (said.full, said.messages) = (full, Vec::new());
+    has_messages || may_speak_again
+}
+
 /// Does what the connection wants and the socket lets, but not too much of it. False: it is over.
 fn turn(peer: &mut Peer, buffer: &mut [u8], said: &mut Option<Said>, now: Time) -> bool {
-    let Peer { io, connection, ended, until, .. } = peer;
-    // The loop is told of changes only, so each turn tries until the socket has no more.
-    let mut ready = Ready { read: true, write: true };
+    let Peer { io, connection, ready, ended, until, .. } = peer;
     for _ in 0..STEPS {
         if connection.reading() == Reading::Paused {
             answer(connection, &mut [], said, now);
         }
         let Some(wants) = connection.wants() else { return false };
         *until = wants.until;
-        match wants.step(ready, now) {
+        match wants.step(*ready, now) {
             Step::Write => match write(io, connection) {
                 Ok(len) => connection.handle_transmitted(len, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -241,25 +296,17 @@ fn write(io: &mut TcpStream, connection: &Connection) -> io::Result<usize> {
     io.write_vectored(&[first, second].map(IoSlice::new))
 }
 
-/// Sends what somebody has said. Who has not taken what was said before is let go, and may come back.
-fn pass_on(connection: &mut Connection, message: &Prepared, now: Time) {
-    match connection.check_send() {
-        Err(SendError::Full) => drop(connection.close(CloseCode::TRY_AGAIN_LATER, "too slow", now)),
-        _ => drop(connection.queue(message)),
-    }
-}
-
 /// The application: answers what has come, as long as there is room for answers. The rest is held,
 /// and nothing more is read, until there is room again and this is called with an empty input.
 fn answer(connection: &mut Connection, mut input: &mut [u8], said: &mut Option<Said>, now: Time) {
-    let has_room = |said: &Said| said.iter().map(|message| message.payload().len() + 64).sum::<usize>() < MOST;
-    while connection.check_send() != Err(SendError::Full) && said.as_ref().is_none_or(has_room) {
+    while connection.check_send() != Err(SendError::Full) && said.as_ref().is_none_or(Said::has_room) {
         connection.set_reading(Reading::Events, now);
         match connection.receive(&mut input, now) {
             // Both are refused when the connection ends, and it says so itself.
             Ok(Some(Event::Request)) => drop(connection.accept(Accept::default(), now)),
             Ok(Some(Event::Message(message))) => match said {
-                Some(said) => said.push(Prepared::new(message)),
+                Some(said) if connection.state() == State::Open => said.messages.push(Prepared::new(message)),
+                Some(_) => {}
                 None => drop(connection.queue(message)),
             },
             Ok(Some(_)) => {}

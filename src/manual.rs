@@ -39,9 +39,15 @@
 //! | `Wait` | waits, for what is wanted and could not be done, or until [`until`](crate::Wants::until) | asks again |
 //!
 //! When `wants` returns `None` the connection is over, and the host drops the transport. `examples/epoll_server.rs`
-//! is such a host for many connections; the front page of this crate has one for a single blocking socket. The core
+//! is such a host for many connections; the front page of this crate has one for a single blocking socket. Who sends
+//! something on another connection than the one that is being driven, or closes it, drives that one too. The core
 //! decides on the order, because it matters: a host that looked at a deadline before it read would give up a peer
 //! whose Pong lies in the socket.
+//!
+//! An event loop that is told of changes only (edge-triggered epoll) registers a socket once, for both directions, and keeps a
+//! [`Ready`](crate::Ready) for it: set by the loop, cleared by `WouldBlock`. One that is told again and again
+//! (level-triggered) registers exactly `wants.read` and `wants.write`, or it spins. epoll reports an error even if neither is
+//! wanted: then call `handle_reset`.
 //!
 //! An event borrows from the bytes that were read if its message lies there whole, and owns its data otherwise. It
 //! never borrows from the connection, so the application can answer while it uses the event. To keep a message, make
@@ -168,6 +174,8 @@
 //! - A server that stops closes each socket with 1001 ([`CloseCode::GOING_AWAY`](crate::CloseCode::GOING_AWAY)). `close`
 //!   of a whole socket does all of the closing handshake. After `close` of a sending half, the receiving half must go on
 //!   until it returns `None`, which takes `close_timeout` at most. A handshake that is under way is ended by dropping it.
+//!   On the core `close` says which it is: `NotOpen`, so drop it; `Closed`, so it ends by itself, a refused request
+//!   within the rest of [`HandshakeConfig::timeout`](crate::HandshakeConfig::timeout).
 //! - Dropping a socket, or both of its halves, drops the transport at once, and what is queued with it; the peer sees an
 //!   end without a Close frame. While one half lives, the connection goes on.
 //! - [`closed`](crate::Connection::closed) says how the connection ended. The codes 1005 and 1006 occur only there;
@@ -212,6 +220,10 @@
 //! as [`Prepared`](crate::Prepared), and each client has a queue of its own with a limit, such as a bounded channel. A
 //! client that takes a byte now and then is alive, and is not given up for being slow. To give it up, put a time limit
 //! around `feed`, which is cancel-safe, and drop both halves.
+//!
+//! On an event loop [`Full`](crate::SendError::Full) says how much waits for a client, and not for how long: one burst makes
+//! good clients full too. So whoever sends one message to all writes first, takes no more from those who speak while
+//! somebody is full, and lets go who is full for some seconds. `examples/epoll_server.rs --broadcast` does so.
 //!
 //! # HTTP/2
 //!

@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use common::*;
@@ -94,4 +95,36 @@ fn a_client_that_comes_in_a_full_round_is_answered() {
         coming.say(REQUEST);
     });
     coming.hear_agreement();
+}
+
+/// Who reads late, but soon, is not let go, however fast somebody else speaks, and nothing is lost: who speaks has to wait.
+#[test]
+fn who_reads_late_hears_all_that_a_flood_says() {
+    // 32 MiB, more than all buffers between the two hold.
+    const COUNT: u32 = 512;
+    let (_program, address) = Program::start(1024, &["--broadcast"]);
+    let said = |n: u32| [&n.to_be_bytes()[..], &[7; 64 * 1024]].concat();
+    let (speaker, mut late) = (Peer::open(address), Peer::open(address));
+    let heard = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Masked with zeros, which takes no time: a final binary frame with a length of eight bytes, and the key.
+            let header = [&[BINARY, 0x80 | 127][..], &said(0).len().to_be_bytes(), &[0; 4]].concat();
+            let all = (0..COUNT).map(|n| [&header[..], &said(n)].concat()).collect::<Vec<_>>().concat();
+            speaker.saying(all, |speaker| {
+                for n in 0..COUNT {
+                    speaker.expect(BINARY, said(n));
+                    heard.store(n + 1, Relaxed);
+                }
+            });
+        });
+        let (mut before, mut same) = (0, 0);
+        while same < 10 {
+            std::thread::sleep(Duration::from_millis(10));
+            let now = heard.load(Relaxed);
+            (same, before) = if now == before && now > 0 { (same + 1, now) } else { (0, now) };
+        }
+        assert!(before < COUNT, "the late one was waited for");
+        (0..COUNT).for_each(|n| late.expect(BINARY, said(n)));
+    });
 }

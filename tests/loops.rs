@@ -341,7 +341,8 @@ fn who_says_one_word_to_all_is_heard_between_those_who_flood() {
     let server = patient().config(config);
     listener.set_nonblocking(true).unwrap();
     thread::spawn(move || {
-        epoll_server::serve(mio::net::TcpListener::from_std(listener), &server, 1, Some(vec![])).unwrap()
+        epoll_server::serve(mio::net::TcpListener::from_std(listener), &server, 1, Some(epoll_server::Said::default()))
+            .unwrap()
     });
 
     listening.hear_agreement();

@@ -31,6 +31,10 @@ pub enum Reading {
     OneAhead,
     /// The application takes nothing now. Nothing is read, so the transport slows the peer down. Meanwhile no Pong is
     /// waited for, since none could be seen.
+    ///
+    /// [`close`](Connection::close) does not end this state, and while nothing is read the peer's Close frame is not seen. So
+    /// whoever closes a connection sets [`Events`](Self::Events), or it ends with 1006 after
+    /// [`close_timeout`](crate::Config::close_timeout).
     Paused,
 }
 

@@ -159,7 +159,8 @@ impl Connection {
     }
 
     /// Queues a Close frame and begins the closing handshake (§7.1.2), which must end within
-    /// [`Config::close_timeout`](crate::Config::close_timeout). Everything that was queued before is transmitted first.
+    /// [`Config::close_timeout`](crate::Config::close_timeout). Everything that was queued before is transmitted first. If
+    /// reading is [`Paused`](crate::Reading::Paused), set [`Events`](crate::Reading::Events): the peer's answer must be read.
     /// [`CloseCode::NO_STATUS`] with an empty reason makes a Close frame without a body. A message whose last fragment
     /// has not been sent stays unfinished.
     ///

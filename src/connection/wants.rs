@@ -25,7 +25,9 @@ pub struct Wants {
     /// failed the connection does not wait.
     pub end: bool,
     /// When to call [`Connection::handle_timeout`], if nothing else happens before. Every other call may make it
-    /// earlier or later.
+    /// earlier or later. A timer queue must note an earlier time at once; at one that has become later, the call does
+    /// nothing, so most messages need not touch the queue. When the time has come, read before the call: what is missing may
+    /// lie in the transport.
     pub until: Option<Time>,
     /// Whether [`Connection::handle_transmitted`] and [`Connection::receive`] need the right time. If not, the host need
     /// not ask its clock, which takes time, and may give them an earlier one. But if the connection begins to close

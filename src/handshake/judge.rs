@@ -65,7 +65,8 @@ impl HandshakeConfig {
         let headers = &mut response.headers;
         headers.set("Content-Type", "text/plain; charset=utf-8");
         match error {
-            // RFC 9110 §15.5.6: a 405 comes with Allow.
+            // RFC 9110 §15.5.6: a 405 comes with Allow, which lists what is answered here.
+            HandshakeError::MethodNotGet if self.on_plain_request.is_some() => headers.set("Allow", PLAIN.join(", ")),
             HandshakeError::MethodNotGet => headers.set("Allow", "GET"),
             // RFC 9110 §15.5.22, RFC 6455 §4.4: the answer names the protocol and the version that we speak.
             HandshakeError::NotUpgrade | HandshakeError::VersionUnsupported | HandshakeError::VersionMissing => {
@@ -182,15 +183,17 @@ fn is_plain(request: &Request) -> bool {
     // From HTTP/2 on `:authority` takes its place.
     let needs_host = ((1, 1)..(2, 0)).contains(&request.version);
     let valid_host = host(request).is_some() || !needs_host && !request.headers.contains("Host");
-    // RFC 9110 §9.2.1: the safe methods. A hook that knows nothing of the others would answer
-    // with success to a DELETE. TRACE, the fourth, shows secrets to whoever asks.
-    matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS")
+    PLAIN.contains(&request.method.as_str())
         && valid_target
         && valid_host
         && check_no_body(&request.headers).is_ok()
         && !asks_for_websocket(&request.headers)
         && request.protocol.is_none()
 }
+
+/// The methods of plain requests. RFC 9110 §9.2.1: the safe ones. A hook that knows nothing of the others would answer with
+/// success to a DELETE. TRACE, the fourth, shows secrets to whoever asks.
+const PLAIN: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
 /// RFC 9112 §3.2.1, §3.2.2: the target is a path or an absolute URI. Any visible character may stand in it:
 /// browsers send `[ ] | ^ { }`, backticks and a bare `%` without encoding them.
@@ -330,6 +333,14 @@ mod tests {
         assert_eq!(config.judge(&plain), Err(HandshakeError::NotUpgrade));
         let response = config.refusal(HandshakeError::NotUpgrade, Some(&plain));
         assert_eq!((response.status, &response.body[..]), (200, &b"GET"[..]));
+        // Another method is told which ones are answered.
+        for method in ["HEAD", "OPTIONS", "POST", "DELETE", "TRACE"] {
+            let other = Request { method: method.into(), ..plain.clone() };
+            let error = config.judge(&other).unwrap_err();
+            let response = config.refusal(error, Some(&other));
+            let expected = if PLAIN.contains(&method) { (200, None) } else { (405, Some("GET, HEAD, OPTIONS")) };
+            assert_eq!((response.status, response.headers.get("Allow")), expected, "{method}");
+        }
         // A wrong request for an upgrade is not plain: it keeps the error that says what is wrong with it.
         let wrong = Request { version: (1, 0), ..request() };
         assert_eq!(config.judge(&wrong), Err(HandshakeError::HttpVersionTooOld));
