@@ -26,7 +26,8 @@ Sends every message back, from an event loop for many connections. Prints its ad
 
 options:
   --threads N                        threads that serve, each with an event loop (1 if not given)
-  --broadcast                        send every message to all connections; not with more than one thread
+  --broadcast                        send every message to all connections; not with more than one thread. Who has not
+                                     read what was sent holds all up, for 5 seconds at most, and is let go then
 ";
 
 /// How much one connection may do before the others have their turn: 16 reads, and a write after each.
