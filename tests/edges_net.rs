@@ -266,6 +266,45 @@ fn a_send_that_is_refused_does_not_wait_for_a_pong_that_nobody_will_send() {
     assert!(reads < 100, "all had left, and {reads} reads were made until the time to close was over");
 }
 
+/// However a connection ends, and whoever has it then: its transport is shut down, and once that has been done, not again. A
+/// shutdown that cannot be done now is made again, also by a socket that was made of the parts of the first.
+#[test]
+fn a_transport_is_shut_down_once_though_its_socket_is_taken_apart() {
+    let ends: [(&str, Vec<u8>); 4] = [
+        ("a Close frame", close_frame(Client, 1000, "")),
+        ("nothing", vec![]),
+        ("a fault", frame(Server, TEXT, "not masked")),
+        ("a fault behind a message", [frame(Client, TEXT, "hello"), frame(Server, TEXT, "not masked")].concat()),
+    ];
+    for (end, said) in &ends {
+        for refused in 0..6 {
+            for (moved, split) in [(0, false), (1, false), (2, false), (0, true), (1, true)] {
+                let said = said.clone();
+                let wire = Wire::new(move |n| Ok(if n == 1 { said.clone() } else { vec![] }), |_, b| Ok(b.len()))
+                    .on_shutdown(move |n| if n <= refused { would_block() } else { Ok(()) });
+                let mut socket = wire.socket(Server, patient());
+                for call in 0..12 {
+                    if moved > 0 && call % moved == 0 {
+                        let (io, connection, epoch) = socket.into_parts();
+                        socket = WebSocket::from_connection(io, connection, epoch);
+                    }
+                    if split {
+                        let (mut receiver, sender) = socket.split().unwrap();
+                        drop(receiver.recv());
+                        socket = receiver.reunite(sender).unwrap();
+                    } else {
+                        drop(socket.recv());
+                    }
+                }
+                let log = wire.log();
+                let (shut_down, tried) = (log.shut_down, log.shutdowns);
+                let how = format!("{end}, refused {refused} times, moved with each {moved}. call, split: {split}");
+                assert!(shut_down && tried == refused + 1, "{how}: {shut_down} after {tried}");
+            }
+        }
+    }
+}
+
 /// Promise (`Driver::owes_shutdown`, `let_go`): "If it is over, the transport is shut down: the program may keep the socket, and
 /// the peer waits for the end." Instead a send that finds out that it is over returns before that: a program that only sends,
 /// and keeps its sockets, leaves its peers without an end.

@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::*;
 use openline::Role::Client;
@@ -52,6 +52,24 @@ impl Program {
             std::thread::sleep(Duration::from_millis(5));
         }
         list().map(|path| path.file_name().unwrap().to_str().unwrap().parse().unwrap()).collect()
+    }
+
+    /// Waits until all of its threads sleep, and go on sleeping: a loop that runs in circles never does.
+    fn rests(&self) {
+        // The state comes behind the name, which is in brackets (proc(5)).
+        let sleeps = |stat: String| stat.rsplit_once(") ").unwrap().1.starts_with('S');
+        let (begun, mut times) = (Instant::now(), 0);
+        while times < 20 {
+            // Keepalive ends what would go on.
+            assert!(begun.elapsed() < Duration::from_secs(15), "it runs in circles");
+            let mut tasks = fs::read_dir(format!("/proc/{}/task", self.0.0.id())).unwrap().flatten();
+            times = if tasks.all(|task| sleeps(fs::read_to_string(task.path().join("stat")).unwrap())) {
+                times + 1
+            } else {
+                0
+            };
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -127,4 +145,36 @@ fn who_reads_late_hears_all_that_a_flood_says() {
         assert!(before < COUNT, "the late one was waited for");
         (0..COUNT).for_each(|n| late.expect(BINARY, said(n)));
     });
+}
+
+/// A deadline stays listed when it has moved to a later time, or is gone with its connection. When its old time comes, it
+/// is taken off the list, and the loop has nothing to do.
+#[test]
+#[cfg(target_os = "linux")]
+fn deadlines_whose_time_has_passed_keep_nobody_busy() {
+    for threads in ["1", "2"] {
+        let (program, address) = Program::start(1024, &["--threads", threads, "--handshake-timeout", "5"]);
+        let come = || {
+            let mut coming: Vec<_> = (0..4).map(|_| Peer::connect(address)).collect();
+            // They have been accepted before they ask, so their first deadline is that of the handshake.
+            (0..2).for_each(|_| drop(Peer::open(address)));
+            for peer in &mut coming {
+                peer.say(REQUEST);
+                peer.hear_agreement();
+            }
+            coming
+        };
+        let inside = come();
+        drop(come());
+        // They have the places of those who are gone.
+        let next = come();
+        // All of those agreed before their time was over. That of this one is over last.
+        let head = Peer::connect(address).hear_head();
+        assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
+        program.rests();
+        for mut peer in inside.into_iter().chain(next) {
+            peer.say(frame(Client, TEXT, "still here"));
+            peer.expect(TEXT, "still here");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use std::{fs, panic, process, thread};
 use common::*;
 use documented::Outcome;
 use openline::Role::{Client, Server as ServerRole};
-use openline::{Config, HandshakeConfig, Server};
+use openline::{Config, HandshakeConfig, Keepalive, Server};
 use peer::{PATIENCE, Peer, REQUEST, hear};
 
 /// How soon a deadline comes where it has to come.
@@ -312,6 +312,24 @@ fn a_peer_that_never_closes() {
         peer.expect_end(1000);
         // The server has ended its side. It does not wait for this one for ever.
         peer.rant(&[0]);
+    });
+}
+
+/// The time limit of the opening handshake is far. The deadlines that follow it are near, and are not kept waiting for it.
+#[test]
+fn a_peer_that_falls_silent_after_the_handshake() {
+    let mut config = Config::default();
+    (config.keepalive, config.stall_timeout) = (Some(Keepalive::new(SOON, SOON)), None);
+    with_each(&patient().config(config), |_, address| {
+        let mut peer = Peer::connect(address);
+        // It has been accepted before it asks: who came after it has been.
+        Peer::open(address);
+        peer.say(REQUEST);
+        peer.hear_agreement();
+        let (first, _) = peer.hear().expect("a Ping");
+        assert_eq!(first, PING);
+        // It does not answer.
+        assert_eq!(peer.hear(), None);
     });
 }
 

@@ -146,6 +146,7 @@ impl Transport for Line {
     fn shutdown_write(&mut self) -> io::Result<()> {
         let mut script = self.script();
         assert_eq!(script.flushed, script.written.len(), "flushed before the shutdown");
+        assert!(!script.shut_down, "shut down twice");
         script.shut_down = true;
         Ok(())
     }

@@ -197,6 +197,7 @@ impl AsyncWrite for Line {
             return script.wait(cx);
         }
         assert_eq!(script.flushed, script.written.len(), "flushed before the shutdown");
+        assert!(!script.shut_down, "shut down twice");
         script.shut_down = true;
         Poll::Ready(Ok(()))
     }
