@@ -161,9 +161,7 @@ impl Decoder {
         if !self.receiver.peer().masks() {
             return payload.to_vec();
         }
-        let mut data = Vec::with_capacity(found.len);
-        found.key.append(&mut data, payload);
-        data
+        found.key.copy(payload)
     }
 
     /// [`decode`](Self::decode) for a frame of which the input has only a part.
