@@ -107,7 +107,7 @@
 //! ```
 //!
 //! The deadlines and limits of [`Config`] hold for every peer, also for one that never reads, reads slowly, or
-//! sends everything at once. `examples/epoll_server.rs` has the same loop for many connections on one thread.
+//! sends everything at once. `examples/epoll_server` has the same loop for many connections on one thread.
 //!
 //! # Features
 //!

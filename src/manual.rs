@@ -38,7 +38,7 @@
 //! | `Timeout` | nothing | [`handle_timeout`](crate::Connection::handle_timeout) |
 //! | `Wait` | waits, for what is wanted and could not be done, or until [`until`](crate::Wants::until) | asks again |
 //!
-//! When `wants` returns `None` the connection is over, and the host drops the transport. `examples/epoll_server.rs`
+//! When `wants` returns `None` the connection is over, and the host drops the transport. `examples/epoll_server`
 //! is such a host for many connections; the front page of this crate has one for a single blocking socket. Who sends
 //! something on another connection than the one that is being driven, or closes it, drives that one too. The core
 //! decides on the order, because it matters: a host that looked at a deadline before it read would give up a peer
@@ -223,7 +223,7 @@
 //!
 //! On an event loop [`Full`](crate::SendError::Full) says how much waits for a client, and not for how long: one burst makes
 //! good clients full too. So whoever sends one message to all writes first, takes no more from those who speak while
-//! somebody is full, and lets go who is full for some seconds. `examples/epoll_server.rs --broadcast` does so.
+//! somebody is full, and lets go who is full for some seconds. `examples/epoll_server --broadcast` does so.
 //!
 //! # HTTP/2
 //!

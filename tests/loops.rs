@@ -7,7 +7,7 @@ mod common;
 #[path = "loops/documented.rs"]
 mod documented;
 #[allow(dead_code, reason = "its `main` is not called")]
-#[path = "../examples/epoll_server.rs"]
+#[path = "../examples/epoll_server/main.rs"]
 mod epoll_server;
 #[path = "loops/peer.rs"]
 mod peer;
