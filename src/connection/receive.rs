@@ -35,7 +35,7 @@ impl Connection {
     }
 
     /// As [`receive`](Self::receive) and then [`Event::into_owned`], for events that are kept. But a binary message is
-    /// copied and unmasked in one pass.
+    /// unmasked while it is copied.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Connection {
     }
 
     /// As [`receive_owned`](Self::receive_owned), for bytes that may not be changed, such as `Bytes` of another
-    /// library. A binary message that lies whole in `input` is copied and unmasked in one pass. Anything else is copied
+    /// library. A binary message that lies whole in `input` is unmasked while it is copied. Anything else is copied
     /// once more than by `receive`.
     ///
     /// # Errors

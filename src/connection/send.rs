@@ -27,7 +27,7 @@ impl Connection {
     /// Queues a message in one frame. The message is anything that converts into a [`Message`], or [`Bytes`], or a
     /// reference to a [`Prepared`] message.
     ///
-    /// A borrowed payload is copied; a client masks it in the same pass. An owned payload of 4 KiB or more is not
+    /// A borrowed payload is copied; a client masks it meanwhile. An owned payload of 4 KiB or more is not
     /// copied: a client masks it where it lies, and it is transmitted from there.
     ///
     /// # Errors

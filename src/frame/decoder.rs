@@ -141,7 +141,7 @@ impl Decoder {
         payload
     }
 
-    /// As [`take_message`](Self::take_message), but copies the message, and unmasks it in the same pass.
+    /// As [`take_message`](Self::take_message), but copies the message, and unmasks the copy.
     #[inline]
     pub(crate) fn copy_message(&mut self, found: Whole, input: &mut &mut [u8]) -> Vec<u8> {
         self.copy_payload(found, advance(input, found.size + found.len))

@@ -1,4 +1,4 @@
-//! §5: turns payloads into frames. A client's payloads are masked in the same pass.
+//! §5: turns payloads into frames. A client's payloads are masked while they are copied.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a header of 14 bytes and a payload that lies in memory")]
 
