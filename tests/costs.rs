@@ -310,6 +310,9 @@ fn a_message_to_keep_holds_no_more_than_itself() {
     assert_eq!(data.into_owned().capacity(), 1001);
 }
 
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
 /// What a server's connection takes while nothing happens, after all that an idle one has seen: its opening handshake, a
 /// message and its answer, a Ping of the peer, and a Ping of its own. The host's slot, its timer and the configuration that
 /// connections share are not in it.
@@ -317,9 +320,7 @@ fn a_message_to_keep_holds_no_more_than_itself() {
 #[cfg(target_pointer_width = "64")]
 fn an_idle_connection_takes_little() {
     let server = openline::Server::default();
-    let mut request = b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        .to_vec();
+    let mut request = REQUEST.to_vec();
     let mut message = frame(Client, TEXT, [b'x'; 20]);
     let mut ping = frame(Client, PING, "ping");
     // The payload of the first Ping that keepalive sends is its number.
@@ -364,8 +365,6 @@ fn an_idle_task_takes_little() {
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
     let server: &'static openline::Server = Box::leak(Box::default());
-    let request = b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
     let message = frame(Client, TEXT, [b'x'; 20]);
     let serve = async |io| {
         let mut socket = accept_with(server, io).await?;
@@ -381,13 +380,15 @@ fn an_idle_task_takes_little() {
         for _ in 0..COUNT {
             let mut client = std::net::TcpStream::connect(address).unwrap();
             client.set_nonblocking(true).unwrap();
-            client.write_all(request).unwrap();
+            client.write_all(REQUEST).unwrap();
             client.write_all(&message).unwrap();
             runtime.block_on(async {
                 let (io, _) = listener.accept().await.unwrap();
                 tokio::spawn(serve(io));
                 // Until the answer to the message is there.
+                let begun = std::time::Instant::now();
                 while !client.peek(&mut answers).is_ok_and(|len| answers[..len].ends_with(&[b'x'; 20])) {
+                    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "no answer");
                     tokio::task::yield_now().await;
                 }
             });

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use openline::Role::Client;
-use peer::{Peer, REQUEST};
+use peer::{PATIENCE, Peer, REQUEST};
 use program::{Running, example};
 
 struct Program(Running);
@@ -136,8 +136,9 @@ fn who_reads_late_hears_all_that_a_flood_says() {
                 }
             });
         });
-        let (mut before, mut same) = (0, 0);
+        let (begun, mut before, mut same) = (Instant::now(), 0, 0);
         while same < 10 {
+            assert!(begun.elapsed() < PATIENCE, "the speaker hears nothing");
             std::thread::sleep(Duration::from_millis(10));
             let now = heard.load(Relaxed);
             (same, before) = if now == before && now > 0 { (same + 1, now) } else { (0, now) };

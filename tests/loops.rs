@@ -333,6 +333,43 @@ fn a_peer_that_falls_silent_after_the_handshake() {
     });
 }
 
+/// Starts a server that sends everything to all.
+fn broadcast(listener: TcpListener, server: Server) {
+    listener.set_nonblocking(true).unwrap();
+    let listener = mio::net::TcpListener::from_std(listener);
+    thread::spawn(move || epoll_server::serve(listener, &server, 1, Some(epoll_server::Said::default())).unwrap());
+}
+
+/// A client does not read, and so keeps others from speaking. What it says meanwhile, and its Close, are held. Once it is let
+/// go, they are looked at: the connection ends when both Close frames are there, and not only when the time to close is over.
+#[test]
+fn who_is_let_go_ends_by_the_close_that_it_has_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    broadcast(listener, patient());
+    let (mut speaker, mut deaf) = (Peer::open(address), Peer::open(address));
+    let flood = frame(Client, BINARY, vec![7; 64 * 1024]);
+    loop {
+        speaker.say(&flood);
+        speaker.0.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let answered = speaker.0.peek(&mut [0]);
+        speaker.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        if answered.is_err() {
+            break;
+        }
+        assert_eq!(speaker.hear().map(|(first, _)| first), Some(BINARY));
+    }
+    deaf.say([frame(Client, TEXT, "held"), close_frame(Client, 1000, "")].concat());
+    // The speaker is heard again.
+    assert_eq!(speaker.hear().map(|(first, _)| first), Some(BINARY));
+    let (mut first, mut payload) = (BINARY, vec![]);
+    while first != CLOSE {
+        (first, payload) = deaf.hear().expect("a Close frame");
+    }
+    assert_eq!(payload[..2], 1013_u16.to_be_bytes());
+    assert_eq!(deaf.hear(), None);
+}
+
 /// Some flood a server that sends everything to all, others say one word. All of it lies there before the server
 /// starts: what is tested is whose turn it is, and that depends on no clock.
 #[test]
@@ -356,12 +393,7 @@ fn who_says_one_word_to_all_is_heard_between_those_who_flood() {
     let mut config = Config::default();
     // Nobody is too slow.
     (config.keepalive, config.stall_timeout, config.high_water) = (None, None, 1 << 20);
-    let server = patient().config(config);
-    listener.set_nonblocking(true).unwrap();
-    thread::spawn(move || {
-        epoll_server::serve(mio::net::TcpListener::from_std(listener), &server, 1, Some(epoll_server::Said::default()))
-            .unwrap()
-    });
+    broadcast(listener, patient().config(config));
 
     listening.hear_agreement();
     let (mut floods, mut words) = ([0; FLOODERS], vec![]);

@@ -30,8 +30,8 @@ Sends every message back, from an event loop for many connections. Prints its ad
 
 options:
   --threads N                        threads that serve, each with an event loop (1 if not given)
-  --broadcast                        send every message to all connections; not with more than one thread. Who has not
-                                     read what was sent holds all up, for 5 seconds at most, and is let go then
+  --broadcast                        send every message to all connections; not with more than one thread. Who does not
+                                     read what is sent holds all up, and is let go after 5 seconds
 ";
 
 /// How many connections are accepted in one round.

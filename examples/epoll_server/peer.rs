@@ -110,9 +110,9 @@ fn write(io: &mut TcpStream, connection: &Connection) -> io::Result<usize> {
 /// and nothing more is read, until there is room again and this is called with an empty input.
 fn answer(connection: &mut Connection, mut input: &mut [u8], said: &mut Option<Said>, now: Time) {
     loop {
-        // Who comes in says nothing to all.
-        let may_speak = connection.state() == State::Opening || said.as_ref().is_none_or(Said::has_room);
-        if !may_speak || connection.check_send() == Err(SendError::Full) {
+        // Who comes in, or is let go, says nothing to all.
+        let may_go_on = connection.state() != State::Open || said.as_ref().is_none_or(Said::has_room);
+        if !may_go_on || connection.check_send() == Err(SendError::Full) {
             break;
         }
         connection.set_reading(Reading::Events, now);

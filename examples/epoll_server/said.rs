@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use openline::{CloseCode, Prepared, Reading, SendError, Time};
+use openline::{CloseCode, Prepared, SendError, Time};
 use slab::Slab;
 
 use super::peer::Peer;
 
 /// Once so many bytes are to be sent to all, nobody may say more in this round of the loop.
 const MOST: usize = 16 * 1024;
-/// For how long a client that has no room for more may keep all others from speaking.
+/// For how long a client that has no room for more may keep all others from speaking. One that reads slowly slows all down.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is for all.
@@ -46,8 +46,6 @@ impl Said {
             }
             if connection.check_send() == Err(SendError::Full) {
                 if is_over {
-                    // Its Close is to be read, though it was not to speak.
-                    connection.set_reading(Reading::Events, now);
                     let _ = connection.close(CloseCode::TRY_AGAIN_LATER, "too slow", now);
                 } else {
                     full = self.full.or(Some(now));
@@ -56,7 +54,8 @@ impl Said {
         }
         let may_speak_again = self.full.is_some() && full.is_none();
         let has_messages = !self.messages.is_empty();
-        (self.full, self.messages) = (full, Vec::new());
+        self.messages.clear();
+        self.full = full;
         has_messages || may_speak_again
     }
 }
