@@ -5,13 +5,13 @@ are the same in each run, but for a few in a hundred. They say nothing of the ke
 """
 
 import collections
-import json
 import os
 import re
 import subprocess
 import tempfile
 
 import figures
+from talk import talk
 
 # How long the client sends, in seconds, in two runs. Only what the longer one has more is counted, so that neither the start
 # nor the opening handshakes are in it.
@@ -21,34 +21,23 @@ SHORT, LONG = 0.4, 2.4
 TUNABLES = "glibc.cpu.x86_rep_stosb_threshold=1073741824:glibc.cpu.x86_rep_movsb_threshold=1073741824"
 
 
-def count(command, load, prepare=None):
+def count(command, load):
     """Instructions for each message, by function."""
-    (few, short), (many, long) = (run(command, load, seconds, prepare) for seconds in (SHORT, LONG))
+    (few, short), (many, long) = (run(command, load, seconds) for seconds in (SHORT, LONG))
     return {function: (cost - short.get(function, 0)) / (many - few) for function, cost in long.items()}
 
 
-def run(command, load, seconds, prepare):
+def run(command, load, seconds):
     """How many messages there were, and what each function cost."""
-    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryDirectory() as directory:
         out = f"{directory}/callgrind"
         watched = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}", *command]
-        server = subprocess.Popen(watched, stdout=subprocess.PIPE, stderr=complaints, text=True, preexec_fn=prepare,
-                                  env={**os.environ, "GLIBC_TUNABLES": TUNABLES})
-        try:
-            port = server.stdout.readline().strip().rpartition(":")[2]
-            client = [*load, "--port", port, "--pid", str(server.pid), "--warmup", "0", "--seconds", str(seconds)]
-            answer = subprocess.run(client, capture_output=True, text=True, timeout=300)
-        finally:
-            # It writes what it has counted before it ends.
-            server.terminate()
-            server.wait()
-            server.stdout.close()
-        if answer.returncode:
-            complaints.seek(0)
-            raise RuntimeError(f"{answer.stderr.strip()} {complaints.read().strip()[:300]}")
+        # Callgrind writes what it has counted before it ends, so it is not killed.
+        answer = talk(watched, [*load, "--warmup", "0", "--seconds", str(seconds)],
+                      environment={**os.environ, "GLIBC_TUNABLES": TUNABLES}, end=subprocess.Popen.terminate)
         listed = subprocess.check_output(["callgrind_annotate", "--auto=no", "--threshold=100", "--show=Ir", out],
                                          text=True, stderr=subprocess.DEVNULL)
-    return json.loads(answer.stdout)["messages"], costs(listed)
+    return answer["messages"], costs(listed)
 
 
 # A line of callgrind_annotate: how many, which part of all, the file, the function, and the object that has it.

@@ -111,7 +111,7 @@ fn write(io: &mut TcpStream, connection: &Connection) -> io::Result<usize> {
 fn answer(connection: &mut Connection, mut input: &mut [u8], said: &mut Option<Said>, now: Time) {
     loop {
         // Who comes in, or is let go, says nothing to all.
-        let may_go_on = connection.state() != State::Open || said.as_ref().is_none_or(Said::has_room);
+        let may_go_on = said.as_ref().is_none_or(Said::has_room) || connection.state() != State::Open;
         if !may_go_on || connection.check_send() == Err(SendError::Full) {
             break;
         }
